@@ -1,0 +1,225 @@
+/*
+ * Which memory of an HVM guest was written
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Writes to video memory
+ *
+ * While video memory is at its BAR the guest writes to it directly, and only
+ * Xen can say what was written.  It does so for one range of a domain at a
+ * time; to ask for another restarts it and calls everything dirty.  So one
+ * section, the *tracked* one, has Xen's attention: the first for which
+ * logging starts while its frames are at their place.  It keeps it until its
+ * logging stops or the section goes; the next one that is synchronised then
+ * takes over.  All other sections are redrawn whole at each synchronisation,
+ * as is the tracked one when Xen fails to answer.  That costs time and no
+ * correctness.  Memory that is not at a BAR needs nothing: the guest's
+ * writes to it pass through QEMU, which marks them itself.
+ *
+ * Only DIRTY_MEMORY_VGA is marked.  The general function for marking would
+ * report the pages to Xen as modified, and a migration with a display open
+ * would send the whole video memory again and again; Xen has seen the
+ * guest's writes already.
+ *
+ * Writes by QEMU
+ *
+ * xen_hvm_modified_memory() follows every write of QEMU's to guest memory,
+ * in any thread.  Outside a migration it costs one read of a flag.  In one,
+ * the range is cut where device memory ends or has moved, and each piece is
+ * reported at the guest address where it is.  A write that overtakes a move
+ * of the frames is safe: after a move all of them are reported.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "qemu/error-report.h"
+#include "qemu/rcu.h"
+#include "qemu/units.h"
+#include "exec/ram_addr.h"
+#include "hw/xen/xen_native.h"
+#include "system/xen.h"
+#include "xen-dirty.h"
+#include "xen-physmap.h"
+#include "trace.h"
+
+/* Written with the BQL, read by any thread; see xen_hvm_modified_memory(). */
+static bool log_writes;
+
+/* The section that has Xen's attention.  With the BQL. */
+static struct {
+    MemoryRegion *mr;       /* NULL: none */
+    hwaddr gaddr;
+    hwaddr offset;
+    uint64_t size;
+    unsigned long *bitmap;  /* NULL before the first call to Xen */
+} tracked;
+
+static bool is_tracked(const MemoryRegionSection *section)
+{
+    return tracked.mr == section->mr &&
+           tracked.gaddr == section->offset_within_address_space &&
+           tracked.offset == section->offset_within_region &&
+           tracked.size == int128_get64(section->size);
+}
+
+/* Gives Xen's attention to @section if it is free and of use there. */
+static bool try_track(const MemoryRegionSection *section)
+{
+    hwaddr gaddr = section->offset_within_address_space;
+    uint64_t size = int128_get64(section->size);
+
+    if (tracked.mr) {
+        return is_tracked(section);
+    }
+    if (!QEMU_IS_ALIGNED(gaddr | size, TARGET_PAGE_SIZE) ||
+        size >> TARGET_PAGE_BITS > UINT32_MAX) {
+        return false;
+    }
+    tracked.mr = section->mr;
+    tracked.gaddr = gaddr;
+    tracked.offset = section->offset_within_region;
+    tracked.size = size;
+    trace_xen_dirty_vram(gaddr, size, true);
+    return true;
+}
+
+static void untrack(void)
+{
+    trace_xen_dirty_vram(tracked.gaddr, tracked.size, false);
+    if (tracked.bitmap) {
+        xen_track_dirty_vram(xen_domid, 0, 0, NULL);
+        g_free(tracked.bitmap);
+    }
+    memset(&tracked, 0, sizeof(tracked));
+}
+
+/* @offset, @size: within @mr, page-aligned or to the end of a page. */
+static void redraw(MemoryRegion *mr, hwaddr offset, uint64_t size)
+{
+    ram_addr_t addr = memory_region_get_ram_addr(mr) + offset;
+    ram_addr_t end = addr + size;
+
+    for (addr &= TARGET_PAGE_MASK; addr < end; addr += TARGET_PAGE_SIZE) {
+        cpu_physical_memory_set_dirty_flag(addr, DIRTY_MEMORY_VGA);
+    }
+}
+
+/* Asks Xen.  False if it has no answer. */
+static bool sync_tracked(void)
+{
+    uint64_t pages = tracked.size >> TARGET_PAGE_BITS;
+    uint64_t page;
+
+    if (!tracked.bitmap) {
+        tracked.bitmap = g_try_malloc0_n(BITS_TO_LONGS(pages),
+                                         sizeof(unsigned long));
+        if (!tracked.bitmap) {
+            return false;
+        }
+    }
+    if (xen_track_dirty_vram(xen_domid, tracked.gaddr >> TARGET_PAGE_BITS,
+                             pages, tracked.bitmap) < 0) {
+        /* ENODATA: Xen cannot tell this time.  Others: not on this host. */
+        if (errno != ENODATA) {
+            warn_report_once("Xen does not say what was written to the video "
+                             "memory at 0x%" HWADDR_PRIx " (%s): it is drawn "
+                             "whole each time", tracked.gaddr,
+                             strerror(errno));
+        }
+        return false;
+    }
+    for (page = find_first_bit(tracked.bitmap, pages); page < pages;
+         page = find_next_bit(tracked.bitmap, pages, page + 1)) {
+        redraw(tracked.mr, tracked.offset + (page << TARGET_PAGE_BITS),
+               TARGET_PAGE_SIZE);
+    }
+    return true;
+}
+
+void xen_dirty_vram_sync(MemoryRegionSection *section)
+{
+    if (!xen_physmap_is_placed(section)) {
+        return;
+    }
+    if (!try_track(section) || !sync_tracked()) {
+        redraw(section->mr, section->offset_within_region,
+               int128_get64(section->size));
+    }
+}
+
+void xen_dirty_vram_start(MemoryRegionSection *section)
+{
+    if (xen_physmap_is_placed(section)) {
+        try_track(section);
+    }
+}
+
+void xen_dirty_vram_stop(MemoryRegionSection *section)
+{
+    if (is_tracked(section)) {
+        untrack();
+    }
+}
+
+void xen_dirty_vram_gone(MemoryRegionSection *section)
+{
+    if (is_tracked(section)) {
+        untrack();
+    }
+}
+
+void xen_dirty_log_writes(bool on)
+{
+    qatomic_set(&log_writes, on);
+}
+
+/* Page-aligned; cut into calls, for their page count has 32 bits. */
+static void report_modified(hwaddr gaddr, uint64_t size)
+{
+    while (size) {
+        uint64_t len = MIN(size, GiB);
+
+        if (xen_modified_memory(xen_domid, gaddr >> TARGET_PAGE_BITS,
+                                len >> TARGET_PAGE_BITS)) {
+            warn_report_once("Xen did not take note of a write to 0x%"
+                             HWADDR_PRIx " (%s): a migration that is under "
+                             "way may miss it", gaddr, strerror(errno));
+        }
+        gaddr += len;
+        size -= len;
+    }
+}
+
+void xen_dirty_frames_moved(hwaddr gaddr, uint64_t size)
+{
+    if (qatomic_read(&log_writes)) {
+        report_modified(gaddr, size);
+    }
+}
+
+void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
+{
+    ram_addr_t end;
+
+    /*
+     * Relaxed: who turns the log on expects writes that are under way to be
+     * missed, and sends all memory after that.
+     */
+    if (likely(!qatomic_read(&log_writes))) {
+        return;
+    }
+
+    RCU_READ_LOCK_GUARD();
+
+    end = TARGET_PAGE_ALIGN(start + MAX(length, 1));
+    start &= TARGET_PAGE_MASK;
+    while (start < end) {
+        uint64_t len = end - start;
+        hwaddr gaddr = xen_physmap_translate(start, &len);
+
+        report_modified(gaddr, len);
+        start += len;
+    }
+}

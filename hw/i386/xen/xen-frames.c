@@ -1,0 +1,121 @@
+/*
+ * Moving the frames of device memory in an HVM guest
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The calls to Xen on behalf of xen-physmap.c.  Xen relocates frame after
+ * frame, in rising order, and stops at the first that fails without saying
+ * which; so after a failure the frames are looked at to find out.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-physmap-int.h"
+#include "trace.h"
+
+/*
+ * How many pages at the start of the range have moved.  A page that has is
+ * gone from @from and present at @to; the moved ones come first, so the
+ * number is found by halving.  Holes that were at @from before do not count.
+ */
+static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
+{
+    uint64_t low = 0, high = pages;
+
+    while (low < high) {
+        uint64_t mid = low + (high - low + 1) / 2;
+        hwaddr start = from + low * XEN_GUEST_PAGE_SIZE;
+        uint64_t size = (mid - low) * XEN_GUEST_PAGE_SIZE;
+
+        if (xen_map_cache_probe(start, size) == XEN_FRAMES_NONE) {
+            low = mid;
+        } else {
+            high = mid - 1;
+        }
+    }
+    while (low && xen_map_cache_probe(to + (low - 1) * XEN_GUEST_PAGE_SIZE,
+                                      XEN_GUEST_PAGE_SIZE) ==
+                  XEN_FRAMES_NONE) {
+        low--;
+    }
+    return low;
+}
+
+/* One call to Xen; ranges that overlap only with @to below @from. */
+static int relocate(hwaddr from, hwaddr to, uint64_t size, uint64_t *done)
+{
+    uint64_t pages = size / XEN_GUEST_PAGE_SIZE;
+    int ret;
+
+    *done = size;
+    if (pages > UINT32_MAX) {
+        *done = 0;
+        return -E2BIG;
+    }
+    if (xendevicemodel_relocate_memory(xen_dmod, xen_domid, pages,
+                                       from / XEN_GUEST_PAGE_SIZE,
+                                       to / XEN_GUEST_PAGE_SIZE) == 0) {
+        return 0;
+    }
+    ret = -errno;
+    *done = moved_pages(from, to, pages) * XEN_GUEST_PAGE_SIZE;
+    return ret ? ret : -EIO;
+}
+
+/*
+ * Xen's rising order would overwrite frames before their turn where the
+ * target lies a little above the source:
+ *
+ *   from  [0 1 2 3 4 5 6 7]
+ *   to            [0 1 2 3 4 5 6 7]     4 pages up: first 4..7, then 0..3
+ *
+ * so the range goes in pieces as long as the distance, the last one first.
+ */
+int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
+                    XenFramesMoved *moved)
+{
+    uint64_t step = to > from && to - from < size ? to - from : size;
+    uint64_t end = size, done;
+
+    moved->n = 0;
+    trace_xen_frames_move(from, to, size);
+    if (from == to) {
+        return 0;
+    }
+    while (end) {
+        uint64_t len = MIN(step, end);
+        hwaddr start = end - len;
+        int ret = relocate(from + start, to + start, len, &done);
+
+        if (ret) {
+            if (done) {
+                moved->piece[moved->n].offset = start;
+                moved->piece[moved->n++].size = done;
+            }
+            if (end < size) {
+                moved->piece[moved->n].offset = end;
+                moved->piece[moved->n++].size = size - end;
+            }
+            return ret;
+        }
+        end = start;
+    }
+    return 0;
+}
+
+int xen_frames_pin(hwaddr gaddr, uint64_t size, bool on)
+{
+    uint32_t type = on ? XEN_DOMCTL_MEM_CACHEATTR_WB
+                       : XEN_DOMCTL_DELETE_MEM_CACHEATTR;
+
+    if (xendevicemodel_pin_memory_cacheattr(
+            xen_dmod, xen_domid, gaddr / XEN_GUEST_PAGE_SIZE,
+            (gaddr + size - 1) / XEN_GUEST_PAGE_SIZE, type)) {
+        return -errno;
+    }
+    return 0;
+}

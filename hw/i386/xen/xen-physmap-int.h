@@ -1,0 +1,153 @@
+/*
+ * Where device memory sits in an HVM guest: between the parts
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * For xen-physmap*.c and xen-frames.c alone.  Everything here is called with
+ * the BQL.
+ */
+
+#ifndef HW_I386_XEN_PHYSMAP_INT_H
+#define HW_I386_XEN_PHYSMAP_INT_H
+
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "qemu/interval-tree.h"
+
+#define XEN_GUEST_PAGE_SIZE 4096ULL
+#define XEN_GUEST_PAGE_MASK (~(XEN_GUEST_PAGE_SIZE - 1))
+
+/* A page-aligned piece of device memory and its place in the guest. */
+typedef struct XenPhysmapRange {
+    IntervalTreeNode node;  /* guest physical addresses, last inclusive */
+    ram_addr_t ram;         /* first byte: home of the frames */
+    const MemoryRegion *mr; /* the section's; identity only when !visible */
+    hwaddr offset;          /* in @mr */
+    bool visible;           /* the memory map shows it here */
+    bool placed;            /* the frames are here */
+    bool pinned;            /* ... with their caching type pinned */
+} XenPhysmapRange;
+
+static inline hwaddr xen_range_gaddr(const XenPhysmapRange *r)
+{
+    return r->node.start;
+}
+
+static inline uint64_t xen_range_size(const XenPhysmapRange *r)
+{
+    return r->node.last - r->node.start + 1;
+}
+
+/*
+ * xen-physmap.c
+ */
+
+/*
+ * Moves the frames of @r, all of them at home, to its place.  False, with a
+ * report, if that is not possible; what was moved already is then moved back
+ * or, if that fails too, stays recorded where it is.
+ */
+bool xen_range_place(XenPhysmapRange *r);
+
+/* The frames of @r are found at its place. */
+void xen_range_found(XenPhysmapRange *r);
+
+/* Tries to place each range of @block that is shown and not placed. */
+void xen_physmap_place_waiting(RAMBlock *block);
+
+/* True if a range of @block is shown and not placed. */
+bool xen_physmap_has_waiting(RAMBlock *block);
+
+/*
+ * Records frames found outside their home before anything shows them.
+ * False if the range overlaps one that is known.
+ */
+bool xen_physmap_remember(ram_addr_t ram, hwaddr gaddr, uint64_t size);
+
+/* The RAM block that @addr is in, or NULL. */
+RAMBlock *xen_physmap_block(ram_addr_t addr);
+
+/* A name for reports of the memory at @addr. */
+const char *xen_physmap_name(ram_addr_t addr);
+
+/*
+ * True if @block is device memory that has frames of its own in the guest:
+ * not guest RAM, not grants, not memory that QEMU brought.
+ */
+bool xen_physmap_has_home(const RAMBlock *block);
+
+/*
+ * xen-physmap-restore.c
+ */
+
+/* To be called once: has the restore completed when the guest starts. */
+void xen_physmap_restore_init(void);
+
+/*
+ * True if it is not known yet where the frames of @block are, so that they
+ * must be looked for before they are moved.
+ */
+bool xen_physmap_is_unsettled(RAMBlock *block);
+
+/* Finds out where the frames of @r are and sees to it that they get there. */
+void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r);
+
+/*
+ * xen-frames.c
+ */
+
+/* What a move that failed has moved: pieces in bytes, from the start. */
+typedef struct XenFramesMoved {
+    unsigned n;
+    struct {
+        uint64_t offset;
+        uint64_t size;
+    } piece[2];
+} XenFramesMoved;
+
+/*
+ * Moves @size bytes of guest frames from @from to @to, all page-aligned; the
+ * two may overlap.  Frames that were at @to are given back to Xen.
+ * Returns 0, or -errno with @moved saying what is at @to now; the rest is
+ * where it was.
+ */
+int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
+                    XenFramesMoved *moved);
+
+/*
+ * Pins the caching type of a range to write-back, or takes the pin away.
+ * Returns 0 or -errno.
+ */
+int xen_frames_pin(hwaddr gaddr, uint64_t size, bool on);
+
+/*
+ * xen-physmap-compat.c: the physmap in xenstore
+ */
+#ifdef XEN_COMPAT_PHYSMAP
+
+/* Reads what was saved and xen_physmap_remember()s it.  @xs is kept. */
+void xen_physmap_compat_load(struct xs_handle *xs);
+
+/* Writes, or removes, the keys of @r.  Reports what fails. */
+void xen_physmap_compat_save(const XenPhysmapRange *r);
+void xen_physmap_compat_forget(const XenPhysmapRange *r);
+
+#else
+
+static inline void xen_physmap_compat_load(struct xs_handle *xs)
+{
+}
+
+static inline void xen_physmap_compat_save(const XenPhysmapRange *r)
+{
+}
+
+static inline void xen_physmap_compat_forget(const XenPhysmapRange *r)
+{
+}
+
+#endif /* XEN_COMPAT_PHYSMAP */
+
+#endif /* HW_I386_XEN_PHYSMAP_INT_H */

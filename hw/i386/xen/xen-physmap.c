@@ -1,0 +1,426 @@
+/*
+ * Where device memory sits in an HVM guest
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What is placed
+ *
+ * Every section of the guest's memory map that shows device RAM: a region
+ * with a RAM block whose frames were populated in the guest by QEMU, above
+ * the legacy VGA window.  Whether a display owns it or another device does
+ * not matter, nor whether it is logged.  Not placed, because the guest must
+ * reach them through QEMU:
+ *
+ *  - ROMs (option ROMs, QXL's ROM BAR): frames in the p2m are writable;
+ *  - the VGA window at 0xa0000: it shows memory that has its place in a BAR,
+ *    at an offset that changes with the mode;
+ *  - memory that QEMU or another process brought (RAM_PREALLOC, and "RAM
+ *    devices" such as a doorbell page): it has no frames in the guest;
+ *  - what does not fill whole pages, such as the TPM's command buffer.
+ *
+ * A section may show part of a region, and a region may have several
+ * sections: its BAR is overlapped, or (QXL) it has two BARs of different
+ * sizes.  So the unit is the *range*: the whole pages of one section.
+ *
+ * The states of a range
+ *
+ *                 region_add
+ *                     |
+ *                     v            frames moved or found there
+ *      +---------- WAITING  ----------------------------------+
+ *      |           shown, not placed; QEMU serves accesses     |
+ *      |              ^                                        v
+ *      |              | another range of the            ---> PLACED
+ *      | region_del   | same memory went                |    shown, placed
+ *      |              |                                 |      |
+ *      v              |              the section        |      | region_del:
+ *    (freed) <-----------------------comes back to it   |      | frames home
+ *      ^                                                |      v
+ *      +--------------------------------------------- STRAY
+ *             frames brought home                not shown, placed: Xen
+ *                                                would not move them, or
+ *                                                saved so in xenstore
+ *
+ * The memory core announces what goes before what comes.  When all frames
+ * are home after each region_del, a BAR can move to where another one was,
+ * overlap its own old place, or go away for good, and nothing is
+ * overwritten.  Leaving frames at a BAR that is switched off would save a
+ * move (a guest sizes its BARs once) but the guest would find memory where
+ * there is none, and after a save nobody could tell where to look.
+ *
+ * Memory that two sections show is placed for the first; the other WAITs and
+ * takes over when that goes.  Accesses to it are slow and right: QEMU and
+ * the guest have the same frames.
+ *
+ * Frames that are in the way
+ *
+ * Xen frees what is at the target of a move.  A guest's own frames there are
+ * lost: it put them under a BAR, or on a device's memory, of which it can
+ * know.  What QEMU needs is not overwritten: another range's frames, or
+ * device RAM that is at home there (homes lie right above guest RAM, where a
+ * guest may map a BAR).  The range then waits, with a report.  The home of a
+ * ROM is given up: QEMU keeps its mapping, and reads the ROM from its file
+ * when it starts again.
+ *
+ * When Xen fails to move frames, some may have gone.  Each piece that did
+ * becomes a STRAY and is brought home at once, if Xen lets us; whatever
+ * happens the records say where the frames are.
+ *
+ * Restore is a subject of its own: xen-physmap-restore.c.
+ *
+ * Locks
+ *
+ * `ranges` belongs to the BQL.  Look-ups by other threads read `view`, a
+ * sorted array of the ranges whose frames are not at home, which is never
+ * changed but replaced (RCU).  `generation` brackets a move: odd, Xen moves,
+ * new view, even.  No other lock is taken here; the mapcache is called
+ * (for probes and replacements) and its locks are inside the BQL.
+ *
+ * Rejected: one tree with a reader lock (a look-up may come from any thread
+ * in the middle of a write, and a move lasts milliseconds); a per-page table
+ * (256 MiB of video memory would cost more than the view of all devices).
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/rcu.h"
+#include "qemu/rcu_queue.h"
+#include "exec/ramlist.h"
+#include "hw/xen/xen_native.h"
+#include "system/xen.h"
+#include "xen-dirty.h"
+#include "xen-physmap.h"
+#include "xen-physmap-int.h"
+#include "trace.h"
+
+#define LEGACY_VGA_LAST 0xbffff
+
+/*
+ * Ranges
+ */
+
+void xen_range_found(XenPhysmapRange *r)
+{
+    int ret = xen_frames_pin(xen_range_gaddr(r), xen_range_size(r), true);
+
+    if (ret) {
+        warn_report("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
+                    " (%s): the guest's may be used instead",
+                    xen_physmap_name(r->ram), xen_range_gaddr(r),
+                    strerror(-ret));
+    }
+    r->pinned = !ret;
+    r->placed = true;
+    publish();
+    xen_dirty_frames_moved(xen_range_gaddr(r), xen_range_size(r));
+    xen_physmap_compat_save(r);
+}
+
+/* Takes pin and keys away: @r is about to leave its place. */
+static void range_unpin(XenPhysmapRange *r)
+{
+    if (r->pinned) {
+        /* It is not missed: what comes there next pins it anew. */
+        xen_frames_pin(xen_range_gaddr(r), xen_range_size(r), false);
+        r->pinned = false;
+    }
+    xen_physmap_compat_forget(r);
+}
+
+/*
+ * Brings the frames of @r home.  If some of them stay, @r shrinks to these
+ * and the result is false.  @r is not shown.
+ */
+static bool range_go_home(XenPhysmapRange *r)
+{
+    hwaddr gaddr = xen_range_gaddr(r);
+    uint64_t size = xen_range_size(r);
+    XenFramesMoved moved;
+    unsigned i;
+    int ret;
+
+    if (is_in_the_way(r->ram, r)) {
+        error_report("%s (%" PRIu64 " KiB) stays at 0x%" HWADDR_PRIx
+                     ": other device memory is at its home 0x"
+                     RAM_ADDR_FMT, xen_physmap_name(r->ram), size / 1024,
+                     gaddr, r->ram);
+        return false;
+    }
+    range_unpin(r);
+    move_begin();
+    ret = xen_frames_move(gaddr, r->ram, size, &moved);
+    if (ret) {
+        ram_addr_t ram = r->ram;
+        hwaddr stay = 0;
+
+        error_report("cannot move %s (%" PRIu64 " KiB) from 0x%" HWADDR_PRIx
+                     " to its home 0x" RAM_ADDR_FMT ": %s",
+                     xen_physmap_name(ram), size / 1024, gaddr, ram,
+                     strerror(-ret));
+        /* Cut out what has moved; pieces are in rising order. */
+        for (i = 0; i < moved.n; i++) {
+            if (moved.piece[i].offset > stay) {
+                range_new(ram + stay, gaddr + stay,
+                          moved.piece[i].offset - stay)->placed = true;
+            }
+            stay = moved.piece[i].offset + moved.piece[i].size;
+        }
+        if (stay && stay < size) {
+            range_new(ram + stay, gaddr + stay, size - stay)->placed = true;
+        }
+        if (stay) {
+            range_free(r);
+        }
+    } else {
+        r->placed = false;
+    }
+    move_end();
+    if (!ret) {
+        xen_dirty_frames_moved(r->ram, size);
+        range_free(r);
+    }
+    return !ret;
+}
+
+bool xen_range_place(XenPhysmapRange *r)
+{
+    hwaddr gaddr = xen_range_gaddr(r);
+    uint64_t size = xen_range_size(r);
+    XenFramesMoved moved;
+    unsigned i;
+    int ret;
+
+    if (is_in_the_way(gaddr, r)) {
+        error_report("cannot move %s (%" PRIu64 " KiB) to 0x%" HWADDR_PRIx
+                     ": other device memory is there; the guest will find it "
+                     "slow or missing", xen_physmap_name(r->ram), size / 1024,
+                     gaddr);
+        return false;
+    }
+    move_begin();
+    ret = xen_frames_move(r->ram, gaddr, size, &moved);
+    if (ret) {
+        XenPhysmapRange *stray[ARRAY_SIZE(moved.piece)];
+
+        error_report("cannot move %s (%" PRIu64 " KiB) from its home 0x"
+                     RAM_ADDR_FMT " to 0x%" HWADDR_PRIx ": %s",
+                     xen_physmap_name(r->ram), size / 1024, r->ram, gaddr,
+                     strerror(-ret));
+        for (i = 0; i < moved.n; i++) {
+            stray[i] = range_new(r->ram + moved.piece[i].offset,
+                                 gaddr + moved.piece[i].offset,
+                                 moved.piece[i].size);
+            stray[i]->placed = true;
+        }
+        move_end();
+        for (i = 0; i < moved.n; i++) {
+            range_go_home(stray[i]);
+        }
+        return false;
+    }
+    r->placed = true;
+    move_end();
+    xen_range_found(r);
+    return true;
+}
+
+/*
+ * The memory of @r may be placed elsewhere.  Strays are adopted, if they are
+ * where @r is, or brought home.  True if all of it is home or adopted.
+ */
+static bool range_claim(XenPhysmapRange *r)
+{
+    uint64_t size = xen_range_size(r);
+    XenPhysmapRange *other;
+
+again:
+    FOR_EACH_RANGE(other) {
+        if (other == r || !other->placed ||
+            !overlap(other->ram, xen_range_size(other), r->ram, size)) {
+            continue;
+        }
+        if (other->visible) {
+            return false;
+        }
+        if (other->ram == r->ram && xen_range_size(other) == size &&
+            xen_range_gaddr(other) == xen_range_gaddr(r)) {
+            r->placed = true;
+            r->pinned = other->pinned;
+            range_free(other);
+            return true;
+        }
+        if (!range_go_home(other)) {
+            return false;
+        }
+        goto again;     /* the tree has changed */
+    }
+    return true;
+}
+
+static void range_try(XenPhysmapRange *r)
+{
+    RAMBlock *block = xen_physmap_block(r->ram);
+
+    if (!range_claim(r) || r->placed) {
+        return;
+    }
+    if (xen_physmap_is_unsettled(block)) {
+        xen_physmap_restore_range(block, r);
+    } else {
+        xen_range_place(r);
+    }
+}
+
+static bool is_waiting_in(const XenPhysmapRange *r, ram_addr_t ram,
+                          uint64_t size)
+{
+    return r->visible && !r->placed &&
+           overlap(r->ram, xen_range_size(r), ram, size);
+}
+
+/* Tries the waiting ranges of [ram, size) once each, by rising address. */
+static void try_waiting(ram_addr_t ram, uint64_t size, bool place)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    XenPhysmapRange *r;
+    unsigned i;
+
+    FOR_EACH_RANGE(r) {
+        if (is_waiting_in(r, ram, size)) {
+            g_ptr_array_add(list, r);
+        }
+    }
+    /* A waiting range is freed by xen_physmap_del() alone. */
+    for (i = 0; i < list->len; i++) {
+        r = g_ptr_array_index(list, i);
+        if (!place) {
+            range_try(r);
+        } else if (range_claim(r) && !r->placed) {
+            xen_range_place(r);
+        }
+    }
+}
+
+void xen_physmap_place_waiting(RAMBlock *block)
+{
+    try_waiting(block->offset, block->max_length, true);
+}
+
+bool xen_physmap_has_waiting(RAMBlock *block)
+{
+    XenPhysmapRange *r;
+
+    FOR_EACH_RANGE(r) {
+        if (is_waiting_in(r, block->offset, block->max_length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The memory listener's side
+ */
+
+/*
+ * The whole pages of @section, if it is one that is placed: first guest
+ * address, first ram_addr_t and size.
+ */
+static bool section_range(const MemoryRegionSection *section, hwaddr *gaddr,
+                          ram_addr_t *ram, uint64_t *size)
+{
+    MemoryRegion *mr = section->mr;
+    hwaddr start = section->offset_within_address_space;
+    hwaddr end = start + int128_get64(section->size);
+    hwaddr cut;
+
+    if (!memory_region_is_ram(mr) || memory_region_is_rom(mr) ||
+        section->readonly || start <= LEGACY_VGA_LAST || !mr->ram_block ||
+        !xen_physmap_has_home(mr->ram_block)) {
+        return false;
+    }
+    cut = ROUND_UP(start, XEN_GUEST_PAGE_SIZE) - start;
+    *gaddr = start + cut;
+    *ram = memory_region_get_ram_addr(mr) + section->offset_within_region +
+           cut;
+    end &= XEN_GUEST_PAGE_MASK;
+    if (end <= *gaddr || !QEMU_IS_ALIGNED(*ram, XEN_GUEST_PAGE_SIZE)) {
+        return false;
+    }
+    *size = end - *gaddr;
+    return true;
+}
+
+static XenPhysmapRange *section_find(const MemoryRegionSection *section)
+{
+    ram_addr_t ram;
+    uint64_t size;
+    hwaddr gaddr;
+    XenPhysmapRange *r;
+
+    if (!section_range(section, &gaddr, &ram, &size)) {
+        return NULL;
+    }
+    FOR_EACH_RANGE_AT(r, gaddr, size) {
+        if (r->visible && r->mr == section->mr && r->ram == ram &&
+            xen_range_gaddr(r) == gaddr && xen_range_size(r) == size) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+void xen_physmap_add(MemoryRegionSection *section)
+{
+    XenPhysmapRange *r;
+    ram_addr_t ram;
+    uint64_t size;
+    hwaddr gaddr;
+
+    if (!section_range(section, &gaddr, &ram, &size)) {
+        return;
+    }
+    r = range_new(ram, gaddr, size);
+    r->mr = section->mr;
+    r->offset = ram - memory_region_get_ram_addr(section->mr);
+    r->visible = true;
+    range_try(r);
+}
+
+void xen_physmap_del(MemoryRegionSection *section)
+{
+    XenPhysmapRange *r = section_find(section);
+    ram_addr_t ram;
+    uint64_t size;
+
+    if (!r) {
+        return;
+    }
+    ram = r->ram;
+    size = xen_range_size(r);
+    r->visible = false;
+    r->mr = NULL;
+    if (!r->placed) {
+        range_free(r);
+        return;
+    }
+    range_go_home(r);
+    try_waiting(ram, size, false);
+}
+
+bool xen_physmap_is_placed(const MemoryRegionSection *section)
+{
+    XenPhysmapRange *r = section_find(section);
+
+    return r && r->placed &&
+           xen_range_size(r) == int128_get64(section->size);
+}
+
+void xen_physmap_init(struct xs_handle *xs)
+{
+    xen_physmap_compat_load(xs);
+    xen_physmap_restore_init();
+}
+

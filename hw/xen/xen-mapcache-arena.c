@@ -1,0 +1,686 @@
+/*
+ * Xen mapcache: the arena and its slots
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Every change of what is mapped in the arena is made here, and every one
+ * under mapcache.lock.  The kernel's view of a slot is one of two: PROT_NONE
+ * memory of our own, or one whole foreign mapping.  Neither mapping nor
+ * unmapping ever leaves the addresses free for another thread's mmap(),
+ * but for a failing map call: libxenforeignmemory unmaps its target then, and
+ * slot_reserve_again() closes the gap or gives the slot up.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+
+#include <sys/resource.h>
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+#include "trace.h"
+
+#define ARENA_CAP_DEFAULT       (32 * GiB)
+#define ARENA_MIN_SLOTS         32
+/* Left to the rest of QEMU when address space or areas are limited. */
+#define ARENA_KEEP_BYTES        (1 * GiB)
+#define ARENA_KEEP_AREAS        4096
+/* Slots beyond the cap, so that a fill need not wait for a grace period. */
+#define ARENA_SPARE_MAX         256
+/* One bite of the reaper: what one unmap may hold the mmap lock for. */
+#define REAPER_BITE_SLOTS       64
+/* How many slots a miss looks at for one to evict. */
+#define EVICT_SCAN              64
+
+#define MAP_PLACEHOLDER_FLAGS   (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static uint64_t max_map_count(void)
+{
+    g_autofree char *text = NULL;
+    uint64_t n;
+
+    if (!g_file_get_contents("/proc/sys/vm/max_map_count", &text, NULL,
+                             NULL) ||
+        qemu_strtou64(g_strstrip(text), NULL, 10, &n) < 0) {
+        return 65530; /* Linux's default */
+    }
+    return n;
+}
+
+/* How many slots the limits of this process allow. */
+static uint32_t slots_allowed(void)
+{
+    uint64_t n = ARENA_CAP_DEFAULT >> MCACHE_BUCKET_SHIFT;
+    uint64_t areas = max_map_count();
+    struct rlimit as;
+
+    /* A slot between two that are empty costs itself and one of those. */
+    areas = areas > 2 * ARENA_KEEP_AREAS ? areas - ARENA_KEEP_AREAS
+                                         : areas / 2;
+    n = MIN(n, areas / 2);
+
+    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY) {
+        uint64_t bytes = as.rlim_cur;
+
+        bytes = bytes > 2 * ARENA_KEEP_BYTES ? bytes - ARENA_KEEP_BYTES
+                                             : bytes / 2;
+        n = MIN(n, bytes >> MCACHE_BUCKET_SHIFT);
+    }
+    return MAX(n, ARENA_MIN_SLOTS);
+}
+
+void mcache_arena_init(void)
+{
+    uint32_t n = slots_allowed();
+    size_t table;
+    void *p;
+
+    for (;; n /= 2) {
+        p = mmap(NULL, (size_t)n << MCACHE_BUCKET_SHIFT, PROT_NONE,
+                 MAP_PLACEHOLDER_FLAGS, -1, 0);
+        if (p != MAP_FAILED) {
+            break;
+        }
+        if (n / 2 < ARENA_MIN_SLOTS) {
+            error_report("xen mapcache: cannot reserve %u MiB of address "
+                         "space for guest memory: %s. Raise the limit on "
+                         "address space (ulimit -v).", n, strerror(errno));
+            exit(EXIT_FAILURE);
+        }
+    }
+
+    mapcache.arena = p;
+    mapcache.nr_slots = n;
+    mapcache.max_slots = n - MIN(n / 8, ARENA_SPARE_MAX);
+    mapcache.stats.buckets_max = mapcache.max_slots;
+
+    /* Pages of the table come into being as slots are used. */
+    table = ROUND_UP(n * sizeof(MapCacheSlot), qemu_real_host_page_size());
+    p = mmap(NULL, table, PROT_READ | PROT_WRITE, MAP_PLACEHOLDER_FLAGS,
+             -1, 0);
+    if (p == MAP_FAILED) {
+        error_report("xen mapcache: cannot allocate %zu bytes for its slots: "
+                     "%s", table, strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    mapcache.slot = p;
+    mapcache.used_map = bitmap_new(n);
+    qemu_cond_init(&mapcache.reap_cond);
+    trace_xen_map_cache_init(n, table);
+}
+
+void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
+                           int err)
+{
+    static int64_t last;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    int64_t before = qatomic_read(&last);
+
+    trace_xen_map_cache_failure(call, addr, pages, err);
+    if (before && now - before < 1000) {
+        return;
+    }
+    if (qatomic_cmpxchg(&last, before, now ? now : 1) == before) {
+        warn_report("xen mapcache: %s of %zu pages at guest address 0x%"
+                    HWADDR_PRIx " failed: %s", call, pages, addr,
+                    strerror(err));
+    }
+}
+
+/* --- slots ----------------------------------------------------------- */
+
+static void slot_set_state(MapCacheSlot *s, MapCachePhase phase)
+{
+    qatomic_set(&s->state, MCACHE_STATE(phase, 0));
+}
+
+static void slot_take(uint32_t nr)
+{
+    assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
+           MCACHE_FREE);
+    slot_set_state(&mapcache.slot[nr], MCACHE_FILLING);
+    set_bit(nr, mapcache.used_map);
+    mapcache.nr_used++;
+}
+
+static void slot_give_back(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+
+    qatomic_set(&s->gen, 0);
+    slot_set_state(s, MCACHE_FREE);
+    clear_bit(nr, mapcache.used_map);
+    mapcache.nr_used--;
+}
+
+static void slot_lose(uint32_t nr)
+{
+    warn_report("xen mapcache: the addresses of slot %u are lost; it is not "
+                "used again", nr);
+    slot_set_state(&mapcache.slot[nr], MCACHE_LOST);
+}
+
+/* After a failed map call the slot's addresses may be free for the taking. */
+static bool slot_reserve_again(uint32_t nr)
+{
+    void *host = mcache_slot_host(nr);
+    void *p = mmap(host, MCACHE_BUCKET_SIZE, PROT_NONE,
+                   MAP_PLACEHOLDER_FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (p == host) {
+        return true;
+    }
+    if (p != MAP_FAILED) {
+        /* A kernel that does not know the flag put it elsewhere. */
+        munmap(p, MCACHE_BUCKET_SIZE);
+        errno = EEXIST;
+    }
+    return false;
+}
+
+/*
+ * Empties the slots [@nr, @nr + @n), all of them ours to empty, by one system
+ * call, or one by one if that is refused.
+ */
+static void slots_unmap(uint32_t nr, uint32_t n)
+{
+    void *p = mmap(mcache_slot_host(nr), (size_t)n << MCACHE_BUCKET_SHIFT,
+                   PROT_NONE, MAP_PLACEHOLDER_FLAGS | MAP_FIXED, -1, 0);
+
+    mapcache.stats.unmap_calls++;
+    trace_xen_map_cache_unmap(nr, n, p == MAP_FAILED ? errno : 0);
+    if (p != MAP_FAILED) {
+        for (; n; n--, nr++) {
+            if (test_bit(nr, mapcache.used_map)) {
+                slot_give_back(nr);
+            }
+        }
+    } else if (n > 1) {
+        for (; n; n--, nr++) {
+            if (test_bit(nr, mapcache.used_map)) {
+                slots_unmap(nr, 1);
+            }
+        }
+    } else {
+        slot_lose(nr);
+    }
+}
+
+/* --- the forward table ------------------------------------------------ */
+
+/* The forward cell of @bucket, made if need be; NULL if it cannot be. */
+static uint32_t *mcache_forward_get(uint64_t bucket)
+{
+    uint64_t root = bucket >> MCACHE_LEAF_SHIFT;
+
+    if (root < MCACHE_ROOT_ENTRIES && !mapcache.root[root]) {
+        uint32_t *leaf = g_try_new0(uint32_t, MCACHE_LEAF_BUCKETS);
+
+        /* Pairs with the acquire in mcache_forward(). */
+        qatomic_store_release(&mapcache.root[root], leaf);
+    }
+    return mcache_forward(bucket);
+}
+
+/* Nobody finds the slot any more. */
+static void slot_unpublish(uint32_t nr)
+{
+    uint32_t *fwd = mcache_forward(mapcache.slot[nr].bucket);
+
+    if (fwd && *fwd == nr + 1) {
+        qatomic_set(fwd, 0);
+    }
+}
+
+/* --- retiring --------------------------------------------------------- */
+
+static void *reaper_thread(void *opaque)
+{
+    qemu_mutex_lock(&mapcache.lock);
+    for (;;) {
+        g_autofree unsigned long *reap = NULL;
+        unsigned long nr, n = mapcache.nr_slots;
+
+        while (!mapcache.reap_head) {
+            qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
+        }
+        reap = bitmap_try_new(n);
+        if (!reap) {
+            /* Wait for memory; nothing is lost but time. */
+            qemu_mutex_unlock(&mapcache.lock);
+            g_usleep(10000);
+            qemu_mutex_lock(&mapcache.lock);
+            continue;
+        }
+        while (mapcache.reap_head) {
+            nr = mapcache.reap_head - 1;
+            mapcache.reap_head = mapcache.slot[nr].next;
+            set_bit(nr, reap);
+        }
+        qemu_mutex_unlock(&mapcache.lock);
+
+        /* Whoever could have found one of them is out of its section now. */
+        synchronize_rcu();
+
+        qemu_mutex_lock(&mapcache.lock);
+        nr = find_first_bit(reap, n);
+        while (nr < n) {
+            unsigned long end = find_next_zero_bit(reap, n, nr);
+
+            end = MIN(end, nr + REAPER_BITE_SLOTS);
+            mapcache.nr_pending -= end - nr;
+            slots_unmap(nr, end - nr);
+            nr = find_next_bit(reap, n, end);
+            /* Let those in who wait for the lock, or for the mmap lock. */
+            qemu_mutex_unlock(&mapcache.lock);
+            qemu_mutex_lock(&mapcache.lock);
+        }
+    }
+    return NULL;
+}
+
+/* Leaves a RETIRED slot to the reaper, which starts at the first need. */
+static void slot_reap_later(uint32_t nr)
+{
+    mapcache.slot[nr].next = mapcache.reap_head;
+    mapcache.reap_head = nr + 1;
+    if (!mapcache.reaper_running) {
+        QemuThread thread;
+
+        mapcache.reaper_running = true;
+        qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
+                           QEMU_THREAD_DETACHED);
+    }
+    qemu_cond_signal(&mapcache.reap_cond);
+}
+
+/*
+ * Takes a LIVE slot out of service.  True if nobody holds it: it is RETIRED
+ * and the caller's to unmap or to leave to the reaper.  False if DMA holds
+ * it: it is STALE, and the last release sees to it.
+ */
+static bool slot_retire(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    uint64_t old = qatomic_read(&s->state), seen;
+    bool held;
+
+    slot_unpublish(nr);
+    mapcache.nr_pending++;
+    for (;; old = seen) {
+        assert(mcache_phase(old) == MCACHE_LIVE);
+        held = mcache_locks(old) != 0;
+        /*
+         * A full barrier: a lock that succeeded before it is seen here, one
+         * that comes after it fails for the phase.
+         */
+        seen = qatomic_cmpxchg(&s->state, old,
+                               MCACHE_STATE(held ? MCACHE_STALE
+                                                 : MCACHE_RETIRED,
+                                            mcache_locks(old)));
+        if (seen == old) {
+            return !held;
+        }
+    }
+}
+
+/* Retires a slot that unlocked pointers of this very thread may be in. */
+static void slot_retire_later(uint32_t nr)
+{
+    if (slot_retire(nr)) {
+        slot_reap_later(nr);
+    }
+}
+
+void mcache_stale_unlocked(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    uint64_t stale = MCACHE_STATE(MCACHE_STALE, 0);
+
+    qemu_mutex_lock(&mapcache.lock);
+    if (qatomic_cmpxchg(&s->state, stale,
+                        MCACHE_STATE(MCACHE_RETIRED, 0)) == stale) {
+        /*
+         * A slot goes stale by an invalidate or by being replaced within
+         * its generation.  After an invalidate, pointers that a BQL holder
+         * got before it are dead; so with the BQL, and if no other thread
+         * ever used the slot, there is nobody to wait for.
+         */
+        if (bql_locked() && s->gen != qatomic_read(&mapcache.gen) &&
+            s->iothread_gen != s->gen) {
+            mapcache.nr_pending--;
+            slots_unmap(nr, 1);
+        } else {
+            slot_reap_later(nr);
+        }
+    }
+    qemu_mutex_unlock(&mapcache.lock);
+}
+
+void mcache_flush_locked(uint32_t old_gen)
+{
+    unsigned long n = mapcache.nr_slots;
+    unsigned long nr, start = n, end = 0;
+
+    /*
+     * Slots that go at once are gathered into one range as long as all that
+     * lies between is either empty or going too: PROT_NONE over PROT_NONE
+     * costs nothing.
+     */
+    for (nr = find_first_bit(mapcache.used_map, n); nr < n;
+         nr = find_next_bit(mapcache.used_map, n, nr + 1)) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        bool now = false;
+
+        if (mcache_phase(qatomic_read(&s->state)) == MCACHE_LIVE &&
+            slot_retire(nr)) {
+            /*
+             * Read after the barriers of the generation step and of
+             * slot_retire(); pairs with the one in mcache_touch().
+             */
+            if (qatomic_read(&s->iothread_gen) == old_gen) {
+                slot_reap_later(nr);
+            } else {
+                mapcache.nr_pending--;
+                now = true;
+            }
+        }
+        if (now) {
+            start = MIN(start, nr);
+            end = nr + 1;
+        } else if (start < n) {
+            slots_unmap(start, end - start);
+            start = n;
+        }
+    }
+    if (start < n) {
+        slots_unmap(start, end - start);
+    }
+}
+
+/* --- filling ---------------------------------------------------------- */
+
+static bool slots_free(uint64_t nr, uint32_t n)
+{
+    return nr + n <= mapcache.nr_slots &&
+           find_next_bit(mapcache.used_map, nr + n, nr) == nr + n;
+}
+
+/*
+ * Keeps the spare slots free, ahead of need: whoever comes next is in an RCU
+ * section and cannot wait for one to end.  A slot just filled is marked as
+ * referenced and so not the first to go.
+ */
+static void mcache_evict_locked(void)
+{
+    uint32_t scanned;
+
+    for (scanned = 0; scanned < EVICT_SCAN &&
+         mapcache.nr_used - mapcache.nr_pending > mapcache.max_slots;
+         scanned++) {
+        uint32_t nr = mapcache.hand;
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state = qatomic_read(&s->state);
+
+        mapcache.hand = (nr + 1) % mapcache.nr_slots;
+        if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state)) {
+            continue;
+        }
+        if (qatomic_read(&s->referenced)) {
+            qatomic_set(&s->referenced, false);
+            continue;
+        }
+        trace_xen_map_cache_evict(s->bucket);
+        slot_retire_later(nr);
+    }
+}
+
+/*
+ * A run of @n free slots for buckets from @bucket on: where the bucket number
+ * says, so that neighbours in the guest are neighbours here, or anywhere.
+ * Returns nr_slots if there is none.
+ */
+static uint32_t slots_find(uint64_t bucket, uint32_t n)
+{
+    uint32_t nr = bucket % mapcache.nr_slots;
+
+    if (slots_free(nr, n)) {
+        return nr;
+    }
+    nr = bitmap_find_next_zero_area(mapcache.used_map, mapcache.nr_slots, 0,
+                                    n, 0);
+    return MIN(nr, mapcache.nr_slots);
+}
+
+void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
+                             int *err)
+{
+    g_autofree xen_pfn_t *gfn = g_try_new(xen_pfn_t, pages);
+    void *p;
+    size_t i;
+
+    if (!gfn) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    for (i = 0; i < pages; i++) {
+        gfn[i] = first_gfn + i;
+    }
+    p = xenforeignmemory_map2(xen_fmem, xen_domid, host,
+                              PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
+                              pages, gfn, err);
+    mapcache.stats.map_calls++;
+    mapcache.stats.map_pages += pages;
+    trace_xen_remap_bucket(first_gfn << XC_PAGE_SHIFT, pages, p);
+    if (!p) {
+        mapcache.stats.map_failures++;
+    }
+    return p;
+}
+
+/*
+ * Maps @bucket into the slot, which is FREE, and leaves it FILLING.  False if
+ * the call failed; the slot is FREE again then, or LOST.
+ */
+static bool slot_fill(uint32_t nr, uint64_t bucket)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    int err[MCACHE_BUCKET_PAGES];
+    unsigned i;
+    int saved_errno;
+
+    slot_take(nr);
+    if (!mcache_map_call_locked(mcache_slot_host(nr), bucket * MCACHE_BUCKET_PAGES,
+                  MCACHE_BUCKET_PAGES, err)) {
+        saved_errno = errno;
+        if (slot_reserve_again(nr)) {
+            slot_give_back(nr);
+        } else {
+            slot_lose(nr);
+        }
+        mcache_report_failure("mapping", bucket << MCACHE_BUCKET_SHIFT,
+                              MCACHE_BUCKET_PAGES, saved_errno);
+        return false;
+    }
+    s->bucket = bucket;
+    s->referenced = true;
+    bitmap_zero(s->valid, MCACHE_BUCKET_PAGES);
+    for (i = 0; i < MCACHE_BUCKET_PAGES; i++) {
+        if (!err[i]) {
+            set_bit(i, s->valid);
+        }
+    }
+    return true;
+}
+
+/* Makes a FILLING slot LIVE and the one that lookups find. */
+static void slot_publish(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    uint32_t *fwd = mcache_forward(s->bucket);
+    uint32_t old = *fwd;
+
+    slot_set_state(s, MCACHE_LIVE);
+    /* Pairs with the acquire in mcache_find(). */
+    qatomic_store_release(&s->gen, qatomic_read(&mapcache.gen));
+    qatomic_store_release(fwd, nr + 1);
+    if (old) {
+        slot_retire_later(old - 1);
+    }
+}
+
+/* Is the page there now?  Asked of Xen, at the price of a single page. */
+static bool page_present(uint64_t gfn)
+{
+    int err = 0;
+    void *p = mcache_map_call_locked(NULL, gfn, 1, &err);
+
+    if (!p) {
+        mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
+        return false;
+    }
+    mapcache.stats.unmap_calls++;
+    if (xenforeignmemory_unmap(xen_fmem, p, 1)) {
+        warn_report("xen mapcache: unmapping a page: %s", strerror(errno));
+    }
+    return err == 0;
+}
+
+/*
+ * Whether a slot starting a run at @nr can serve bucket @bucket without a
+ * map call: published for it.
+ */
+static bool slot_serves(uint32_t nr, uint64_t bucket)
+{
+    uint32_t *fwd = mcache_forward(bucket);
+
+    return nr < mapcache.nr_slots && fwd && *fwd == nr + 1;
+}
+
+/*
+ * Where the run of buckets [@first, @first + *@n) goes: around what is mapped
+ * already if the slots behind it are free or serve it, else to fresh slots,
+ * else cut to one bucket.  @fresh: what is mapped will not do.  Returns
+ * nr_slots if there is no room.
+ */
+static uint32_t run_place(uint64_t first, uint32_t *n, uint32_t now,
+                          bool fresh)
+{
+    uint32_t nr = now ? now - 1 : first % mapcache.nr_slots;
+    uint32_t i = 0;
+
+    if (!fresh) {
+        while (i < *n && (slot_serves(nr + i, first + i) ||
+                          slots_free(nr + i, 1))) {
+            i++;
+        }
+    }
+    if (i == *n) {
+        return nr;
+    }
+    nr = slots_find(first, *n);
+    if (nr == mapcache.nr_slots && *n > 1) {
+        *n = 1;
+        nr = now && !fresh ? now - 1 : slots_find(first, 1);
+    }
+    return nr;
+}
+
+uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
+{
+    uint32_t *fwd = mcache_forward_get(first);
+    uint32_t nr, i;
+    bool fresh;
+
+    if (!fwd) {
+        return 0;
+    }
+
+    /* A published slot without the page: a hole, unless it came since. */
+    fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
+    if (fresh && !page_present(first * MCACHE_BUCKET_PAGES + page)) {
+        return 0;
+    }
+
+    n = MIN(n, mapcache.max_slots / 2);
+    nr = run_place(first, &n, *fwd, fresh);
+    if (nr == mapcache.nr_slots) {
+        mcache_report_failure("finding room for",
+                              first << MCACHE_BUCKET_SHIFT,
+                              MCACHE_BUCKET_PAGES, ENOMEM);
+        return 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (slot_serves(nr + i, first + i)) {
+            continue;
+        }
+        if (!mcache_forward_get(first + i) ||
+            !slot_fill(nr + i, first + i)) {
+            break;
+        }
+        slot_publish(nr + i);
+    }
+    mcache_evict_locked();
+    if (i && !test_bit(page, mapcache.slot[nr].valid)) {
+        return 0;
+    }
+    return i;
+}
+
+/* --- checking --------------------------------------------------------- */
+
+void mcache_check_locked(void)
+{
+#ifdef XEN_MAPCACHE_CHECK
+    uint32_t nr, used = 0, pending = 0, queued = 0, published = 0;
+    size_t root;
+    uint32_t i;
+
+    for (nr = 0; nr < mapcache.nr_slots; nr++) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state = qatomic_read(&s->state);
+        MapCachePhase phase = mcache_phase(state);
+        uint32_t *fwd;
+
+        assert(test_bit(nr, mapcache.used_map) == (phase != MCACHE_FREE));
+        used += phase != MCACHE_FREE;
+        pending += phase == MCACHE_STALE || phase == MCACHE_RETIRED;
+        assert(phase == MCACHE_LIVE || phase == MCACHE_STALE ||
+               mcache_locks(state) == 0);
+        fwd = mcache_forward(s->bucket);
+        if (phase == MCACHE_LIVE) {
+            assert(fwd && *fwd == nr + 1);
+            assert(s->gen == mapcache.gen);
+        } else {
+            assert(!fwd || *fwd != nr + 1);
+        }
+    }
+    for (root = 0; root < MCACHE_ROOT_ENTRIES; root++) {
+        for (i = 0; mapcache.root[root] && i < MCACHE_LEAF_BUCKETS; i++) {
+            nr = mapcache.root[root][i];
+            if (nr) {
+                published++;
+                assert(mapcache.slot[nr - 1].bucket ==
+                       (root << MCACHE_LEAF_SHIFT) + i);
+            }
+        }
+    }
+    for (nr = mapcache.reap_head; nr; nr = mapcache.slot[nr - 1].next) {
+        assert(mcache_phase(mapcache.slot[nr - 1].state) == MCACHE_RETIRED);
+        queued++;
+    }
+    assert(used == mapcache.nr_used);
+    assert(pending == mapcache.nr_pending);
+    assert(queued <= pending);
+    assert(published + pending <= used);
+#endif
+}

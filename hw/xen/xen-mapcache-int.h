@@ -1,0 +1,234 @@
+/*
+ * Xen mapcache: what its files share
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * xen-mapcache.c          the essay, the public calls, hits
+ * xen-mapcache-arena.c    slots: reserve, fill, retire, unmap
+ * xen-mapcache-rev.c      reverse entries: who holds a DMA mapping
+ * xen-mapcache-outside.c  what lies outside the arena: device memory, grants
+ */
+
+#ifndef HW_XEN_MAPCACHE_INT_H
+#define HW_XEN_MAPCACHE_INT_H
+
+#include "qemu/atomic.h"
+#include "qemu/bitmap.h"
+#include "qemu/thread.h"
+#include "exec/hwaddr.h"
+#include "exec/ram_addr.h"
+#include "system/xen-mapcache.h"
+
+/* Guest RAM is mapped a bucket at a time; a slot holds one bucket. */
+#define MCACHE_BUCKET_SHIFT     20
+#define MCACHE_BUCKET_SIZE      (1UL << MCACHE_BUCKET_SHIFT)
+#define MCACHE_BUCKET_PAGES     (MCACHE_BUCKET_SIZE >> XC_PAGE_SHIFT)
+
+/* Two levels of forward table: 2^28 buckets, 256 TiB of ram_addr_t. */
+#define MCACHE_LEAF_SHIFT       16
+#define MCACHE_LEAF_BUCKETS     (1UL << MCACHE_LEAF_SHIFT)
+#define MCACHE_ROOT_ENTRIES     4096
+
+/*
+ * Where a slot is in its life.  The diagram is in xen-mapcache.c.
+ */
+typedef enum MapCachePhase {
+    MCACHE_FREE = 0,    /* PROT_NONE, in nobody's hands */
+    MCACHE_FILLING,     /* allocated, not yet published; under the lock */
+    MCACHE_LIVE,        /* published: lookups may find and lock it */
+    MCACHE_STALE,       /* not found any more, held by DMA */
+    MCACHE_RETIRED,     /* not found, not held; to be unmapped */
+    MCACHE_LOST,        /* its addresses are gone: never used again */
+} MapCachePhase;
+
+/* The state word: the phase above, the number of DMA locks below. */
+#define MCACHE_PHASE_SHIFT      32
+#define MCACHE_STATE(phase, locks) \
+    (((uint64_t)(phase) << MCACHE_PHASE_SHIFT) | (locks))
+
+/*
+ * One slot, one cache line.
+ *
+ * @state is changed by compare-and-swap only.  @bucket and @valid are written
+ * while the slot is FILLING and constant until it is FREE again.  @gen is
+ * what publishes them (store-release, load-acquire).
+ */
+typedef struct MapCacheSlot {
+    uint64_t state;
+    uint32_t gen;           /* generation it was filled in; 0: do not serve */
+    uint32_t iothread_gen;  /* last generation a thread without BQL used it */
+    uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
+    uint32_t next;          /* in the reaper's queue: slot number + 1 */
+    bool referenced;        /* used since the clock hand came by */
+    DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
+} QEMU_ALIGNED(64) MapCacheSlot;
+
+typedef struct MapCache {
+    /* Set at init, constant after. */
+    bool ready;
+    uint8_t *arena;
+    uint32_t nr_slots;      /* slots in the arena */
+    uint32_t max_slots;     /* … of which the cap allows; the rest is spare */
+    MapCacheSlot *slot;
+
+    /* Atomic; the generation is changed under the lock. */
+    uint32_t gen;
+    uint32_t *root[MCACHE_ROOT_ENTRIES];
+    uint64_t nr_dma;
+    uint64_t unmatched;
+
+    /*
+     * Guards everything below, slot phases but for LIVE's locks, and the
+     * filling of the forward table.  Taken after the BQL, never before it;
+     * never held while an RCU grace period is waited for.  A hit does not
+     * need it.
+     */
+    QemuMutex lock;
+    unsigned long *used_map;    /* a bit for each slot that is not FREE */
+    uint32_t nr_used;
+    uint32_t nr_pending;        /* STALE and RETIRED */
+    uint32_t hand;              /* of the clock */
+    uint32_t reap_head;         /* slot number + 1; RETIRED slots */
+    bool reaper_running;
+    QemuCond reap_cond;
+    XenMapCacheStats stats;
+} MapCache;
+
+extern MapCache mapcache;
+
+static inline MapCachePhase mcache_phase(uint64_t state)
+{
+    return state >> MCACHE_PHASE_SHIFT;
+}
+
+static inline uint32_t mcache_locks(uint64_t state)
+{
+    return (uint32_t)state;
+}
+
+static inline uint8_t *mcache_slot_host(uint32_t nr)
+{
+    return mapcache.arena + ((size_t)nr << MCACHE_BUCKET_SHIFT);
+}
+
+static inline bool mcache_in_arena(const void *ptr)
+{
+    return (uintptr_t)ptr - (uintptr_t)mapcache.arena <
+           (uintptr_t)mapcache.nr_slots << MCACHE_BUCKET_SHIFT;
+}
+
+static inline uint32_t mcache_slot_nr(const void *ptr)
+{
+    return ((uintptr_t)ptr - (uintptr_t)mapcache.arena) >> MCACHE_BUCKET_SHIFT;
+}
+
+/* The forward table's cell for @bucket, or NULL if it has none yet. */
+static inline uint32_t *mcache_forward(uint64_t bucket)
+{
+    uint32_t *leaf;
+
+    if (unlikely(bucket >> MCACHE_LEAF_SHIFT >= MCACHE_ROOT_ENTRIES)) {
+        return NULL;
+    }
+    /* Pairs with the release in mcache_forward_get(). */
+    leaf = qatomic_load_acquire(&mapcache.root[bucket >> MCACHE_LEAF_SHIFT]);
+    return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
+}
+
+/* --- xen-mapcache-arena.c ------------------------------------------- */
+
+/* Reserves the arena and its tables, or ends QEMU with a message. */
+void mcache_arena_init(void);
+
+/*
+ * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
+ * slots if @n > 1, with the page @page of the first one present.  Returns
+ * the number of buckets for which that holds: 0 if the page is a hole or
+ * nothing could be mapped.  Called with the lock, in an RCU read-side
+ * section.
+ */
+uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
+
+/*
+ * Takes all buckets out of service and unmaps those that nobody can be
+ * using.  Called with the lock and the BQL, the generation stepped already.
+ * @old_gen: the generation before.
+ */
+void mcache_flush_locked(uint32_t old_gen);
+
+/*
+ * The last lock on a stale slot is gone: unmaps it or leaves it to the
+ * reaper.
+ */
+void mcache_stale_unlocked(uint32_t nr);
+
+/*
+ * One call that maps @pages frames from @first_gfn on, at @host, which they
+ * replace, or anywhere if it is NULL; counted.  @err has a value for each
+ * page, 0 if it is there.  NULL and errno if the call failed: at @host there
+ * is a gap in the address space then.
+ */
+void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
+                             int *err);
+
+/* Walks everything and asserts it.  Called with the lock. */
+void mcache_check_locked(void);
+
+/* Reports a failing call to Xen, rate-limited. */
+void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
+                           int err);
+
+/* --- xen-mapcache-rev.c --------------------------------------------- */
+
+/*
+ * A reverse entry: one for each long-lived mapping that lies where foreign
+ * mappings do, found by the host address that its holder has.
+ */
+typedef struct MapCacheRev {
+    uintptr_t host;     /* atomic; 0: free, 1: being written */
+    uint64_t size;      /* bytes */
+    uint32_t seconds;   /* coarse clock at the map */
+    uint16_t owner;
+    bool dma;           /* [b] DMA, as opposed to [a] a device's own memory */
+    bool is_write;      /* the device writes */
+} MapCacheRev;
+
+/*
+ * Records a mapping of @size bytes at @host, held through @as (may be NULL).
+ * Lock-free; allocates when a chain must grow.
+ */
+void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
+                    AddressSpace *as);
+
+/*
+ * Takes one record of that kind of @host out and returns its size; 0 if there
+ * is none.  Lock-free.
+ */
+uint64_t mcache_rev_remove(const uint8_t *host, bool dma);
+
+/* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
+void mcache_rev_report(void);
+
+/* --- xen-mapcache-outside.c ----------------------------------------- */
+
+void mcache_outside_init(void);
+
+/* A grant mapping, as xen_map_cache_dma(). */
+uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
+                          hwaddr *plen, bool is_write);
+
+/*
+ * Releases what @host is in: a grant is unmapped, device memory stays.
+ * False if it is in nothing.
+ */
+bool mcache_outside_release(uint8_t *host);
+
+/* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
+ram_addr_t mcache_outside_ram_addr(const void *ptr);
+
+/* Adds the outside's counts to @stats. */
+void mcache_outside_stats(XenMapCacheStats *stats);
+
+#endif /* HW_XEN_MAPCACHE_INT_H */

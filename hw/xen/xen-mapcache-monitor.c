@@ -1,0 +1,73 @@
+/*
+ * Xen mapcache: what the monitor shows of it
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-misc-target.h"
+#include "monitor/hmp.h"
+#include "monitor/hmp-target.h"
+#include "monitor/monitor.h"
+
+#include "system/xen-mapcache.h"
+
+XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
+{
+    XenMapcacheInfo *info;
+    XenMapCacheStats stats;
+
+    if (!xen_map_cache_ready()) {
+        error_setg(errp, "this machine has no Xen mapcache");
+        return NULL;
+    }
+
+    xen_map_cache_get_stats(&stats);
+    info = g_new0(XenMapcacheInfo, 1);
+    info->hits = stats.hits;
+    info->misses = stats.misses;
+    info->map_calls = stats.map_calls;
+    info->map_pages = stats.map_pages;
+    info->map_failures = stats.map_failures;
+    info->holes = stats.holes;
+    info->unmap_calls = stats.unmap_calls;
+    info->invalidates = stats.invalidates;
+    info->unmatched = stats.unmatched;
+    info->buckets = stats.buckets;
+    info->buckets_pending = stats.buckets_pending;
+    info->buckets_max = stats.buckets_max;
+    info->blocks = stats.blocks;
+    info->dummies = stats.dummies;
+    info->grants = stats.grants;
+    info->dma = stats.dma;
+    return info;
+}
+
+void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    g_autoptr(XenMapcacheInfo) info = qmp_query_xen_mapcache(&err);
+
+    if (!info) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "lookups: %" PRIu64 " hits, %" PRIu64 " misses, %"
+                   PRIu64 " holes\n", info->hits, info->misses, info->holes);
+    monitor_printf(mon, "map calls: %" PRIu64 " of %" PRIu64 " pages, %"
+                   PRIu64 " failed; unmap calls: %" PRIu64 "\n",
+                   info->map_calls, info->map_pages, info->map_failures,
+                   info->unmap_calls);
+    monitor_printf(mon, "invalidates: %" PRIu64 "; releases of nothing: %"
+                   PRIu64 "\n", info->invalidates, info->unmatched);
+    monitor_printf(mon, "mapped: %" PRIu64 " buckets of 1 MiB (at most %"
+                   PRIu64 "), %" PRIu64 " more waiting to be unmapped\n",
+                   info->buckets, info->buckets_max, info->buckets_pending);
+    monitor_printf(mon, "mapped: %" PRIu64 " blocks of device memory, %"
+                   PRIu64 " of them dummies; %" PRIu64 " grants\n",
+                   info->blocks, info->dummies, info->grants);
+    monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 "\n", info->dma);
+}

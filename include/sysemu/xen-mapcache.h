@@ -1,0 +1,271 @@
+/*
+ * Xen mapcache: the foreign mappings through which QEMU touches a guest
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A device model does not own the guest's memory.  To touch a page it asks
+ * Xen for a foreign mapping of the guest frames (gfn), and the mapcache keeps
+ * these mappings.  It knows three kinds of long-lived mapping, and each has
+ * calls of its own, because freeing a device's memory and ending a DMA are
+ * not the same thing:
+ *
+ *  - an unlocked pointer into guest RAM: xen_map_cache().  Valid to the end
+ *    of the caller's RCU read-side section, whatever other threads do.
+ *  - [b] a DMA mapping: xen_map_cache_dma() until
+ *    xen_invalidate_map_cache_entry().  Readable and writable to its holder
+ *    until then, also across an invalidate.
+ *  - [a] device memory (video memory, option ROMs): xen_map_cache_block()
+ *    until xen_unmap_cache_block().  Never affected by an invalidate.
+ *
+ * Addresses: every address argument is a ram_addr_t, QEMU's own numbering of
+ * RAM blocks.  For guest RAM (the region xen_memory) it equals the guest
+ * physical address; a device's block lies above guest RAM and is moved in
+ * the guest by the machine (hw/i386/xen), not here.  Sizes are in bytes.
+ *
+ * Threads: unless a function says otherwise, any thread may call it, with or
+ * without the BQL, in or out of a coroutine; none of them yields.
+ *
+ * Failure: a page that is not there, a map call that fails and a bad grant
+ * reference are the guest's doing or the host's trouble, never a reason to
+ * end QEMU.  They yield NULL (or a shorter length), and the callers in
+ * system/physmem.c treat the page as unassigned memory.
+ */
+
+#ifndef XEN_MAPCACHE_H
+#define XEN_MAPCACHE_H
+
+#include "exec/cpu-common.h"
+#include "system/xen.h"
+
+/*
+ * Translates an offset in a device's block to the guest physical address
+ * where the block was at the time of the save.  Asked for only where libxen
+ * has no xenforeignmemory_map2() (XEN_COMPAT_PHYSMAP).
+ */
+typedef hwaddr (*phys_offset_to_gaddr_t)(hwaddr phys_offset,
+                                         ram_addr_t size);
+
+/* Counters since start; each is exact once the threads are quiet. */
+typedef struct XenMapCacheStats {
+    uint64_t hits;             /* lookups and DMA mappings served as they lie */
+    uint64_t misses;           /* … that needed at least one map call */
+    uint64_t map_calls;        /* calls to Xen that map, of any kind */
+    uint64_t map_pages;        /* pages asked for in them */
+    uint64_t map_failures;     /* calls that failed as a whole */
+    uint64_t holes;            /* lookups that found no page */
+    uint64_t unmap_calls;      /* system calls that unmap */
+    uint64_t invalidates;      /* requests to drop all mappings */
+    uint64_t unmatched;        /* releases that matched nothing */
+    uint64_t buckets;          /* mapped now: buckets of guest RAM */
+    uint64_t buckets_pending;  /* … that wait for a reader or a DMA */
+    uint64_t buckets_max;      /* the cap on both */
+    uint64_t blocks;           /* mapped now: device memory */
+    uint64_t dummies;          /* … that are dummies */
+    uint64_t grants;           /* mapped now: grants */
+    uint64_t dma;              /* outstanding: DMA mappings */
+} XenMapCacheStats;
+
+#ifdef CONFIG_XEN_IS_POSSIBLE
+
+/*
+ * Sets the cache up.  Called once, with the BQL, after xen_fmem and
+ * xen_domid are known and before a RAM block is allocated.  Opens the grant
+ * device and reserves the arena here, because a restricted device model may
+ * do neither later.  Ends QEMU with a message if no arena can be reserved.
+ * @f and @opaque are used by XEN_COMPAT_PHYSMAP builds alone.
+ */
+void xen_map_cache_init(phys_offset_to_gaddr_t f, void *opaque);
+
+/* True once xen_map_cache_init() has run. */
+bool xen_map_cache_ready(void);
+
+/*
+ * An unlocked pointer to guest RAM at @addr, mapped if need be.
+ *
+ * @plen: if not NULL, in: bytes wanted, > 0; out: bytes, counted from @addr,
+ *        that the returned pointer is good for: at most what was wanted, cut
+ *        at the first absent page and at the end of the bucket.
+ *        If NULL, the pointer is good to the end of @addr's page.
+ *
+ * Returns NULL (and *plen 0) if the page of @addr is not there.  The pointer
+ * lives until the end of the RCU read-side section that the caller must be
+ * in.  A hit takes no lock and makes no system call.
+ */
+uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
+
+/*
+ * [b] A DMA mapping of @addr in @mr, which is the guest's RAM or its grants.
+ *
+ * @block_offset: where @mr's block starts (needed for grants: the reference
+ *        is the page number within the block).
+ * @plen: in: bytes wanted, > 0; out: bytes mapped, contiguous from @addr, cut
+ *        at the first absent page.
+ * @is_write: the device will write to it.  Grants are mapped read-only
+ *        otherwise; foreign mappings are always writable.
+ * @as:   the address space that the device went through; its name is what a
+ *        report calls the owner.  May be NULL.  Not kept.
+ *
+ * Returns NULL and *plen 0 if the first page is not there or a grant
+ * reference is bad.  The caller is in an RCU read-side section; the mapping
+ * outlives it and must be released by xen_invalidate_map_cache_entry() with
+ * the pointer that was returned.  A hit takes no lock and makes no system
+ * call.
+ */
+uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
+                           ram_addr_t block_offset, hwaddr *plen,
+                           bool is_write, AddressSpace *as);
+
+/*
+ * Ends the DMA mapping that was returned as @buffer, and nothing else.  Of
+ * several at the same address any one ends: they are alike.  NULL and an
+ * address in device memory (a DMA that ended there holds nothing) are
+ * accepted and do nothing; an address that matches nothing does nothing and
+ * is counted as unmatched.
+ */
+void xen_invalidate_map_cache_entry(uint8_t *buffer);
+
+/*
+ * [a] The mapping of a device's own memory: the block of @size bytes (a
+ * multiple of the page size) at @addr.  Made at the first call, the same
+ * address ever after.
+ *
+ * While the machine waits for an incoming state the frames may be anywhere:
+ * if they are where the block was allocated they are mapped, otherwise the
+ * result is a dummy mapping, anonymous memory that
+ * xen_replace_cache_entry() replaces in place.
+ *
+ * Never returns NULL: device memory that cannot be mapped is reported and
+ * ends QEMU, for its device cannot run without.  RAM block notifiers hear of
+ * a real mapping if the BQL is held, of a dummy never.
+ */
+uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
+
+/*
+ * Unmaps the device memory that xen_map_cache_block() returned as @host.
+ * The caller has seen to it that nobody uses the block any more (an RCU
+ * callback).  NULL does nothing.
+ */
+void xen_unmap_cache_block(uint8_t *host);
+
+/*
+ * True if RAM block notifiers were told of the device memory at @host, and
+ * from now on false: the caller tells them that it goes.
+ */
+bool xen_map_cache_block_unannounce(uint8_t *host);
+
+/* How many of the frames of a range are there. */
+typedef enum XenFrames {
+    XEN_FRAMES_NONE,
+    XEN_FRAMES_PART,
+    XEN_FRAMES_ALL,
+} XenFrames;
+
+/*
+ * Asks Xen which of the frames at guest address @gaddr, @size bytes, both
+ * multiples of the page size, are there.  A map call that fails counts its
+ * frames as absent.
+ */
+XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size);
+
+/*
+ * Where the guest sees the device memory that was allocated at @addr, @size
+ * bytes: the machine knows (hw/i386/xen), and calls this whenever it has moved
+ * a block.  Until then, and if there is no @f, it is at @addr.
+ */
+typedef hwaddr (*XenBlockPlace)(ram_addr_t addr, ram_addr_t size);
+void xen_map_cache_set_place(XenBlockPlace f);
+
+/* True if the device memory at @addr is a dummy that waits for its place. */
+bool xen_map_cache_is_dummy(ram_addr_t addr);
+
+/*
+ * The ram_addr_t behind @ptr: exact for any address in any live mapping of
+ * any kind, RAM_ADDR_INVALID for an address in none.  The caller holds the
+ * mapping, by a lock on it or by the RCU section that it was got in.
+ */
+ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
+
+/*
+ * Xen's request to drop all mappings (IOREQ_TYPE_INVALIDATE).  On return no
+ * lookup yields a mapping made before the call, device memory excepted, and
+ * each guest frame that no DMA and no concurrent reader holds is unmapped.
+ * Outstanding DMA mappings are reported, rate-limited; block I/O is drained
+ * first if there are any.  Called with the BQL, in the main loop, not in an
+ * RCU read-side section.
+ */
+void xen_invalidate_map_cache(void);
+
+/*
+ * Replaces the dummy mapping of the device memory at @old_phys_addr (a
+ * ram_addr_t, the start of the block) by the guest frames at
+ * @new_phys_addr, at the same host address, for @size bytes, which is the
+ * whole block; all of them multiples of the page size.
+ *
+ * Returns the host address, or NULL with a message: no such dummy, frames
+ * that are not there, or a map call that fails.  The dummy and its bytes
+ * are then as they were.  Called with the BQL.
+ */
+uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
+                                 hwaddr new_phys_addr,
+                                 hwaddr size);
+
+/* Fills @stats.  Walks nothing but the threads that have used the cache. */
+void xen_map_cache_get_stats(XenMapCacheStats *stats);
+
+#else /* !CONFIG_XEN_IS_POSSIBLE */
+
+static inline void xen_map_cache_init(phys_offset_to_gaddr_t f,
+                                      void *opaque)
+{
+}
+
+static inline bool xen_map_cache_ready(void)
+{
+    return false;
+}
+
+static inline uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
+{
+    g_assert_not_reached();
+}
+
+static inline uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
+                                         ram_addr_t block_offset,
+                                         hwaddr *plen, bool is_write,
+                                         AddressSpace *as)
+{
+    g_assert_not_reached();
+}
+
+static inline void xen_invalidate_map_cache_entry(uint8_t *buffer)
+{
+}
+
+static inline uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
+{
+    g_assert_not_reached();
+}
+
+static inline void xen_unmap_cache_block(uint8_t *host)
+{
+}
+
+static inline bool xen_map_cache_block_unannounce(uint8_t *host)
+{
+    return true;
+}
+
+static inline ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
+{
+    g_assert_not_reached();
+}
+
+static inline void xen_invalidate_map_cache(void)
+{
+}
+
+#endif /* CONFIG_XEN_IS_POSSIBLE */
+
+#endif /* XEN_MAPCACHE_H */
