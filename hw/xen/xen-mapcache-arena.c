@@ -28,7 +28,9 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
+#ifndef ARENA_CAP_DEFAULT /* tests shrink it, to make collisions common */
 #define ARENA_CAP_DEFAULT       (32 * GiB)
+#endif
 #define ARENA_MIN_SLOTS         32
 /* Left to the rest of QEMU when address space or areas are limited. */
 #define ARENA_KEEP_BYTES        (1 * GiB)
@@ -113,6 +115,8 @@ void mcache_arena_init(void)
     }
     mapcache.slot = p;
     mapcache.used_map = bitmap_new(n);
+    mapcache.reap_map = bitmap_new(n);
+    mapcache.grace_map = bitmap_new(n);
     qemu_cond_init(&mapcache.reap_cond);
     trace_xen_map_cache_init(n, table);
 }
@@ -242,47 +246,49 @@ static void slot_unpublish(uint32_t nr)
 
 /* --- retiring --------------------------------------------------------- */
 
+/*
+ * Unmaps what has been through a grace period, in bites: each lets those in
+ * who wait for the lock, or for the kernel's mmap lock.
+ */
+static void reap_locked(void)
+{
+    unsigned long n = mapcache.nr_slots, nr = 0, end;
+
+    for (;;) {
+        nr = find_next_bit(mapcache.grace_map, n, nr);
+        if (nr == n) {
+            return;
+        }
+        end = find_next_zero_bit(mapcache.grace_map, n, nr);
+        end = MIN(end, nr + REAPER_BITE_SLOTS);
+        bitmap_clear(mapcache.grace_map, nr, end - nr);
+        mapcache.nr_pending -= end - nr;
+        slots_unmap(nr, end - nr);
+        nr = end;
+        qemu_mutex_unlock(&mapcache.lock);
+        qemu_mutex_lock(&mapcache.lock);
+    }
+}
+
 static void *reaper_thread(void *opaque)
 {
     qemu_mutex_lock(&mapcache.lock);
     for (;;) {
-        g_autofree unsigned long *reap = NULL;
-        unsigned long nr, n = mapcache.nr_slots;
+        unsigned long *map = mapcache.reap_map;
 
-        while (!mapcache.reap_head) {
+        while (!mapcache.reap_wanted) {
             qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
         }
-        reap = bitmap_try_new(n);
-        if (!reap) {
-            /* Wait for memory; nothing is lost but time. */
-            qemu_mutex_unlock(&mapcache.lock);
-            g_usleep(10000);
-            qemu_mutex_lock(&mapcache.lock);
-            continue;
-        }
-        while (mapcache.reap_head) {
-            nr = mapcache.reap_head - 1;
-            mapcache.reap_head = mapcache.slot[nr].next;
-            set_bit(nr, reap);
-        }
+        mapcache.reap_wanted = false;
+        mapcache.reap_map = mapcache.grace_map; /* empty */
+        mapcache.grace_map = map;
         qemu_mutex_unlock(&mapcache.lock);
 
         /* Whoever could have found one of them is out of its section now. */
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);
-        nr = find_first_bit(reap, n);
-        while (nr < n) {
-            unsigned long end = find_next_zero_bit(reap, n, nr);
-
-            end = MIN(end, nr + REAPER_BITE_SLOTS);
-            mapcache.nr_pending -= end - nr;
-            slots_unmap(nr, end - nr);
-            nr = find_next_bit(reap, n, end);
-            /* Let those in who wait for the lock, or for the mmap lock. */
-            qemu_mutex_unlock(&mapcache.lock);
-            qemu_mutex_lock(&mapcache.lock);
-        }
+        reap_locked();
     }
     return NULL;
 }
@@ -290,8 +296,8 @@ static void *reaper_thread(void *opaque)
 /* Leaves a RETIRED slot to the reaper, which starts at the first need. */
 static void slot_reap_later(uint32_t nr)
 {
-    mapcache.slot[nr].next = mapcache.reap_head;
-    mapcache.reap_head = nr + 1;
+    set_bit(nr, mapcache.reap_map);
+    mapcache.reap_wanted = true;
     if (!mapcache.reaper_running) {
         QemuThread thread;
 
@@ -300,6 +306,13 @@ static void slot_reap_later(uint32_t nr)
                            QEMU_THREAD_DETACHED);
     }
     qemu_cond_signal(&mapcache.reap_cond);
+}
+
+/* Takes a RETIRED slot back from the reaper: it goes now. */
+static void slot_reap_not(uint32_t nr)
+{
+    clear_bit(nr, mapcache.reap_map);
+    clear_bit(nr, mapcache.grace_map);
 }
 
 /*
@@ -340,6 +353,16 @@ static void slot_retire_later(uint32_t nr)
     }
 }
 
+/*
+ * Whether the slot can be unmapped at an invalidate without waiting for
+ * anybody.  Read after the barriers of the generation step and of
+ * slot_retire(); pairs with the one in mcache_touch().
+ */
+static bool slot_is_quiet(MapCacheSlot *s)
+{
+    return qatomic_read(&s->iothread_gen) != s->gen;
+}
+
 void mcache_stale_unlocked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
@@ -355,7 +378,7 @@ void mcache_stale_unlocked(uint32_t nr)
          * ever used the slot, there is nobody to wait for.
          */
         if (bql_locked() && s->gen != qatomic_read(&mapcache.gen) &&
-            s->iothread_gen != s->gen) {
+            slot_is_quiet(s)) {
             mapcache.nr_pending--;
             slots_unmap(nr, 1);
         } else {
@@ -365,7 +388,7 @@ void mcache_stale_unlocked(uint32_t nr)
     qemu_mutex_unlock(&mapcache.lock);
 }
 
-void mcache_flush_locked(uint32_t old_gen)
+void mcache_flush_locked(void)
 {
     unsigned long n = mapcache.nr_slots;
     unsigned long nr, start = n, end = 0;
@@ -378,22 +401,21 @@ void mcache_flush_locked(uint32_t old_gen)
     for (nr = find_first_bit(mapcache.used_map, n); nr < n;
          nr = find_next_bit(mapcache.used_map, n, nr + 1)) {
         MapCacheSlot *s = &mapcache.slot[nr];
+        MapCachePhase phase = mcache_phase(qatomic_read(&s->state));
         bool now = false;
 
-        if (mcache_phase(qatomic_read(&s->state)) == MCACHE_LIVE &&
-            slot_retire(nr)) {
-            /*
-             * Read after the barriers of the generation step and of
-             * slot_retire(); pairs with the one in mcache_touch().
-             */
-            if (qatomic_read(&s->iothread_gen) == old_gen) {
+        if (phase == MCACHE_LIVE && slot_retire(nr)) {
+            now = slot_is_quiet(s);
+            if (!now) {
                 slot_reap_later(nr);
-            } else {
-                mapcache.nr_pending--;
-                now = true;
             }
+        } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
+            /* Retired before; what kept it then was this very thread. */
+            slot_reap_not(nr);
+            now = true;
         }
         if (now) {
+            mapcache.nr_pending--;
             start = MIN(start, nr);
             end = nr + 1;
         } else if (start < n) {
@@ -416,10 +438,10 @@ static bool slots_free(uint64_t nr, uint32_t n)
 
 /*
  * Keeps the spare slots free, ahead of need: whoever comes next is in an RCU
- * section and cannot wait for one to end.  A slot just filled is marked as
- * referenced and so not the first to go.
+ * section and cannot wait for one to end.  The slots [@keep, @keep + @n) are
+ * what the caller is about to use.
  */
-static void mcache_evict_locked(void)
+static void mcache_evict_locked(uint32_t keep, uint32_t n)
 {
     uint32_t scanned;
 
@@ -431,7 +453,8 @@ static void mcache_evict_locked(void)
         uint64_t state = qatomic_read(&s->state);
 
         mapcache.hand = (nr + 1) % mapcache.nr_slots;
-        if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state)) {
+        if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state) ||
+            nr - keep < n) {
             continue;
         }
         if (qatomic_read(&s->referenced)) {
@@ -613,6 +636,7 @@ uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
     n = MIN(n, mapcache.max_slots / 2);
     nr = run_place(first, &n, *fwd, fresh);
     if (nr == mapcache.nr_slots) {
+        mapcache.stats.no_room++;
         mcache_report_failure("finding room for",
                               first << MCACHE_BUCKET_SHIFT,
                               MCACHE_BUCKET_PAGES, ENOMEM);
@@ -629,7 +653,7 @@ uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
         }
         slot_publish(nr + i);
     }
-    mcache_evict_locked();
+    mcache_evict_locked(nr, i);
     if (i && !test_bit(page, mapcache.slot[nr].valid)) {
         return 0;
     }
@@ -674,9 +698,12 @@ void mcache_check_locked(void)
             }
         }
     }
-    for (nr = mapcache.reap_head; nr; nr = mapcache.slot[nr - 1].next) {
-        assert(mcache_phase(mapcache.slot[nr - 1].state) == MCACHE_RETIRED);
-        queued++;
+    for (nr = 0; nr < mapcache.nr_slots; nr++) {
+        if (test_bit(nr, mapcache.reap_map) ||
+            test_bit(nr, mapcache.grace_map)) {
+            assert(mcache_phase(mapcache.slot[nr].state) == MCACHE_RETIRED);
+            queued++;
+        }
     }
     assert(used == mapcache.nr_used);
     assert(pending == mapcache.nr_pending);

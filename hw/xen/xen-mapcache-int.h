@@ -21,13 +21,20 @@
 #include "exec/ram_addr.h"
 #include "system/xen-mapcache.h"
 
-/* Guest RAM is mapped a bucket at a time; a slot holds one bucket. */
+/*
+ * Guest RAM is mapped a bucket at a time; a slot holds one bucket.  Tests
+ * shrink these, to make collisions common.
+ */
+#ifndef MCACHE_BUCKET_SHIFT
 #define MCACHE_BUCKET_SHIFT     20
+#endif
 #define MCACHE_BUCKET_SIZE      (1UL << MCACHE_BUCKET_SHIFT)
 #define MCACHE_BUCKET_PAGES     (MCACHE_BUCKET_SIZE >> XC_PAGE_SHIFT)
 
 /* Two levels of forward table: 2^28 buckets, 256 TiB of ram_addr_t. */
+#ifndef MCACHE_LEAF_SHIFT
 #define MCACHE_LEAF_SHIFT       16
+#endif
 #define MCACHE_LEAF_BUCKETS     (1UL << MCACHE_LEAF_SHIFT)
 #define MCACHE_ROOT_ENTRIES     4096
 
@@ -60,7 +67,6 @@ typedef struct MapCacheSlot {
     uint32_t gen;           /* generation it was filled in; 0: do not serve */
     uint32_t iothread_gen;  /* last generation a thread without BQL used it */
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
-    uint32_t next;          /* in the reaper's queue: slot number + 1 */
     bool referenced;        /* used since the clock hand came by */
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
 } QEMU_ALIGNED(64) MapCacheSlot;
@@ -90,7 +96,9 @@ typedef struct MapCache {
     uint32_t nr_used;
     uint32_t nr_pending;        /* STALE and RETIRED */
     uint32_t hand;              /* of the clock */
-    uint32_t reap_head;         /* slot number + 1; RETIRED slots */
+    unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
+    unsigned long *grace_map;   /* … and those it is waiting for */
+    bool reap_wanted;           /* reap_map is not empty */
     bool reaper_running;
     QemuCond reap_cond;
     XenMapCacheStats stats;
@@ -153,10 +161,10 @@ uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
 /*
  * Takes all buckets out of service and unmaps those that nobody can be
- * using.  Called with the lock and the BQL, the generation stepped already.
- * @old_gen: the generation before.
+ * using.  Called with the lock and the BQL, not in an RCU section, the
+ * generation stepped already.
  */
-void mcache_flush_locked(uint32_t old_gen);
+void mcache_flush_locked(void);
 
 /*
  * The last lock on a stale slot is gone: unmaps it or leaves it to the
@@ -203,10 +211,10 @@ void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
                     AddressSpace *as);
 
 /*
- * Takes one record of that kind of @host out and returns its size; 0 if there
- * is none.  Lock-free.
+ * Takes one record of that kind of @host out, of @size bytes if there is one,
+ * and returns its size; 0 if there is none of @host.  Lock-free.
  */
-uint64_t mcache_rev_remove(const uint8_t *host, bool dma);
+uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size, bool dma);
 
 /* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
 void mcache_rev_report(void);

@@ -33,6 +33,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     info->map_pages = stats.map_pages;
     info->map_failures = stats.map_failures;
     info->holes = stats.holes;
+    info->no_room = stats.no_room;
     info->unmap_calls = stats.unmap_calls;
     info->invalidates = stats.invalidates;
     info->unmatched = stats.unmatched;
@@ -64,8 +65,9 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
     monitor_printf(mon, "invalidates: %" PRIu64 "; releases of nothing: %"
                    PRIu64 "\n", info->invalidates, info->unmatched);
     monitor_printf(mon, "mapped: %" PRIu64 " buckets of 1 MiB (at most %"
-                   PRIu64 "), %" PRIu64 " more waiting to be unmapped\n",
-                   info->buckets, info->buckets_max, info->buckets_pending);
+                   PRIu64 "), %" PRIu64 " more waiting to be unmapped; no "
+                   "room: %" PRIu64 " times\n", info->buckets,
+                   info->buckets_max, info->buckets_pending, info->no_room);
     monitor_printf(mon, "mapped: %" PRIu64 " blocks of device memory, %"
                    PRIu64 " of them dummies; %" PRIu64 " grants\n",
                    info->blocks, info->dummies, info->grants);

@@ -377,7 +377,7 @@ void xen_unmap_cache_block(uint8_t *host)
         return;
     }
     trace_xen_map_cache_block_unmap(o->addr, host);
-    mcache_rev_remove(host, false);
+    mcache_rev_remove(host, o->size, false);
     QLIST_REMOVE(o, next);
     if (munmap(host, o->size)) {
         warn_report("xen mapcache: unmapping device memory at 0x"

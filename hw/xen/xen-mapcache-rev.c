@@ -178,32 +178,61 @@ void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
     qatomic_store_release(&rev->host, (uintptr_t)host);
 }
 
-uint64_t mcache_rev_remove(const uint8_t *host, bool dma)
+/*
+ * The record that a release means: of the host address and the size that it
+ * names.  A caller that does not know the size that was mapped gets the
+ * smallest, which at worst keeps more locked than it must.
+ */
+static MapCacheRev *rev_find(uintptr_t key, uint64_t size, bool dma)
 {
-    uintptr_t key = (uintptr_t)host;
     RevChunk *chunk = qatomic_load_acquire(rev_chain_of(key));
+    MapCacheRev *best = NULL;
 
     for (; chunk; chunk = qatomic_load_acquire(&chunk->next)) {
         unsigned i;
 
         for (i = 0; i < REV_CHUNK_CELLS; i++) {
             MapCacheRev *rev = &chunk->cell[i];
+            uint64_t s;
 
-            if (qatomic_read(&rev->host) == key &&
-                qatomic_cmpxchg(&rev->host, key, REV_CLAIMED) == key) {
-                uint64_t size = qatomic_read(&rev->size);
-
-                if (qatomic_read(&rev->dma) != dma) {
-                    qatomic_store_release(&rev->host, key);
-                    continue;
-                }
-                if (dma) {
-                    qatomic_dec(&mapcache.nr_dma);
-                }
-                qatomic_store_release(&rev->host, REV_FREE);
-                return size;
+            if (qatomic_load_acquire(&rev->host) != key ||
+                qatomic_read(&rev->dma) != dma) {
+                continue;
+            }
+            s = qatomic_read(&rev->size);
+            if (s == size) {
+                return rev;
+            }
+            if (!best || s < qatomic_read(&best->size)) {
+                best = rev;
             }
         }
+    }
+    return best;
+}
+
+uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size, bool dma)
+{
+    uintptr_t key = (uintptr_t)host;
+    MapCacheRev *rev;
+
+    while ((rev = rev_find(key, size, dma))) {
+        uint64_t found;
+
+        if (qatomic_cmpxchg(&rev->host, key, REV_CLAIMED) != key) {
+            continue; /* another thread was faster */
+        }
+        found = qatomic_read(&rev->size);
+        if (qatomic_read(&rev->dma) != dma) {
+            /* It was ended and made anew, as another kind, meanwhile. */
+            qatomic_store_release(&rev->host, key);
+            continue;
+        }
+        if (dma) {
+            qatomic_dec(&mapcache.nr_dma);
+        }
+        qatomic_store_release(&rev->host, REV_FREE);
+        return found;
     }
     return 0;
 }

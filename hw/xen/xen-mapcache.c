@@ -437,13 +437,13 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     return p;
 }
 
-void xen_invalidate_map_cache_entry(uint8_t *buffer)
+void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 {
     if (!buffer) {
         return;
     }
     if (mcache_in_arena(buffer)) {
-        uint64_t size = mcache_rev_remove(buffer, true);
+        uint64_t size = mcache_rev_remove(buffer, len, true);
 
         if (likely(size)) {
             slots_unlock(mcache_slot_nr(buffer),
@@ -480,7 +480,7 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
 
 void xen_invalidate_map_cache(void)
 {
-    uint32_t old, gen;
+    uint32_t gen;
 
     if (qatomic_read(&mapcache.nr_dma)) {
         /* Most of it is block I/O, which can be waited for. */
@@ -489,13 +489,12 @@ void xen_invalidate_map_cache(void)
 
     qemu_mutex_lock(&mapcache.lock);
     mapcache.stats.invalidates++;
-    old = mapcache.gen;
-    gen = old + 1 ? old + 1 : 1; /* 0 is no generation */
-    qatomic_set(&mapcache.gen, gen);
+    gen = mapcache.gen + 1;
+    qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
     /* The step before the marks; pairs with mcache_touch(). */
     smp_mb();
     if (mapcache.nr_used) {
-        mcache_flush_locked(old);
+        mcache_flush_locked();
     }
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);

@@ -55,6 +55,7 @@ typedef struct XenMapCacheStats {
     uint64_t map_pages;        /* pages asked for in them */
     uint64_t map_failures;     /* calls that failed as a whole */
     uint64_t holes;            /* lookups that found no page */
+    uint64_t no_room;          /* … that found no slot for theirs */
     uint64_t unmap_calls;      /* system calls that unmap */
     uint64_t invalidates;      /* requests to drop all mappings */
     uint64_t unmatched;        /* releases that matched nothing */
@@ -108,23 +109,23 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
  *        report calls the owner.  May be NULL.  Not kept.
  *
  * Returns NULL and *plen 0 if the first page is not there or a grant
- * reference is bad.  The caller is in an RCU read-side section; the mapping
- * outlives it and must be released by xen_invalidate_map_cache_entry() with
- * the pointer that was returned.  A hit takes no lock and makes no system
- * call.
+ * reference is bad.  The mapping must be released by
+ * xen_invalidate_map_cache_entry() with the pointer that was returned; no RCU
+ * section is needed.  A hit takes no lock and makes no system call.
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
                            bool is_write, AddressSpace *as);
 
 /*
- * Ends the DMA mapping that was returned as @buffer, and nothing else.  Of
- * several at the same address any one ends: they are alike.  NULL and an
+ * Ends the DMA mapping of @len bytes that was returned as @buffer, and
+ * nothing else.  Of several at the same address one of that length ends; they
+ * are alike.  (If none has that length, the shortest ends.)  NULL and an
  * address in device memory (a DMA that ended there holds nothing) are
  * accepted and do nothing; an address that matches nothing does nothing and
  * is counted as unmatched.
  */
-void xen_invalidate_map_cache_entry(uint8_t *buffer);
+void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
 
 /*
  * [a] The mapping of a device's own memory: the block of @size bytes (a
@@ -239,7 +240,8 @@ static inline uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     g_assert_not_reached();
 }
 
-static inline void xen_invalidate_map_cache_entry(uint8_t *buffer)
+static inline void xen_invalidate_map_cache_entry(uint8_t *buffer,
+                                                  hwaddr len)
 {
 }
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The mapcache, case by case and beside its naive twin.
+ *
+ * XEN_MAPCACHE_SEED and XEN_MAPCACHE_OPS set the random stream's seed and how
+ * many bytes of it are run; XEN_MAPCACHE_REPLAY names a file to run instead.
+ */
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/rcu.h"
+#include "exec/ram_addr.h"
+#include "xen-mapcache-harness.h"
+#include "xen-mapcache-twin.h"
+
+#define PAGE    XENSIM_PAGE_SIZE
+#define RAM     (32u << 20)
+
+static XenMapCacheStats stats(void)
+{
+    XenMapCacheStats s;
+
+    xen_map_cache_get_stats(&s);
+    return s;
+}
+
+static uint8_t *dma_map(uint64_t addr, hwaddr len)
+{
+    hwaddr got = len;
+    uint8_t *host;
+
+    RCU_READ_LOCK_GUARD();
+    host = xen_map_cache_dma(harness_ram, addr, 0, &got, true, NULL);
+    g_assert_true(!host || got == len);
+    return host;
+}
+
+static void check_stamps(const uint8_t *host, uint64_t gfn, unsigned n,
+                         uint64_t seed)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        g_assert_true(xensim_stamp_page_ok(host + i * PAGE, gfn + i, seed));
+    }
+}
+
+/* Warm DMA asks Xen for nothing; the mapping outlives its last release. */
+static void test_kept(void)
+{
+    XenMapCacheStats before, after;
+    unsigned i;
+
+    xensim_stamp(harness_dom, 0x200, 4, 1);
+    xen_invalidate_map_cache_entry(dma_map(0x200000, 4 * PAGE), 4 * PAGE);
+    before = stats();
+    for (i = 0; i < 100; i++) {
+        uint8_t *host = dma_map(0x200000, 4 * PAGE);
+
+        check_stamps(host, 0x200, 4, 1);
+        g_assert_cmphex(xen_ram_addr_from_mapcache(host + 5000), ==,
+                        0x200000 + 5000);
+        xen_invalidate_map_cache_entry(host, 4 * PAGE);
+    }
+    after = stats();
+    g_assert_cmpuint(after.map_calls, ==, before.map_calls);
+    g_assert_cmpuint(after.hits, ==, before.hits + 100);
+    g_assert_cmpuint(after.unmatched, ==, before.unmatched);
+}
+
+/* A hole costs one page for each access, and is seen when it fills. */
+static void test_hole(void)
+{
+    XenMapCacheStats before;
+    unsigned i;
+
+    xen_invalidate_map_cache();
+    xensim_depopulate(harness_dom, 0x303, 1);
+    RCU_READ_LOCK_GUARD();
+    g_assert_nonnull(xen_map_cache(0x300000, NULL));
+    before = stats();
+    for (i = 0; i < 100; i++) {
+        g_assert_null(xen_map_cache(0x303000, NULL));
+    }
+    g_assert_cmpuint(stats().map_pages - before.map_pages, ==, 100);
+    g_assert_cmpuint(xensim_populate(harness_dom, 0x303, 1), ==, 1);
+    xensim_stamp(harness_dom, 0x303, 1, 2);
+    check_stamps(xen_map_cache(0x303000, NULL), 0x303, 1, 2);
+}
+
+/* A neighbour of a page that is held shows its new frame after a balloon. */
+static void test_stale_neighbour(void)
+{
+    uint8_t *held, *span;
+
+    xensim_stamp(harness_dom, 0x4ff, 2, 3);
+    held = dma_map(0x400000, PAGE);
+    span = dma_map(0x4ff000, 2 * PAGE);
+    check_stamps(span, 0x4ff, 2, 3);
+    xensim_depopulate(harness_dom, 0x4ff, 2);
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(stats().dma, ==, 2);
+    g_assert_cmpuint(xensim_populate(harness_dom, 0x4ff, 2), ==, 2);
+    xensim_stamp(harness_dom, 0x4ff, 2, 4);
+
+    check_stamps(span, 0x4ff, 2, 3); /* its holder's to the end */
+    WITH_RCU_READ_LOCK_GUARD() {
+        check_stamps(xen_map_cache(0x4ff000, NULL), 0x4ff, 1, 4);
+        check_stamps(xen_map_cache(0x500000, NULL), 0x500, 1, 4);
+    }
+    xen_invalidate_map_cache_entry(held, PAGE);
+    xen_invalidate_map_cache_entry(span, 2 * PAGE);
+    g_assert_cmpuint(stats().dma, ==, 0);
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
+/* Device memory stays through DMA, invalidates and releases. */
+static void test_block(void)
+{
+    uint64_t at = 1ull << 32;
+    uint8_t *host;
+
+    g_assert_cmpuint(xensim_populate(harness_dom, at / PAGE, 64), ==, 64);
+    xensim_stamp(harness_dom, at / PAGE, 64, 5);
+    host = xen_map_cache_block(at, 64 * PAGE);
+    g_assert_true(host == xen_map_cache_block(at, 64 * PAGE));
+    check_stamps(host, at / PAGE, 64, 5);
+    g_assert_cmpint(harness_announced, ==, harness_withdrawn + 1);
+
+    xen_invalidate_map_cache();
+    xen_invalidate_map_cache_entry(host, PAGE);
+    xen_invalidate_map_cache_entry(host + 12345, 1);
+    check_stamps(host, at / PAGE, 64, 5);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(host + 12345), ==, at + 12345);
+
+    harness_block_free(host);
+    g_assert_cmpint(harness_announced, ==, harness_withdrawn);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(host), ==, RAM_ADDR_INVALID);
+    xensim_depopulate(harness_dom, at / PAGE, 64);
+}
+
+/* A dummy keeps its address when it is replaced, and its bytes if not. */
+static void test_replace(void)
+{
+    uint64_t at = (1ull << 32) + 0x5000, to = 0xf1003000;
+    unsigned n = 300;
+    XensimFault fault = {
+        .call = "xenforeignmemory_map2", .count = 1, .error = ENOMEM,
+    };
+    uint8_t *host;
+    unsigned i;
+    int id;
+
+    harness_incoming = true;
+    host = xen_map_cache_block(at, n * PAGE);
+    g_assert_true(xen_map_cache_is_dummy(at));
+    memset(host, 0x5a, n * PAGE);
+
+    /* No frames at the place. */
+    g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
+    g_assert_cmpuint(xensim_populate(harness_dom, to / PAGE, n), ==, n);
+    xensim_stamp(harness_dom, to / PAGE, n, 6);
+    /* The map call fails, when it probes and when it replaces. */
+    for (i = 1; i <= 2; i++) {
+        fault.first = i;
+        id = xensim_fault_arm(harness_sim, &fault);
+        g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
+        g_assert_cmpint(xensim_fault_hits(harness_sim, id), ==, i);
+        xensim_fault_disarm(harness_sim, id);
+        g_assert_true(xen_map_cache_is_dummy(at));
+        g_assert_true(host[0] == 0x5a && host[n * PAGE - 1] == 0x5a);
+    }
+    g_assert_cmpint(harness_announced, ==, harness_withdrawn);
+
+    g_assert_true(xen_replace_cache_entry(at, to, n * PAGE) == host);
+    harness_incoming = false;
+    check_stamps(host, to / PAGE, n, 6);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(host + 777), ==, at + 777);
+    g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
+    harness_block_free(host);
+    xensim_depopulate(harness_dom, to / PAGE, n);
+}
+
+/* A failing map call is a hole for that one access. */
+static void test_fault(void)
+{
+    XensimFault fault = {
+        .call = "xenforeignmemory_map2", .count = 1, .error = ENOMEM,
+    };
+    int id;
+
+    xen_invalidate_map_cache();
+    xensim_stamp(harness_dom, 0x600, 1, 7);
+    id = xensim_fault_arm(harness_sim, &fault);
+    RCU_READ_LOCK_GUARD();
+    g_assert_null(xen_map_cache(0x600000, NULL));
+    g_assert_cmpint(xensim_fault_hits(harness_sim, id), ==, 1);
+    check_stamps(xen_map_cache(0x600000, NULL), 0x600, 1, 7);
+    xensim_fault_disarm(harness_sim, id);
+}
+
+static void test_release_nothing(void)
+{
+    XenMapCacheStats before = stats();
+    uint8_t *host = dma_map(0x700000, 64);
+    uint8_t other;
+
+    xen_invalidate_map_cache_entry(NULL, 1);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched);
+    xen_invalidate_map_cache_entry(&other, 1);
+    xen_invalidate_map_cache_entry(host + 1, 63);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 2);
+    g_assert_cmpuint(stats().dma, ==, before.dma + 1);
+    xen_invalidate_map_cache_entry(host, 64);
+    g_assert_cmpuint(stats().dma, ==, before.dma);
+    xen_invalidate_map_cache_entry(host, 64);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 3);
+}
+
+/* Two mappings at one address that differ in length stay apart. */
+static void test_same_address(void)
+{
+    uint8_t *small, *large;
+
+    xen_invalidate_map_cache();
+    small = dma_map(0x87f000, PAGE);
+    large = dma_map(0x87f000, 3 * PAGE);
+    g_assert_true(small == large);
+    xensim_stamp(harness_dom, 0x87f, 3, 8);
+    xen_invalidate_map_cache_entry(small, PAGE);
+    xen_invalidate_map_cache();
+    check_stamps(large, 0x87f, 3, 8);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(large + 2 * PAGE), ==,
+                    0x881000);
+    xen_invalidate_map_cache_entry(large, 3 * PAGE);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
+static void test_twin(void)
+{
+    const char *replay = g_getenv("XEN_MAPCACHE_REPLAY");
+    const char *seed_text = g_getenv("XEN_MAPCACHE_SEED");
+    const char *ops_text = g_getenv("XEN_MAPCACHE_OPS");
+    uint64_t seed = time(NULL), bytes = 2000000, i;
+    TwinCounts n = { 0 };
+    g_autofree char *data = NULL;
+    size_t size;
+
+    if (replay) {
+        g_assert_true(g_file_get_contents(replay, &data, &size, NULL));
+        twin_run((uint8_t *)data, size, &n);
+    } else {
+        g_autoptr(GRand) rand = NULL;
+
+        if (seed_text) {
+            qemu_strtou64(seed_text, NULL, 0, &seed);
+        }
+        if (ops_text) {
+            qemu_strtou64(ops_text, NULL, 0, &bytes);
+        }
+        g_test_message("seed %" PRIu64, seed);
+        rand = g_rand_new_with_seed(seed);
+        data = g_malloc(bytes);
+        for (i = 0; i < bytes; i++) {
+            data[i] = g_rand_int(rand);
+        }
+        /* Streams of some thousand operations, each from a clean start. */
+        for (i = 0; i < bytes; i += size) {
+            size = MIN(bytes - i, 65536);
+            twin_run((uint8_t *)data + i, size, &n);
+        }
+    }
+    g_test_message("%" PRIu64 " operations: %" PRIu64 " lookups, %" PRIu64
+                   " DMA, %" PRIu64 " holes, %" PRIu64 " balloons, %" PRIu64
+                   " invalidates, %" PRIu64 " bytes looked at", n.ops,
+                   n.lookups, n.maps, n.holes, n.balloons, n.invalidates,
+                   n.bytes_checked);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    QEMU_BUILD_BUG_ON(TWIN_RAM_BYTES > RAM);
+    harness_init(RAM, 0);
+    /* The twin counts unmatched releases from 0. */
+    g_test_add_func("/xen-mapcache/twin", test_twin);
+    g_test_add_func("/xen-mapcache/kept", test_kept);
+    g_test_add_func("/xen-mapcache/hole", test_hole);
+    g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);
+    g_test_add_func("/xen-mapcache/replace", test_replace);
+    g_test_add_func("/xen-mapcache/block", test_block);
+    g_test_add_func("/xen-mapcache/fault", test_fault);
+    g_test_add_func("/xen-mapcache/same-address", test_same_address);
+    g_test_add_func("/xen-mapcache/release-nothing", test_release_nothing);
+    return g_test_run();
+}

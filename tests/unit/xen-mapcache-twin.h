@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The naive twin: a deliberately simple model of what the mapcache promises,
+ * run beside it on a stream of operations.
+ *
+ * A stream is bytes.  Each operation takes what it needs from it, so that any
+ * bytes are a stream: random ones, a fuzzer's, or a file that failed once.
+ */
+#ifndef XEN_MAPCACHE_TWIN_H
+#define XEN_MAPCACHE_TWIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The mapcache's bucket, as it was built, and the RAM that is played with. */
+#ifndef MCACHE_BUCKET_SHIFT
+#define MCACHE_BUCKET_SHIFT 20
+#endif
+#define TWIN_BUCKET     (1u << MCACHE_BUCKET_SHIFT)
+#define TWIN_RAM_BYTES  (32 * TWIN_BUCKET)
+
+typedef struct TwinCounts {
+    uint64_t ops;
+    uint64_t bytes_checked;
+    uint64_t lookups, holes, maps, releases, reverses;
+    uint64_t balloons, invalidates, blocks, grants, faults;
+} TwinCounts;
+
+/*
+ * Runs the stream, and then releases all that it left outstanding.  A
+ * difference between the mapcache and its model aborts with a message that
+ * says which operation of the stream it was.  Adds to @counts.  In the main
+ * thread, with the BQL; the domain's RAM
+ * up to TWIN_RAM_BYTES is complete before and after.
+ */
+void twin_run(const uint8_t *data, size_t size, TwinCounts *counts);
+
+#endif
