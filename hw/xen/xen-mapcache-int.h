@@ -84,6 +84,7 @@ typedef struct MapCache {
     uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t nr_dma;
     uint64_t unmatched;
+    bool held_came;         /* long-held mappings that no report has named */
 
     /*
      * Guards everything below, slot phases but for LIVE's locks, and the
@@ -96,6 +97,7 @@ typedef struct MapCache {
     uint32_t nr_used;
     uint32_t nr_pending;        /* STALE and RETIRED */
     uint32_t hand;              /* of the clock */
+    uint64_t nr_held;           /* long-held mappings */
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
     unsigned long *grace_map;   /* … and those it is waiting for */
     bool reap_wanted;           /* reap_map is not empty */
@@ -200,21 +202,30 @@ typedef struct MapCacheRev {
     uint32_t seconds;   /* coarse clock at the map */
     uint16_t owner;
     bool dma;           /* [b] DMA, as opposed to [a] a device's own memory */
+    bool held;          /* long-held: not a transfer */
+    bool named;         /* … and named in a report already */
     bool is_write;      /* the device writes */
 } MapCacheRev;
+
+typedef enum MapCacheRevKind {
+    MCACHE_REV_BLOCK,   /* [a] */
+    MCACHE_REV_DMA,     /* [b], a transfer */
+    MCACHE_REV_HELD,    /* [b], long-held */
+} MapCacheRevKind;
 
 /*
  * Records a mapping of @size bytes at @host, held through @as (may be NULL).
  * Lock-free; allocates when a chain must grow.
  */
-void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
-                    AddressSpace *as);
+void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
+                    bool is_write, AddressSpace *as);
 
 /*
  * Takes one record of that kind of @host out, of @size bytes if there is one,
  * and returns its size; 0 if there is none of @host.  Lock-free.
  */
-uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size, bool dma);
+uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
+                           MapCacheRevKind kind);
 
 /* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
 void mcache_rev_report(void);
@@ -227,9 +238,13 @@ void mcache_outside_init(void);
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write);
 
+/* A long-held mapping of exactly the pages of *@plen bytes at @addr. */
+uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
+                         AddressSpace *as);
+
 /*
- * Releases what @host is in: a grant is unmapped, device memory stays.
- * False if it is in nothing.
+ * Releases what @host is in: a grant and a long-held mapping are unmapped,
+ * device memory stays.  False if it is in nothing.
  */
 bool mcache_outside_release(uint8_t *host);
 

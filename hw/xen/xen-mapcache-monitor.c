@@ -44,6 +44,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     info->dummies = stats.dummies;
     info->grants = stats.grants;
     info->dma = stats.dma;
+    info->held = stats.held;
     return info;
 }
 
@@ -71,5 +72,6 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
     monitor_printf(mon, "mapped: %" PRIu64 " blocks of device memory, %"
                    PRIu64 " of them dummies; %" PRIu64 " grants\n",
                    info->blocks, info->dummies, info->grants);
-    monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 "\n", info->dma);
+    monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 " of transfers, %"
+                   PRIu64 " long-held\n", info->dma, info->held);
 }

@@ -36,6 +36,7 @@ typedef enum OutsideKind {
     OUTSIDE_BLOCK,      /* device memory, the guest's frames */
     OUTSIDE_DUMMY,      /* device memory, anonymous until it is replaced */
     OUTSIDE_GRANT,
+    OUTSIDE_HELD,       /* guest RAM that a device holds for long */
 } OutsideKind;
 
 /* Constant while it is in the tree, but for what is named below. */
@@ -45,7 +46,7 @@ typedef struct Outside {
     OutsideKind kind;           /* under the lock: a dummy becomes a block */
     ram_addr_t addr;            /* of the first byte of node.start */
     hwaddr size;                /* bytes */
-    uint8_t *held;              /* grants: the address that was handed out */
+    uint8_t *held;              /* grant, held: what was handed out */
     int memfd;                  /* dummies: the memory behind it */
     bool announced;             /* under the lock: notifiers know of it */
     QLIST_ENTRY(Outside) next;  /* under the lock: device memory */
@@ -312,7 +313,7 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
                            size);
     o->memfd = memfd;
     QLIST_INSERT_HEAD(&outside_blocks, o, next);
-    mcache_rev_add(host, size, false, true, NULL);
+    mcache_rev_add(host, size, MCACHE_REV_BLOCK, true, NULL);
     trace_xen_map_cache_block(addr, gaddr, size, host, dummy);
     return o;
 }
@@ -371,13 +372,14 @@ void xen_unmap_cache_block(uint8_t *host)
     }
     QEMU_LOCK_GUARD(&mapcache.lock);
     o = outside_find_locked(host);
-    if (!o || o->kind == OUTSIDE_GRANT || outside_host(o) != host) {
+    if (!o || (o->kind != OUTSIDE_BLOCK && o->kind != OUTSIDE_DUMMY) ||
+        outside_host(o) != host) {
         qatomic_inc(&mapcache.unmatched);
         trace_xen_map_cache_unmatched(host);
         return;
     }
     trace_xen_map_cache_block_unmap(o->addr, host);
-    mcache_rev_remove(host, o->size, false);
+    mcache_rev_remove(host, o->size, MCACHE_REV_BLOCK);
     QLIST_REMOVE(o, next);
     if (munmap(host, o->size)) {
         warn_report("xen mapcache: unmapping device memory at 0x"
@@ -529,6 +531,70 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
     return o->held;
 }
 
+/* --- long-held mappings ------------------------------------------------ */
+
+uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
+                         AddressSpace *as)
+{
+    hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
+    uint64_t gfn = addr >> XC_PAGE_SHIFT;
+    size_t pages = DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE), present;
+    g_autofree int *err = g_try_new(int, pages);
+    uint8_t *host = NULL;
+    Outside *o;
+
+    qemu_mutex_lock(&mapcache.lock);
+    mapcache.stats.misses++;
+    while (pages && err) {
+        host = mcache_map_call_locked(NULL, gfn, pages, err);
+        if (!host) {
+            mcache_report_failure("mapping", addr, pages, errno);
+            break;
+        }
+        for (present = 0; present < pages && !err[present]; present++) {
+            ;
+        }
+        if (present == pages) {
+            break;
+        }
+        /* Cut at the first absent page, and try for just what is there. */
+        munmap(host, pages << XC_PAGE_SHIFT);
+        mapcache.stats.unmap_calls++;
+        host = NULL;
+        pages = present;
+    }
+    if (!host) {
+        mapcache.stats.holes++;
+        qemu_mutex_unlock(&mapcache.lock);
+        *plen = 0;
+        return NULL;
+    }
+    o = outside_add_locked(OUTSIDE_HELD, host, addr - in_page,
+                           (hwaddr)pages << XC_PAGE_SHIFT);
+    o->held = host + in_page;
+    mapcache.nr_held++;
+    *plen = MIN(*plen, o->size - in_page);
+    qemu_mutex_unlock(&mapcache.lock);
+
+    mcache_rev_add(host + in_page, *plen, MCACHE_REV_HELD, is_write, as);
+    return host + in_page;
+}
+
+static void held_unmap_locked(Outside *o)
+{
+    mcache_rev_remove(o->held, 0, MCACHE_REV_HELD);
+    if (munmap(outside_host(o), o->size)) {
+        warn_report("xen mapcache: unmapping 0x%" PRIx64 " bytes at 0x"
+                    RAM_ADDR_FMT ": %s", (uint64_t)o->size, o->addr,
+                    strerror(errno));
+    }
+    mapcache.stats.unmap_calls++;
+    mapcache.nr_held--;
+    outside_remove_locked(o);
+}
+
+/* --- release ------------------------------------------------------------ */
+
 static void grant_unmap_locked(Outside *o)
 {
     if (xengnttab_unmap(outside_gnttab, outside_host(o),
@@ -550,11 +616,13 @@ bool mcache_outside_release(uint8_t *host)
     if (!o) {
         return false;
     }
+    if (o->held && o->held != host) {
+        return false;
+    }
     if (o->kind == OUTSIDE_GRANT) {
-        if (o->held != host) {
-            return false;
-        }
         grant_unmap_locked(o);
+    } else if (o->kind == OUTSIDE_HELD) {
+        held_unmap_locked(o);
     }
     return true;
 }

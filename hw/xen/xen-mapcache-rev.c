@@ -160,8 +160,8 @@ static MapCacheRev *rev_claim(RevChunk **link)
     }
 }
 
-void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
-                    AddressSpace *as)
+void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
+                    bool is_write, AddressSpace *as)
 {
     uint16_t owner = owner_of(as);
     MapCacheRev *rev = rev_claim(rev_chain_of((uintptr_t)host));
@@ -169,13 +169,23 @@ void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
     qatomic_set(&rev->size, size);
     qatomic_set(&rev->seconds, coarse_seconds());
     qatomic_set(&rev->owner, owner);
-    qatomic_set(&rev->dma, dma);
+    qatomic_set(&rev->dma, kind != MCACHE_REV_BLOCK);
+    qatomic_set(&rev->held, kind == MCACHE_REV_HELD);
+    qatomic_set(&rev->named, false);
     qatomic_set(&rev->is_write, is_write);
-    if (dma) {
+    if (kind == MCACHE_REV_DMA) {
         qatomic_inc(&mapcache.nr_dma);
+    } else if (kind == MCACHE_REV_HELD) {
+        qatomic_set(&mapcache.held_came, true);
     }
     /* Pairs with the acquire in mcache_rev_remove() and rev_report_one(). */
     qatomic_store_release(&rev->host, (uintptr_t)host);
+}
+
+static bool rev_is(const MapCacheRev *rev, MapCacheRevKind kind)
+{
+    return qatomic_read(&rev->dma) == (kind != MCACHE_REV_BLOCK) &&
+           qatomic_read(&rev->held) == (kind == MCACHE_REV_HELD);
 }
 
 /*
@@ -183,7 +193,8 @@ void mcache_rev_add(uint8_t *host, uint64_t size, bool dma, bool is_write,
  * names.  A caller that does not know the size that was mapped gets the
  * smallest, which at worst keeps more locked than it must.
  */
-static MapCacheRev *rev_find(uintptr_t key, uint64_t size, bool dma)
+static MapCacheRev *rev_find(uintptr_t key, uint64_t size,
+                             MapCacheRevKind kind)
 {
     RevChunk *chunk = qatomic_load_acquire(rev_chain_of(key));
     MapCacheRev *best = NULL;
@@ -196,7 +207,7 @@ static MapCacheRev *rev_find(uintptr_t key, uint64_t size, bool dma)
             uint64_t s;
 
             if (qatomic_load_acquire(&rev->host) != key ||
-                qatomic_read(&rev->dma) != dma) {
+                !rev_is(rev, kind)) {
                 continue;
             }
             s = qatomic_read(&rev->size);
@@ -211,24 +222,25 @@ static MapCacheRev *rev_find(uintptr_t key, uint64_t size, bool dma)
     return best;
 }
 
-uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size, bool dma)
+uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
+                           MapCacheRevKind kind)
 {
     uintptr_t key = (uintptr_t)host;
     MapCacheRev *rev;
 
-    while ((rev = rev_find(key, size, dma))) {
+    while ((rev = rev_find(key, size, kind))) {
         uint64_t found;
 
         if (qatomic_cmpxchg(&rev->host, key, REV_CLAIMED) != key) {
             continue; /* another thread was faster */
         }
         found = qatomic_read(&rev->size);
-        if (qatomic_read(&rev->dma) != dma) {
+        if (!rev_is(rev, kind)) {
             /* It was ended and made anew, as another kind, meanwhile. */
             qatomic_store_release(&rev->host, key);
             continue;
         }
-        if (dma) {
+        if (kind == MCACHE_REV_DMA) {
             qatomic_dec(&mapcache.nr_dma);
         }
         qatomic_store_release(&rev->host, REV_FREE);
@@ -237,8 +249,11 @@ uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size, bool dma)
     return 0;
 }
 
-/* Names one record, if it is one when it is looked at. */
-static bool rev_report_one(const MapCacheRev *rev, bool warn)
+/*
+ * Names one record, if it is one when it is looked at.  A long-held one is
+ * named once in its life.
+ */
+static bool rev_report_one(MapCacheRev *rev, bool warn)
 {
     uintptr_t host = qatomic_load_acquire(&rev->host);
     uint64_t size = qatomic_read(&rev->size);
@@ -247,7 +262,8 @@ static bool rev_report_one(const MapCacheRev *rev, bool warn)
     const char *owner = owner_name(qatomic_read(&rev->owner));
     ram_addr_t addr;
 
-    if (host == REV_FREE || host == REV_CLAIMED || !qatomic_read(&rev->dma)) {
+    if (host == REV_FREE || host == REV_CLAIMED ||
+        !qatomic_read(&rev->dma) || qatomic_read(&rev->named)) {
         return false;
     }
     addr = xen_ram_addr_from_mapcache((void *)host);
@@ -257,6 +273,7 @@ static bool rev_report_one(const MapCacheRev *rev, bool warn)
     }
     trace_xen_invalidate_map_cache(addr, size, is_write, owner, age);
     if (warn) {
+        qatomic_set(&rev->named, qatomic_read(&rev->held));
         warn_report("xen mapcache: invalidate with DMA outstanding: guest "
                     "address 0x%016" PRIx64 ", %" PRIu64 " bytes, device %s, "
                     "held by %s for %us", (uint64_t)addr, size,
@@ -283,6 +300,7 @@ void mcache_rev_report(void)
             }
         }
     }
+    qatomic_set(&mapcache.held_came, found > lines);
     unreported += found - MIN(found, lines);
     if (lines && found) {
         if (unreported) {

@@ -139,6 +139,7 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
     stats->buckets = mapcache.nr_used - mapcache.nr_pending;
     stats->buckets_pending = mapcache.nr_pending;
     stats->dma = qatomic_read(&mapcache.nr_dma);
+    stats->held = mapcache.nr_held;
     stats->unmatched = qatomic_read(&mapcache.unmatched);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
@@ -402,12 +403,15 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
 
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
-                           bool is_write, AddressSpace *as)
+                           XenMapUse use, bool is_write, AddressSpace *as)
 {
     uint8_t *p;
 
     if (unlikely(xen_mr_is_grants(mr))) {
         return mcache_grant_map(addr, block_offset, plen, is_write);
+    }
+    if (use == XEN_MAP_HELD) {
+        return mcache_held_map(addr, plen, is_write, as);
     }
 
     trace_xen_map_cache(addr);
@@ -429,7 +433,7 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         qemu_mutex_unlock(&mapcache.lock);
     }
     if (p) {
-        mcache_rev_add(p, *plen, true, is_write, as);
+        mcache_rev_add(p, *plen, MCACHE_REV_DMA, is_write, as);
     } else {
         *plen = 0;
     }
@@ -443,7 +447,7 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
         return;
     }
     if (mcache_in_arena(buffer)) {
-        uint64_t size = mcache_rev_remove(buffer, len, true);
+        uint64_t size = mcache_rev_remove(buffer, len, MCACHE_REV_DMA);
 
         if (likely(size)) {
             slots_unlock(mcache_slot_nr(buffer),
@@ -499,7 +503,7 @@ void xen_invalidate_map_cache(void)
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 
-    if (qatomic_read(&mapcache.nr_dma)) {
+    if (qatomic_read(&mapcache.nr_dma) || qatomic_read(&mapcache.held_came)) {
         mcache_rev_report();
     }
 }

@@ -47,6 +47,13 @@
 typedef hwaddr (*phys_offset_to_gaddr_t)(hwaddr phys_offset,
                                          ram_addr_t size);
 
+/* What a pointer into guest RAM is for. */
+typedef enum XenMapUse {
+    XEN_MAP_UNLOCKED,   /* until the end of the RCU read-side section */
+    XEN_MAP_DMA,        /* one transfer */
+    XEN_MAP_HELD,       /* rings and lists, for as long as a device runs */
+} XenMapUse;
+
 /* Counters since start; each is exact once the threads are quiet. */
 typedef struct XenMapCacheStats {
     uint64_t hits;             /* lookups and DMA mappings served as they lie */
@@ -65,7 +72,8 @@ typedef struct XenMapCacheStats {
     uint64_t blocks;           /* mapped now: device memory */
     uint64_t dummies;          /* … that are dummies */
     uint64_t grants;           /* mapped now: grants */
-    uint64_t dma;              /* outstanding: DMA mappings */
+    uint64_t dma;              /* outstanding: DMA mappings of transfers */
+    uint64_t held;             /* … and long-held ones */
 } XenMapCacheStats;
 
 #ifdef CONFIG_XEN_IS_POSSIBLE
@@ -103,6 +111,10 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
  *        is the page number within the block).
  * @plen: in: bytes wanted, > 0; out: bytes mapped, contiguous from @addr, cut
  *        at the first absent page.
+ * @use:  XEN_MAP_DMA for a transfer: served from the buckets that are mapped.
+ *        XEN_MAP_HELD for what a device keeps for long: mapped by exactly its
+ *        pages, so that across an invalidate it pins no others, named in a
+ *        report once, and not waited for.
  * @is_write: the device will write to it.  Grants are mapped read-only
  *        otherwise; foreign mappings are always writable.
  * @as:   the address space that the device went through; its name is what a
@@ -115,7 +127,7 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
-                           bool is_write, AddressSpace *as);
+                           XenMapUse use, bool is_write, AddressSpace *as);
 
 /*
  * Ends the DMA mapping of @len bytes that was returned as @buffer, and
@@ -234,8 +246,8 @@ static inline uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 
 static inline uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                                          ram_addr_t block_offset,
-                                         hwaddr *plen, bool is_write,
-                                         AddressSpace *as)
+                                         hwaddr *plen, XenMapUse use,
+                                         bool is_write, AddressSpace *as)
 {
     g_assert_not_reached();
 }

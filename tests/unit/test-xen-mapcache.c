@@ -29,7 +29,8 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len)
     uint8_t *host;
 
     RCU_READ_LOCK_GUARD();
-    host = xen_map_cache_dma(harness_ram, addr, 0, &got, true, NULL);
+    host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_DMA, true,
+                             NULL);
     g_assert_true(!host || got == len);
     return host;
 }
@@ -217,6 +218,30 @@ static void test_release_nothing(void)
     g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 3);
 }
 
+/* A ring pins its own pages, is not waited for, and is named once. */
+static void test_held(void)
+{
+    unsigned drains = harness_drains;
+    hwaddr len = 3 * PAGE;
+    uint8_t *host;
+
+    xen_invalidate_map_cache();
+    xensim_stamp(harness_dom, 0x9fe, 3, 9);
+    host = xen_map_cache_dma(harness_ram, 0x9fe000, 0, &len, XEN_MAP_HELD,
+                             true, NULL);
+    g_assert_cmpuint(len, ==, 3 * PAGE);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(host + PAGE + 7), ==,
+                    0x9ff007);
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(harness_drains, ==, drains);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 3);
+    check_stamps(host, 0x9fe, 3, 9);
+    g_assert_cmpuint(stats().held, ==, 1);
+    xen_invalidate_map_cache_entry(host, len);
+    g_assert_cmpuint(stats().held, ==, 0);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
 /* Two mappings at one address that differ in length stay apart. */
 static void test_same_address(void)
 {
@@ -290,6 +315,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/replace", test_replace);
     g_test_add_func("/xen-mapcache/block", test_block);
     g_test_add_func("/xen-mapcache/fault", test_fault);
+    g_test_add_func("/xen-mapcache/held", test_held);
     g_test_add_func("/xen-mapcache/same-address", test_same_address);
     g_test_add_func("/xen-mapcache/release-nothing", test_release_nothing);
     return g_test_run();

@@ -31,6 +31,7 @@ typedef struct TwinDma {
     uint8_t *host;
     uint64_t addr, len;
     uint64_t *serial;       /* of its pages */
+    XenMapUse use;
 } TwinDma;
 
 typedef struct TwinBlock {
@@ -268,11 +269,12 @@ static void op_map(void)
     if (twin.nr_dma == MAX_DMA) {
         return;
     }
+    d->use = take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
     twin.n->maps++;
     want = model_present(addr, len, &unseen);
     WITH_RCU_READ_LOCK_GUARD() {
-        d->host = xen_map_cache_dma(harness_ram, addr, 0, &got, take(2),
-                                    NULL);
+        d->host = xen_map_cache_dma(harness_ram, addr, 0, &got, d->use,
+                                    take(2), NULL);
     }
     if (!d->host) {
         g_assert_cmpuint(got, ==, 0);
@@ -280,7 +282,7 @@ static void op_map(void)
         twin.n->holes++;
         return;
     }
-    check_len(addr, got, want, unseen);
+    check_len(addr, got, want, unseen && d->use != XEN_MAP_HELD);
     d->addr = addr;
     d->len = got;
     d->serial = g_memdup2(&twin.serial[addr >> XENSIM_PAGE_SHIFT],
@@ -345,6 +347,9 @@ static unsigned slots_held(void)
         TwinDma *d = &twin.dma[i];
         uint8_t *slot = d->host - (d->addr & (BUCKET - 1));
 
+        if (d->use == XEN_MAP_HELD) {
+            continue;
+        }
         for (b = d->addr / BUCKET; b <= (d->addr + d->len - 1) / BUCKET; b++) {
             g_hash_table_add(slots, slot);
             slot += BUCKET;
@@ -361,6 +366,15 @@ static void check_unmapped(void)
     unsigned i;
 
     allowed += twin.nr_grants;
+    for (i = 0; i < twin.nr_dma; i++) {
+        TwinDma *d = &twin.dma[i];
+
+        if (d->use == XEN_MAP_HELD) {
+            /* Its own pages and no more. */
+            allowed += DIV_ROUND_UP((d->addr & PAGE_MASK) + d->len,
+                                    XENSIM_PAGE_SIZE);
+        }
+    }
     for (i = 0; i < MAX_BLOCKS; i++) {
         allowed += twin.block[i].host ? twin.block[i].pages : 0;
     }
@@ -478,7 +492,7 @@ static void op_grant(void)
     addr = BLOCK_AT + ((uint64_t)g->ref << XENSIM_PAGE_SHIFT);
     WITH_RCU_READ_LOCK_GUARD() {
         g->host = xen_map_cache_dma(harness_grants, addr, BLOCK_AT, &len,
-                                    take(2), NULL);
+                                    XEN_MAP_DMA, take(2), NULL);
     }
     g_assert_nonnull(g->host);
     g_assert_cmpuint(len, ==, XENSIM_PAGE_SIZE);
