@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A thin front to meson.build and tools/.  Every target does its own set-up.
+
+BUILD ?= build
+QEMU_SRC ?=
+SUITE ?=
+export JOBS
+
+# Debian's own programs, whatever Python environment is active
+MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
+NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
+
+.PHONY: help run check build check-noxen series series-check check-bare \
+        setup clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+
+#: make run          build all and run the demo on the simulated Xen
+#: make check        build all and run every test; SUITE=NAME for one suite
+#: make build        build stock QEMU, QEMU with the series, the simulated Xen
+#: make check-noxen  build the series with Xen off and TCG on, run quick tests
+#: make series       write the series as patches for git am: build/series/
+#: make series-check the same, and build QEMU after each patch (long)
+#: make check-bare SUITE=bookworm|trixie
+#:                   make run and make check in a bare Debian (root, long)
+#: make clean        remove build/
+#:
+#: QEMU_SRC=DIR  a QEMU tree of your own     BUILD=DIR  instead of build/
+#: JOBS=N        compile N files at a time   PACKAGES=ignore  check none
+
+setup:
+ifneq ($(PACKAGES),ignore)
+	@tools/packages "$(BUILD)"
+endif
+	@tools/setup "$(BUILD)" "$(QEMU_SRC)"
+
+build: setup
+	@$(NINJA) -C "$(BUILD)" --quiet
+
+run: build
+	@"$(BUILD)/xensim/xensim-demo" --qemu "$(BUILD)/qemu/qemu-system-i386" \
+	    --out "$(BUILD)/report/run"
+
+check: setup
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
+	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
+
+check-noxen: setup
+	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu noxen --build "$(BUILD)"
+	@tools/qemu-tests unit --build "$(BUILD)" --obj obj-noxen
+	@tools/qemu-tests qtest --build "$(BUILD)" --obj obj-noxen --no-stock
+
+series: setup
+	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
+	@tools/export-series --build "$(BUILD)"
+
+series-check: setup
+	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
+	@tools/export-series --build "$(BUILD)" --compile
+
+check-bare:
+	@tools/check-bare-root $(or $(SUITE),bookworm)
+
+clean:
+	rm -rf "$(BUILD)"

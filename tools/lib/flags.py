@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What QEMU is configured with, in one place."""
+import shutil
+
+_COMMON = '''--python=/usr/bin/python3 --without-default-features
+    --enable-system --enable-pixman --enable-vnc --enable-png
+    --enable-linux-aio --disable-docs --disable-download
+    --disable-install-blobs --enable-trace-backends=log
+    --firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu'''
+_XEN = '''--target-list=i386-softmmu --enable-xen --enable-spice
+    --enable-seccomp --disable-tcg'''
+_NOXEN = '''--target-list=i386-softmmu,x86_64-softmmu --disable-xen
+    --enable-tcg'''
+
+XEN_BUILD = (_COMMON + ' ' + _XEN).split()
+NOXEN_BUILD = (_COMMON + ' ' + _NOXEN).split()
+
+
+def compiler_flags():
+    """ccache where it is installed; the user's own settings hold."""
+    return ['--cc=ccache cc'] if shutil.which('ccache') else []

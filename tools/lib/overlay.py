@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The series over QEMU's tree: which files, in what state, and how they change.
+
+A path is QEMU's path.  A whole file of the repository becomes a symbolic link
+in the tree, a .patch file becomes a changed copy of QEMU's file.  What QEMU had
+at such a path is kept under `pristine`.  The manifest lists every path that is
+not QEMU's own at the moment; it is written before the tree is touched, so that
+an interrupted run is completed by the next one.
+
+Ninja goes by time stamps, so a path whose content changes gets the time of the
+change: a patched file is written anew, a linked file is touched in the
+repository.  Paths that do not change keep their times.
+"""
+import hashlib
+import json
+import os
+import shutil
+
+import patches
+from say import Failure
+
+# what the repository has for itself at its top level
+NOT_LAID = {'tools', 'docs', 'build'}
+# older name in the repository: newer name in the tree
+RENAMED = {'include/sysemu/': 'include/system/'}
+SKIPPED_ENDS = ('~', '.orig', '.rej', '.pyc', '.swp')
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path):
+    with open(path, 'rb') as src:
+        return src.read()
+
+
+def write(path, data):
+    """Write a file whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temp = path + '.new'
+    with open(temp, 'wb') as out:
+        out.write(data)
+    os.replace(temp, path)
+
+
+def tree_path(path):
+    for old, new in RENAMED.items():
+        if path.startswith(old):
+            return new + path[len(old):]
+    return path
+
+
+def series_files(repo):
+    """Repository paths that belong to the series, sorted."""
+    found = []
+    for top, dirs, files in os.walk(repo):
+        rel = os.path.relpath(top, repo)
+        rel = '' if rel == '.' else rel + '/'
+        dirs[:] = [d for d in dirs
+                   if not d.startswith('.') and d != '__pycache__'
+                   and not (rel == '' and (d in NOT_LAID
+                                           or d.startswith('build')))]
+        for name in files:
+            if name.startswith('.') or name.endswith(SKIPPED_ENDS):
+                continue
+            if rel == '' and not name.endswith('.patch'):
+                continue
+            found.append(rel + name)
+    return sorted(found)
+
+
+class Overlay:
+    def __init__(self, repo, src):
+        self.repo = os.path.abspath(repo)
+        self.src = os.path.abspath(src)
+        self.tree = os.path.join(self.src, 'qemu')
+        self.pristine = os.path.join(self.src, 'pristine')
+        self.manifest_path = os.path.join(self.src, 'laid.json')
+        if not os.path.isfile(os.path.join(self.tree, 'VERSION')):
+            raise Failure(f'{self.tree}: no QEMU tree here: '
+                          'run tools/get-source first')
+        version = read(os.path.join(self.tree, 'VERSION')).decode().strip()
+        self.base = f'QEMU {version}'
+        self.manifest = {}
+        if os.path.exists(self.manifest_path):
+            self.manifest = json.loads(read(self.manifest_path))
+
+    def in_tree(self, path):
+        return os.path.join(self.tree, path)
+
+    def kept(self, path):
+        return os.path.join(self.pristine, path)
+
+    def original(self, path):
+        """QEMU's own bytes at a tree path, or None if it has no such file."""
+        if os.path.exists(self.kept(path)):
+            return read(self.kept(path))
+        return read(self.in_tree(path)) if self._untouched(path) else None
+
+    def _untouched(self, path):
+        """Is the tree's file QEMU's own?  Of every other one a copy is kept,
+        or it is a link of ours."""
+        return (os.path.isfile(self.in_tree(path))
+                and not os.path.islink(self.in_tree(path))
+                and not os.path.exists(self.kept(path)))
+
+    # -- what should be there
+
+    def wanted(self):
+        """Return ({tree path: entry}, {tree path: bytes}, notes)."""
+        entries, contents, notes = {}, {}, []
+        for name in series_files(self.repo):
+            is_patch = name.endswith('.patch')
+            path = tree_path(name[:-len('.patch')] if is_patch else name)
+            if path in entries:
+                raise Failure(f'{name}: {entries[path]["from"]} already '
+                              f'provides {path}')
+            if not is_patch:
+                before = self.manifest.get(path, {})
+                new = before.get('new', self.original(path) is None)
+                entries[path] = {'from': name, 'kind': 'link', 'new': new}
+                continue
+            old = self.original(path)
+            if old is None:
+                raise Failure(f'{name}: {self.base} has no file {path}')
+            patch = patches.Patch(
+                name, read(os.path.join(self.repo, name)).decode())
+            new, said = patch.apply(old.decode(), f"{self.base}'s {path}")
+            notes += said
+            contents[path] = new.encode()
+            entries[path] = {'from': name, 'kind': 'patch',
+                             'sum': digest(contents[path])}
+        return entries, contents, notes
+
+    # -- what is there
+
+    def opened(self):
+        """Paths kept for an edit that has no patch yet."""
+        found = []
+        for top, _, files in os.walk(self.pristine):
+            for name in files:
+                path = os.path.relpath(os.path.join(top, name), self.pristine)
+                if path not in self.manifest:
+                    found.append(path)
+        return sorted(found)
+
+    def open(self, path):
+        """Keep QEMU's file before it is edited, so that a patch can be made."""
+        if path in self.manifest:
+            return
+        if not os.path.isfile(self.in_tree(path)):
+            raise Failure(f'{self.base} has no file {path}')
+        if self._untouched(path):
+            self._keep(path)
+
+    def _keep(self, path):
+        write(self.kept(path), read(self.in_tree(path)))
+        shutil.copymode(self.in_tree(path), self.kept(path))
+
+    def edited(self):
+        """Files of QEMU's that were changed in the tree and not in a patch."""
+        changed = [p for p in self.opened()
+                   if read(self.in_tree(p)) != read(self.kept(p))]
+        for path, entry in self.manifest.items():
+            place = self.in_tree(path)
+            if os.path.islink(place) or not os.path.exists(place) or (
+                    self._untouched(path) and not entry.get('new')):
+                continue
+            sums = {entry.get('sum'), *entry.get('was', [])}
+            if not entry.get('new'):
+                sums.add(digest(read(self.kept(path))))
+            if digest(read(place)) not in sums:
+                changed.append(path)
+        return changed
+
+    def _refuse(self, path):
+        place = self.in_tree(path)
+        entry = self.manifest.get(path, {})
+        if entry.get('kind') == 'link':
+            raise Failure(f'{place} is no longer a link: move its text to '
+                          f'{entry["from"]}, then run tools/lay --discard')
+        raise Failure(f'{place} was edited and its patch was not: run '
+                      'tools/refresh-patches to keep the edit, or '
+                      'tools/lay --discard to drop it')
+
+    def _is_laid(self, path, entry):
+        place = self.in_tree(path)
+        if entry['kind'] == 'link':
+            return (os.path.islink(place) and os.readlink(place)
+                    == os.path.join(self.repo, entry['from']))
+        return (os.path.isfile(place) and not os.path.islink(place)
+                and digest(read(place)) == entry['sum'])
+
+    # -- making it so
+
+    def apply(self, entries, contents, discard=False):
+        """Bring the tree to `entries`; return how many paths changed."""
+        edited = self.edited()
+        edited = [p for p in edited
+                  if read(self.in_tree(p)) != contents.get(p)]
+        if edited and not discard:
+            self._refuse(edited[0])
+        stale = [p for p in self.manifest if p not in entries]
+        stale += [p for p in self.opened() if p in edited]
+        fresh = [p for p in entries if not self._is_laid(p, entries[p])]
+        if not stale and not fresh and entries == self.manifest:
+            return 0
+        for path in fresh:
+            if self._untouched(path) and not entries[path].get('new'):
+                self._keep(path)
+        self.record(self._both(entries))
+        for path in stale:
+            self._restore(path)
+        for path in fresh:
+            self._lay(path, entries[path], contents.get(path))
+        self.record(entries)
+        return len(stale) + len(fresh)
+
+    def _both(self, entries):
+        """Old and new entries: what a broken-off run may have left behind."""
+        union = dict(self.manifest)
+        for path, entry in entries.items():
+            before = self.manifest.get(path, {})
+            union[path] = dict(entry)
+            if entry['kind'] == 'patch' and before.get('kind') == 'patch':
+                union[path]['was'] = [before['sum'], *before.get('was', [])]
+        return union
+
+    def record(self, entries):
+        """Make `entries` the manifest, whole or not at all."""
+        text = json.dumps(entries, indent=1, sort_keys=True) + '\n'
+        write(self.manifest_path, text.encode())
+        self.manifest = dict(entries)
+
+    def _restore(self, path):
+        place = self.in_tree(path)
+        kept = self.kept(path)
+        if os.path.exists(kept):
+            mode = os.stat(kept).st_mode
+            write(place, read(kept))
+            os.chmod(place, mode)
+            os.unlink(kept)
+        elif os.path.islink(place) or self.manifest[path].get('new'):
+            os.unlink(place)
+            self._prune(os.path.dirname(place))
+
+    def _prune(self, folder):
+        while folder != self.tree and not os.listdir(folder):
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
+
+    def _lay(self, path, entry, content):
+        place = self.in_tree(path)
+        if entry['kind'] == 'patch':
+            write(place, content)
+            shutil.copymode(self.kept(path), place)
+            return
+        mine = os.path.join(self.repo, entry['from'])
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        temp = place + '.new'
+        if os.path.lexists(temp):
+            os.unlink(temp)
+        os.symlink(mine, temp)
+        os.replace(temp, place)
+        try:
+            os.utime(mine)
+        except PermissionError as err:
+            raise Failure(f'{mine}: cannot be touched, and would be taken as '
+                          'built: own the repository, or clone it') from err
+
+    def leftovers(self):
+        """Links into the repository that the manifest does not know."""
+        found = []
+        for top, dirs, files in os.walk(self.tree):
+            for name in files + dirs:
+                place = os.path.join(top, name)
+                if os.path.islink(place) and os.readlink(place).startswith(
+                        self.repo + '/'):
+                    path = os.path.relpath(place, self.tree)
+                    if path not in self.manifest:
+                        found.append(path)
+        return found
+
+    def series_sum(self):
+        """A digest of everything that is laid over the tree."""
+        total = hashlib.sha256()
+        for path in sorted(self.manifest):
+            total.update(path.encode() + b'\0')
+            total.update(read(self.in_tree(path)) + b'\0')
+        return total.hexdigest()

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Building stock and the series in one tree, and what can come between."""
+import os
+import signal
+import subprocess
+import time
+
+from bench import TREE, has
+
+NAME = 'qemu-system-i386'
+
+
+def start(b):
+    """A tree of one's own that is prepared, and a series for it."""
+    b.make_tree('mine')
+    b.prepared()
+    os.unlink(b.path('build/src/origin'))
+    return {'QEMU_SRC': b.path('mine')}
+
+
+def says(b, which):
+    return subprocess.run([b.path('build', which, NAME)], text=True,
+                          capture_output=True, check=True).stdout
+
+
+def test_stock_and_series(b):
+    env = start(b)
+    out = b.on_build('build-qemu', 'series', env=env)
+    has(out, 'building stock QEMU', 'building QEMU with the series')
+    assert says(b, 'stock') == 'stock 1\n'
+    assert says(b, 'qemu') == 'series 3\n'
+
+
+def test_second_run_does_nothing(b):
+    env = start(b)
+    b.on_build('build-qemu', 'series', env=env)
+    binaries = [b.path('build', d, NAME) for d in ('stock', 'qemu', 'obj')]
+    before = [os.stat(p).st_mtime_ns for p in binaries]
+    assert b.on_build('build-qemu', 'series', env=env) == ''
+    assert before == [os.stat(p).st_mtime_ns for p in binaries]
+
+
+def test_change_of_the_series_is_built(b):
+    env = start(b)
+    b.on_build('build-qemu', 'series', env=env)
+    b.write('repo/hw/xen/xen-mapcache.c',
+            '#include "system/xen-mapcache.h"\nint map(void) { return 2; }\n'
+            'int map_more(void) { return 7; }\n')
+    b.on_build('build-qemu', 'series', env=env)
+    assert says(b, 'qemu') == 'series 7\n'
+    assert says(b, 'stock') == 'stock 1\n'
+
+
+def test_stock_is_built_without_the_series(b):
+    """Also when the series lies on the tree and the stock binary is gone."""
+    env = start(b)
+    b.on_build('build-qemu', 'series', env=env)
+    os.unlink(b.path('build/stock', NAME))
+    b.on_build('build-qemu', 'series', env=env)
+    assert says(b, 'stock') == 'stock 1\n'
+    assert says(b, 'qemu') == 'series 3\n'
+
+
+def test_binary_that_is_not_the_series(b):
+    """Objects of the series that are not in the binary are an error."""
+    env = start(b)
+    b.on_build('build-qemu', 'stock', env=env)
+    mixed = TREE['configure'].replace(
+        'command = cc \\$in -o', 'command = cp ' + b.path('build/stock', NAME))
+    assert mixed != TREE['configure']
+    b.write('mine/configure', mixed)
+    b.write('build/src/qemu/configure', mixed)
+    os.utime(b.path('build/src/origin'))
+    os.unlink(b.path('build/obj/.configured'))
+    error = b.on_build('build-qemu', 'series', env=env, fails=True)
+    has(error, 'lacks map_more()')
+    assert not os.path.exists(b.path('build/qemu', NAME))
+
+
+def test_interrupted_build_goes_on(b):
+    env = start(b)
+    b.write('mine/slow', 'sleep 5\n')
+    with subprocess.Popen(
+            [os.path.join(b.tools, 'build-qemu'), 'series', '--build',
+             b.path('build'), '--repo', b.path('repo')],
+            env=dict(os.environ, **env), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True) as child:
+        deadline = time.monotonic() + 30
+        while not os.path.exists(b.path('build/obj/.configured')):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.killpg(child.pid, signal.SIGINT)
+        out = child.communicate(timeout=30)[0]
+    assert child.returncode != 0, out
+    assert 'Traceback' not in out, out
+    assert not os.path.exists(b.path('build/stock', NAME))
+    b.write('build/src/qemu/slow', 'exit 0\n')
+    b.on_build('build-qemu', 'series', env=env)
+    assert says(b, 'qemu') == 'series 3\n'
+
+
+def test_compiler_error_is_readable(b):
+    env = start(b)
+    b.write('repo/hw/xen/xen-mapcache.c', 'int map(void) { return nothing; }\n')
+    error = b.on_build('build-qemu', 'series', env=env, fails=True)
+    has(error, 'building QEMU with the series failed', 'build/log/series.log')
+    has(b.read('build/log/series.log'), 'nothing')
+    out = subprocess.run(
+        [os.path.join(b.tools, 'build-qemu'), 'series', '--build',
+         b.path('build'), '--repo', b.path('repo')],
+        env=dict(os.environ, **env), capture_output=True, text=True,
+        check=False).stdout
+    has(out, "error: ‘nothing’ undeclared") if '‘' in out else \
+        has(out, "error: 'nothing' undeclared")
+    assert len(out.splitlines()) < 20, out
+    assert not os.path.exists(b.path('build/qemu', NAME))
+
+
+def test_configure_that_fails(b):
+    env = start(b)
+    b.write('mine/broken-configure', '')
+    error = b.on_build('build-qemu', 'stock', env=env, fails=True)
+    has(error, 'configuring QEMU failed', 'configure.log')
+    has(b.read('build/log/configure.log'), 'the feature is not there')
+
+
+def test_patch_that_fails_stops_the_build(b):
+    env = start(b)
+    b.write('repo/system/physmem.c.patch',
+            '--- a/system/physmem.c\n+++ b/system/physmem.c\n@@ -1 +1 @@\n'
+            '-nothing\n+something\n')
+    has(b.on_build('build-qemu', 'series', env=env, fails=True),
+        'system/physmem.c.patch', 'hunk 1 of 1')
+
+
+def test_full_disk(b):
+    """The disk fills up while the compiler writes."""
+    env = start(b)
+    b.on_build('build-qemu', 'stock', env=env)
+    disk = b.small_disk('disk', '256k')
+    b.write('build/src/qemu/slow',
+            f'dd if=/dev/zero of={disk}/x bs=1M count=1\n')
+    os.utime(b.path('build/src/qemu/system/physmem.c'))
+    error = b.on_build('build-qemu', 'series', env=env, fails=True)
+    has(error, 'the disk is full', 'make room')
+    assert not os.path.exists(b.path('build/qemu', NAME))
+    b.write('build/src/qemu/slow', 'exit 0\n')
+    b.on_build('build-qemu', 'series', env=env)
+    assert says(b, 'qemu') == 'series 3\n'
+
+
+def test_no_room_to_begin(b):
+    disk = b.small_disk('build', '30m')
+    env = start(b)
+    b.write('build/src/origin', f'tree {b.path("mine")}\n')
+    has(b.on_build('build-qemu', 'stock', env=env, fails=True), disk,
+        'building QEMU needs')

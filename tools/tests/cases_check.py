@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading test results and counting them."""
+import glob
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+
+import tap
+from bench import Skip, has
+
+
+def load(b, name):
+    """A tool without .py in its name, as a module; its main is not run."""
+    path = os.path.join(b.tools, name)
+    loader = importlib.machinery.SourceFileLoader(name.replace('-', '_'), path)
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    module = importlib.util.module_from_spec(spec)
+    import say
+    real, say.run_main = say.run_main, lambda main: None
+    try:
+        loader.exec_module(module)
+    finally:
+        say.run_main = real
+    return module
+
+
+def shell(b, script, timeout=20):
+    path = b.write('program', script)
+    return tap.run(['sh', path], b.scratch, dict(os.environ), timeout)[0]
+
+
+def test_tap_of_a_good_program(b):
+    results = shell(b, 'echo "TAP version 13"; echo "1..3"; echo "ok 1 - a"\n'
+                       'echo "ok 2 /b # SKIP not here"; echo "ok 3"\n')
+    assert results == {'a': (tap.PASS, ''), '/b': (tap.SKIPPED, 'not here'),
+                       '3': (tap.PASS, '')}
+
+
+def test_tap_failures_are_seen(b):
+    cases = {
+        'echo 1..1; echo "not ok 1 - a"; exit 1': ('a', ''),
+        'echo 1..2; echo "ok 1 - a"': ('(program)', '1 of 2 subtests'),
+        'echo 1..1; echo "ok 1 - a"; exit 3': ('(program)', 'exit status 3'),
+        'echo 1..1; kill -9 $$': ('(program)', 'ended by signal 9'),
+        'echo "ok 1 - a"': ('(program)', 'printed no plan'),
+        'echo 1..1; sleep 30': ('(program)', 'took longer than 1 s'),
+    }
+    for script, (name, why) in cases.items():
+        verdict, said = shell(b, script, timeout=1)[name]
+        assert verdict == tap.FAIL, script
+        has(said, why)
+
+
+def test_judge_beside_stock(b):
+    judge = load(b, 'qemu-tests').judge
+    good, bad, skip = (tap.PASS, ''), (tap.FAIL, 'x'), (tap.SKIPPED, 'y')
+    cases = [
+        (good, good, tap.PASS), (good, bad, tap.PASS), (good, skip, tap.PASS),
+        (bad, good, tap.FAIL), (skip, good, tap.FAIL), (None, good, tap.FAIL),
+        (bad, bad, tap.SKIPPED), (bad, skip, tap.SKIPPED),
+        (skip, skip, tap.PASS), (bad, None, tap.SKIPPED),
+    ]
+    for ours, stock, verdict in cases:
+        a = {'other': good, **({'a': ours} if ours else {})}
+        b_ = {'other': good, **({'a': stock} if stock else {})}
+        assert judge(a, b_)[0] == verdict, (ours, stock)
+    # without a stock run nothing excuses a failure
+    assert judge({'a': bad}, None)[0] == tap.FAIL
+    assert judge({'a': skip}, None)[0] == tap.SKIPPED
+
+
+def test_counting(b):
+    count = load(b, 'check').count
+    passed, failed, skipped = tap.PASS, tap.FAIL, tap.SKIPPED
+
+    def counted(result, out):
+        c = count({'result': result, 'stdout': out})
+        return c[passed], c[failed], c[skipped]
+
+    both = 'TAP version 13\n1..3\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP x\n'
+    assert counted('FAIL', both) == (1, 1, 1)
+    assert counted('ERROR', '1..2\nok 1 - a\n') == (1, 1, 0)
+    assert counted('TIMEOUT', '1..1\nok 1 - a\n') == (1, 1, 0)
+    assert counted('OK', 'no tap at all\n') == (1, 0, 0)
+    assert counted('FAIL', '') == (0, 1, 0)
+    assert counted('SKIP', '') == (0, 0, 1)
+    assert counted('SKIP', '1..0 # SKIP no such thing\n') == (0, 0, 1)
+
+
+def test_every_qtest_is_listed(b):
+    folder = os.path.join(b.real_repo, 'tests', 'qtest')
+    have = {os.path.basename(p)[:-2]
+            for p in glob.glob(os.path.join(folder, 'xen-*-test.c'))}
+    with open(os.path.join(folder, 'xen-qtests.list'), encoding='utf-8') as src:
+        listed = set(src.read().split())
+    assert have == listed, f'xen-qtests.list: differs by {have ^ listed}'
+
+
+def test_every_test_of_the_series_is_run(b):
+    """What QEMU's build knows of the series' tests, the superproject runs."""
+    lists = []
+    for folder in (os.path.join(b.real_build, 'obj'), b.real_build):
+        path = os.path.join(folder, 'meson-info', 'intro-tests.json')
+        if not os.path.exists(path):
+            raise Skip(f'{folder} is not built')
+        with open(path, encoding='utf-8') as src:
+            lists.append(json.load(src))
+    of_series = load(b, 'qemu-tests').of_series
+    have = {os.path.basename(t['cmd'][0]) for t in lists[0] if of_series(t)}
+    missing = have - {t['name'] for t in lists[1]}
+    assert have and not missing, f'not in meson.build: {missing}'
+
+
+def test_virtual_environment_is_left_out(b):
+    sys.path.insert(0, os.path.join(b.tools, 'lib'))
+    import ninja
+    os.environ['VIRTUAL_ENV'] = b.path('venv')
+    os.environ['PYTHONPATH'] = b.path('modules')
+    try:
+        env = ninja.clean_env(b.scratch)
+    finally:
+        del os.environ['VIRTUAL_ENV'], os.environ['PYTHONPATH']
+    assert 'VIRTUAL_ENV' not in env and 'PYTHONPATH' not in env
+    assert env['PATH'].startswith('/usr/bin:')

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Laying the series over a tree, and bringing edits back."""
+import os
+
+import overlay
+import patches
+from bench import SERIES, TREE, has
+from say import Failure
+
+
+def encoded(files):
+    return {name: text.encode() for name, text in files.items()}
+
+
+def test_paths_and_contents(b):
+    b.prepared()
+    has(b.on_build('lay'), '4 paths', '4 changed')
+    tree = b.contents('build/src/qemu')
+    assert tree['hw/xen/xen-mapcache.c'].decode() == \
+        SERIES['hw/xen/xen-mapcache.c']
+    # the older folder name lands in the newer one
+    assert tree['include/system/xen-mapcache.h'].decode() == \
+        SERIES['include/sysemu/xen-mapcache.h']
+    assert 'include/sysemu/xen-mapcache.h' not in tree
+    assert tree['tests/new/thing.c'] == b'int thing;\n'
+    assert tree['system/physmem.c'].decode() == \
+        TREE['system/physmem.c'].replace('stock', 'series').replace(
+            'map()', 'map_more()')
+    assert 'README.md' not in tree and 'tools/nothing' not in tree
+    assert os.path.islink(b.path('build/src/qemu/hw/xen/xen-mapcache.c'))
+
+
+def test_second_run_touches_nothing(b):
+    b.prepared()
+    b.on_build('lay')
+    places = [b.path('build/src/qemu', p) for p in b.contents('build/src/qemu')]
+    before = {p: os.stat(p).st_mtime_ns for p in places}
+    has(b.on_build('lay'), '0 changed')
+    assert before == {p: os.stat(p).st_mtime_ns for p in places}
+
+
+def test_a_change_touches_only_its_file(b):
+    b.prepared()
+    b.on_build('lay')
+    places = [b.path('build/src/qemu', p) for p in b.contents('build/src/qemu')]
+    before = {p: os.stat(p).st_mtime_ns for p in places}
+    patch = SERIES['system/physmem.c.patch'].replace('series %d', 'other %d')
+    b.write('repo/system/physmem.c.patch', patch)
+    has(b.on_build('lay'), '1 changed')
+    after = {p: os.stat(p).st_mtime_ns for p in places}
+    changed = [p for p in places if before[p] != after[p]]
+    assert changed == [b.path('build/src/qemu/system/physmem.c')], changed
+
+
+def test_what_is_laid_is_newer_than_what_was_built(b):
+    """Sources older than stock's objects would not be compiled again."""
+    b.prepared()
+    old = 1_000_000_000
+    for name in SERIES:
+        os.utime(b.path('repo', name), (old, old))
+    built = b.write('object', '')
+    b.on_build('lay')
+    for name in ('hw/xen/xen-mapcache.c', 'include/system/xen-mapcache.h',
+                 'system/physmem.c'):
+        place = b.path('build/src/qemu', name)
+        assert os.stat(place).st_mtime_ns >= os.stat(built).st_mtime_ns, name
+
+
+def test_stock_comes_back_whole(b):
+    b.prepared()
+    b.on_build('lay')
+    b.on_build('lay', 'stock')
+    assert b.contents('build/src/qemu') == encoded(TREE)
+    assert not os.path.exists(b.path('build/src/qemu/tests'))
+
+
+def test_removed_file_goes(b):
+    b.prepared()
+    b.on_build('lay')
+    os.unlink(b.path('repo/hw/xen/xen-mapcache.c'))
+    os.unlink(b.path('repo/tests/new/thing.c'))
+    has(b.on_build('lay'), '2 paths', '2 changed')
+    tree = b.contents('build/src/qemu')
+    assert tree['hw/xen/xen-mapcache.c'].decode() == \
+        TREE['hw/xen/xen-mapcache.c']
+    assert 'tests/new/thing.c' not in tree
+
+
+def test_broken_off_at_every_step(b):
+    """Break the work off before step N for N = 0, 1, ...: the next run
+    completes it, and stock comes back whole."""
+    for where in ('_keep', '_lay', '_restore', 'record'):
+        steps = 0
+        while break_off(b, where, steps):
+            steps += 1
+        assert steps > 0, f'{where} was never reached'
+
+
+def break_off(b, where, steps):
+    for name in list(b.contents('build')):
+        os.unlink(b.path('build', name))
+    b.prepared()
+    src = b.path('build/src')
+    over = overlay.Overlay(b.path('repo'), src)
+    left = [steps]
+    real = getattr(over, where)
+
+    def limited(*args):
+        if left[0] == 0:
+            raise InterruptedError
+        left[0] -= 1
+        return real(*args)
+
+    broken = False
+    for laying in (True, False):
+        entries, contents = over.wanted()[:2] if laying else ({}, {})
+        setattr(over, where, limited)
+        try:
+            over.apply(entries, contents)
+        except InterruptedError:
+            broken = True
+            break
+        setattr(over, where, real)
+    over = overlay.Overlay(b.path('repo'), src)
+    over.apply(*over.wanted()[:2])
+    assert b'series %d' in b.contents('build/src/qemu')['system/physmem.c']
+    over.apply({}, {})
+    assert b.contents('build/src/qemu') == encoded(TREE)
+    return broken
+
+
+def test_hunk_that_does_not_match(b):
+    b.prepared()
+    bad = SERIES['system/physmem.c.patch'].replace('"stock', '"stuck')
+    b.write('repo/system/physmem.c.patch', bad)
+    error = b.on_build('lay', fails=True)
+    has(error, 'system/physmem.c.patch', 'hunk 1 of 1',
+        "QEMU 10.0.13's system/physmem.c", 'line 15 is', 'stuck')
+    assert b.contents('build/src/qemu') == encoded(TREE)
+
+
+def test_hunk_with_two_places(b):
+    b.prepared()
+    lines = 'one\n' + 'same\nother\n' * 2
+    b.write('build/src/qemu/system/two.c', lines)
+    b.write('repo/system/two.c.patch',
+            '--- a/system/two.c\n+++ b/system/two.c\n@@ -3,2 +3,2 @@\n'
+            ' same\n-other\n+new\n')
+    has(b.on_build('lay', fails=True), 'system/two.c.patch', 'hunk 1',
+        'occurs 2 times')
+
+
+def test_hunk_that_moved_is_told(b):
+    b.prepared()
+    moved = SERIES['system/physmem.c.patch'].replace('@@ -14,3 +14,3 @@',
+                                                     '@@ -5,3 +5,3 @@')
+    b.write('repo/system/physmem.c.patch', moved)
+    has(b.on_build('lay'), 'hunk 1 applied at line 14, it was made at 5')
+    error = b.on_build('refresh-patches', '--check', fails=True)
+    has(error, '1 of 1 patches are not fresh')
+
+
+def test_patches_that_are_none(b):
+    cases = {
+        'hello\n': 'not a unified diff',
+        '--- a/system/physmem.c\n+++ b/hw/other.c\n@@ -1 +1 @@\n-a\n+b\n':
+            'changes b/hw/other.c',
+        '--- a/system/physmem.c\n+++ b/system/physmem.c\n': 'no hunk',
+        '--- a/system/physmem.c\n+++ b/system/physmem.c\n@@ -1,2 +1 @@\n-a\n':
+            'promises -2 +1',
+        '--- a/system/physmem.c\n+++ b/system/physmem.c\n@@ -1,0 +1 @@\n+a\n':
+            'no line of context',
+    }
+    for text, words in cases.items():
+        b.prepared()
+        b.write('repo/system/physmem.c.patch', text)
+        has(b.on_build('lay', fails=True), 'system/physmem.c.patch', words)
+
+
+def test_patch_of_a_file_that_is_not_there(b):
+    b.prepared()
+    b.write('repo/hw/none.c.patch', '--- a/hw/none.c\n+++ b/hw/none.c\n'
+                                    '@@ -1 +1 @@\n-a\n+b\n')
+    has(b.on_build('lay', fails=True), 'hw/none.c.patch',
+        'QEMU 10.0.13 has no file hw/none.c')
+
+
+def test_file_and_patch_of_one_path(b):
+    b.prepared()
+    b.write('repo/system/physmem.c', 'int x;\n')
+    has(b.on_build('lay', fails=True), 'system/physmem.c', 'already provides')
+
+
+def test_edit_in_the_tree_is_not_lost(b):
+    b.prepared()
+    b.on_build('lay')
+    place = 'build/src/qemu/system/physmem.c'
+    b.write(place, b.read(place).replace('series', 'edited'))
+    has(b.on_build('lay', fails=True), place, 'refresh-patches')
+    has(b.read(place), 'edited')
+    b.on_build('refresh-patches')
+    has(b.read('repo/system/physmem.c.patch'), '+    printf("edited')
+    b.on_build('refresh-patches', '--check')
+    has(b.on_build('lay'), '0 changed')
+
+
+def test_link_that_an_editor_replaced(b):
+    """Some editors write a new file over the link."""
+    for name in ('hw/xen/xen-mapcache.c', 'tests/new/thing.c'):
+        b.prepared()
+        b.on_build('lay')
+        os.unlink(b.path('build/src/qemu', name))
+        b.write(f'build/src/qemu/{name}', 'edited\n')
+        has(b.on_build('lay', fails=True), name, 'no longer a link')
+        has(b.on_build('lay', 'stock', fails=True), name, 'no longer a link')
+        b.on_build('lay', '--discard')
+        assert b.read('build/src/qemu', name) == SERIES[name]
+        b.on_build('lay', 'stock')
+        assert b.contents('build/src/qemu') == encoded(TREE)
+
+
+def test_first_patch_of_a_file(b):
+    b.prepared()
+    b.write('build/src/qemu/hw/plain.c', 'one\ntwo\nthree\n')
+    b.on_build('lay')
+    b.on_build('refresh-patches', '--edit', 'hw/plain.c')
+    b.write('build/src/qemu/hw/plain.c', 'one\n2\nthree\n')
+    has(b.on_build('lay', fails=True), 'hw/plain.c was edited')
+    b.on_build('refresh-patches')
+    b.on_build('lay')
+    b.on_build('lay', 'stock')
+    assert b.read('build/src/qemu/hw/plain.c') == 'one\ntwo\nthree\n'
+    b.on_build('lay')
+    assert b.read('build/src/qemu/hw/plain.c') == 'one\n2\nthree\n'
+
+
+def test_least_context_with_one_place(_):
+    old = ''.join(f'{n % 4}\n' for n in range(20)) + 'end\n'
+    lines = old.splitlines(keepends=True)
+    lines[9] = 'new\n'
+    text = patches.make('f.c.patch', old, ''.join(lines))
+    patch = patches.Patch('f.c.patch', text)
+    assert patch.apply(old, 'f.c') == (''.join(lines), [])
+    # a period of four lines: no context is unique, so it takes the most
+    assert text.count('\n ') == 6, text
+    lines = old.splitlines(keepends=True)
+    lines[19] = 'new\n'
+    assert patches.make('f.c.patch', old, ''.join(lines)).count('\n ') == 2
+
+
+def test_file_without_a_last_newline(_):
+    for old, new in (('a\nb', 'a\nc'), ('a\nb\n', 'a\nc'), ('a\nb', 'a\nb\nc\n')):
+        patch = patches.Patch('f.patch', patches.make('f.patch', old, new))
+        assert patch.apply(old, 'f') == (new, [])
+
+
+def test_the_series_applies_as_it_is(b):
+    """Every patch of the repository is what diff makes, at its own line."""
+    over = overlay.Overlay(b.real_repo, os.path.join(b.real_build, 'src'))
+    notes = over.wanted()[2]
+    if over.base.startswith('QEMU 10.0.'):
+        assert not notes, notes
+    for name in overlay.series_files(b.real_repo):
+        if not name.endswith('.patch'):
+            continue
+        path = overlay.tree_path(name[:-len('.patch')])
+        text = overlay.read(os.path.join(b.real_repo, name)).decode()
+        patch = patches.Patch(name, text)
+        old = over.original(path).decode()
+        new = patch.apply(old, path)[0]
+        fresh = patches.make(name, old, new, patch.preamble)
+        if fresh != text and over.base.startswith('QEMU 10.0.'):
+            raise Failure(f'{name} is not fresh: run tools/refresh-patches')
