@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain's memory to another domain, or to a file and back.
+ *
+ * Only what was written to is moved: the rest of machine memory is a hole in
+ * its file, and reads as zeros on either side.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "xen-abi.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host-priv.h"
+
+#define FILE_MAGIC 0x58534d454d303031ull
+
+typedef struct Run {
+    uint64_t gfn, mfn, pages;
+} Run;
+
+typedef struct RunList {
+    Run *run;
+    size_t n, room;
+    bool failed;
+} RunList;
+
+static void add_run(void *opaque, uint64_t gfn, uint64_t mfn, uint64_t pages)
+{
+    RunList *list = opaque;
+
+    if (list->n == list->room) {
+        size_t room = list->room ? 2 * list->room : 64;
+        Run *run = realloc(list->run, room * sizeof(*run));
+
+        if (!run) {
+            list->failed = true;
+            return;
+        }
+        list->run = run;
+        list->room = room;
+    }
+    list->run[list->n++] = (Run) { gfn, mfn, pages };
+}
+
+/* Is @gfn a page of an ioreq server that the p2m shows? */
+static bool is_server_page(const XsimDom *d, uint64_t gfn)
+{
+    uint64_t first = d->hvm_param[HVM_PARAM_IOREQ_SERVER_PFN];
+
+    return gfn - first < d->hvm_param[HVM_PARAM_NR_IOREQ_SERVER_PAGES];
+}
+
+static bool is_port_param(unsigned i)
+{
+    return i == HVM_PARAM_STORE_EVTCHN || i == HVM_PARAM_CONSOLE_EVTCHN ||
+           i == HVM_PARAM_BUFIOREQ_EVTCHN;
+}
+
+/* Next piece of [mfn, mfn + n) that has data; false if there is none. */
+static bool next_data(XsimView *v, uint64_t *mfn, uint64_t *n)
+{
+    off_t start = (off_t)*mfn << XENSIM_PAGE_SHIFT;
+    off_t end = start + ((off_t)*n << XENSIM_PAGE_SHIFT);
+    off_t data = lseek(v->mem_fd, start, SEEK_DATA);
+    off_t hole;
+
+    if (data < 0 || data >= end) {
+        return false;
+    }
+    hole = lseek(v->mem_fd, data, SEEK_HOLE);
+    hole = hole < 0 || hole > end ? end : hole;
+    *mfn = data >> XENSIM_PAGE_SHIFT;
+    *n = (hole >> XENSIM_PAGE_SHIFT) - *mfn;
+    return true;
+}
+
+/* Copy a run's data to the same gfns of @dst, which has frames there. */
+static void copy_run(XensimDomain *dst, const Run *run)
+{
+    XsimView *v = &dst->sim->v;
+    uint64_t done = 0;
+
+    while (done < run->pages) {
+        uint64_t mfn = run->mfn + done;
+        uint64_t n = run->pages - done;
+        uint64_t i;
+
+        if (!next_data(v, &mfn, &n)) {
+            return;
+        }
+        for (i = 0; i < n; i++) {
+            uint64_t gfn = run->gfn + (mfn + i - run->mfn);
+            uint64_t e = xsim_p2m_get(v, dst->slot, gfn);
+
+            memcpy(xsim_frame(v, XSIM_P2M_MFN(e)), xsim_frame(v, mfn + i),
+                   XENSIM_PAGE_SIZE);
+        }
+        done = mfn + n - run->mfn;
+    }
+}
+
+int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src)
+{
+    XsimView *v = &dst->sim->v;
+    XsimDom *s = xsim_host_dom(src), *d = xsim_host_dom(dst);
+    RunList list = { NULL, 0, 0, false };
+    int rc = 0;
+    size_t i;
+
+    xsim_lock(&s->lock);
+    xsim_p2m_walk(v, src->slot, add_run, &list);
+    xsim_unlock(&s->lock);
+    rc = list.failed ? -ENOMEM : 0;
+    xsim_lock(&d->lock);
+    xsim_p2m_depopulate(v, dst->slot, 0, XENSIM_MAX_GFN);
+    for (i = 0; !rc && i < list.n; i++) {
+        Run *r = &list.run[i];
+
+        if (is_server_page(s, r->gfn)) {
+            continue;
+        }
+        if (xsim_p2m_populate(v, dst->slot, r->gfn, r->pages) != r->pages) {
+            rc = -ENOMEM;
+        } else {
+            copy_run(dst, r);
+        }
+    }
+    for (i = 0; !rc && i < XSIM_HVM_PARAMS; i++) {
+        if (!is_port_param(i)) {
+            d->hvm_param[i] = s->hvm_param[i];
+        }
+    }
+    xsim_unlock(&d->lock);
+    free(list.run);
+    return rc;
+}
+
+/* ---- files ---- */
+
+/*
+ * A header, then pieces: gfn, pages, and whether the pages' content follows
+ * (else they are zeros); a piece of 0 pages ends it.  Host byte order: files
+ * are not for other machines.
+ */
+typedef struct FileHead {
+    uint64_t magic;
+    uint64_t param[XSIM_HVM_PARAMS];
+} FileHead;
+
+typedef struct FilePiece {
+    uint64_t gfn, pages, data;
+} FilePiece;
+
+static int put(int fd, const void *buf, size_t len)
+{
+    const char *p = buf;
+
+    while (len) {
+        ssize_t n = write(fd, p, len);
+
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        if (n > 0) {
+            p += n;
+            len -= n;
+        }
+    }
+    return 0;
+}
+
+static int get(int fd, void *buf, size_t len)
+{
+    char *p = buf;
+
+    while (len) {
+        ssize_t n = read(fd, p, len);
+
+        if (n == 0) {
+            return -EPROTO;
+        }
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        if (n > 0) {
+            p += n;
+            len -= n;
+        }
+    }
+    return 0;
+}
+
+static int save_piece(XsimView *v, int fd, uint64_t gfn, uint64_t mfn,
+                      uint64_t pages, bool data)
+{
+    FilePiece piece = { gfn, pages, data };
+    int rc = pages ? put(fd, &piece, sizeof(piece)) : 0;
+    uint64_t i;
+
+    for (i = 0; !rc && data && i < pages; i++) {
+        rc = put(fd, xsim_frame(v, mfn + i), XENSIM_PAGE_SIZE);
+    }
+    return rc;
+}
+
+static int save_run(XsimView *v, int fd, const Run *run)
+{
+    uint64_t done = 0;
+    int rc = 0;
+
+    while (!rc && done < run->pages) {
+        uint64_t mfn = run->mfn + done;
+        uint64_t n = run->pages - done;
+
+        if (!next_data(v, &mfn, &n)) {
+            return save_piece(v, fd, run->gfn + done, 0, run->pages - done,
+                              false);
+        }
+        rc = save_piece(v, fd, run->gfn + done, 0, mfn - run->mfn - done,
+                        false);
+        if (!rc) {
+            rc = save_piece(v, fd, run->gfn + mfn - run->mfn, mfn, n, true);
+        }
+        done = mfn + n - run->mfn;
+    }
+    return rc;
+}
+
+int xensim_domain_save_memory(XensimDomain *dom, int fd)
+{
+    XsimView *v = &dom->sim->v;
+    XsimDom *d = xsim_host_dom(dom);
+    RunList list = { NULL, 0, 0, false };
+    FileHead head = { .magic = FILE_MAGIC };
+    FilePiece end = { 0, 0, 0 };
+    size_t i;
+    int rc;
+
+    xsim_lock(&d->lock);
+    xsim_p2m_walk(v, dom->slot, add_run, &list);
+    memcpy(head.param, d->hvm_param, sizeof(head.param));
+    xsim_unlock(&d->lock);
+    rc = list.failed ? -ENOMEM : put(fd, &head, sizeof(head));
+    for (i = 0; !rc && i < list.n; i++) {
+        if (!is_server_page(d, list.run[i].gfn)) {
+            rc = save_run(v, fd, &list.run[i]);
+        }
+    }
+    free(list.run);
+    return rc ? rc : put(fd, &end, sizeof(end));
+}
+
+static int load_piece(XensimDomain *dom, int fd, const FilePiece *piece)
+{
+    char page[XENSIM_PAGE_SIZE];
+    uint64_t i;
+    int rc = 0;
+
+    if (piece->gfn >= XENSIM_MAX_GFN ||
+        piece->pages > XENSIM_MAX_GFN - piece->gfn) {
+        return -EPROTO;
+    }
+    if (xensim_populate(dom, piece->gfn, piece->pages) != piece->pages) {
+        return -ENOMEM;
+    }
+    for (i = 0; !rc && piece->data && i < piece->pages; i++) {
+        rc = get(fd, page, sizeof(page));
+        if (!rc) {
+            rc = xensim_write(dom, (piece->gfn + i) << XENSIM_PAGE_SHIFT,
+                              page, sizeof(page));
+        }
+    }
+    return rc;
+}
+
+int xensim_domain_load_memory(XensimDomain *dom, int fd)
+{
+    XsimDom *d = xsim_host_dom(dom);
+    FilePiece piece = { 0, 1, 0 };
+    FileHead head;
+    unsigned i;
+    int rc = get(fd, &head, sizeof(head));
+
+    if (!rc && head.magic != FILE_MAGIC) {
+        rc = -EPROTO;
+    }
+    if (!rc) {
+        xensim_depopulate(dom, 0, XENSIM_MAX_GFN);
+    }
+    while (!rc && piece.pages) {
+        rc = get(fd, &piece, sizeof(piece));
+        if (!rc && piece.pages) {
+            rc = load_piece(dom, fd, &piece);
+        }
+    }
+    for (i = 0; !rc && i < XSIM_HVM_PARAMS; i++) {
+        if (!is_port_param(i)) {
+            d->hvm_param[i] = head.param[i];
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest's drivers for the simulated Xen: access, PCI and the display. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-pc-int.h"
+
+#define PCI_COMMAND 0x04
+#define PCI_BAR0    0x10
+
+#define DISPI_INDEX_PORT 0x1ce
+#define DISPI_DATA_PORT  0x1cf
+#define DISPI_MMIO       0x500  /* in BAR 2: register n at + 2 * n */
+
+enum {
+    DISPI_ID = 0,
+    DISPI_XRES = 1,
+    DISPI_YRES = 2,
+    DISPI_BPP = 3,
+    DISPI_ENABLE = 4,
+    DISPI_VIDEO_MEMORY_64K = 10,
+};
+
+#define DISPI_ON       0x01
+#define DISPI_LINEAR   0x40
+#define DISPI_NO_CLEAR 0x80
+
+GuestPc *guest_pc_new(XensimDomain *dom)
+{
+    GuestPc *pc = calloc(1, sizeof(*pc));
+
+    if (!pc) {
+        abort();
+    }
+    pc->dom = dom;
+    pc->timeout_ms = 10000;
+    return pc;
+}
+
+void guest_pc_free(GuestPc *pc)
+{
+    free(pc);
+}
+
+XensimDomain *guest_pc_domain(const GuestPc *pc)
+{
+    return pc->dom;
+}
+
+const char *guest_pc_error(const GuestPc *pc)
+{
+    return pc->error;
+}
+
+void guest_pc_set_timeout(GuestPc *pc, unsigned ms)
+{
+    pc->timeout_ms = ms;
+}
+
+int guest_pc_fail(GuestPc *pc, int error, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(pc->error, sizeof(pc->error), fmt, ap);
+    va_end(ap);
+    return -error;
+}
+
+/* ---- one ioreq ---- */
+
+static const char *type_name(unsigned type)
+{
+    return type == XENSIM_IOREQ_PIO ? "port"
+           : type == XENSIM_IOREQ_PCI_CONFIG ? "PCI configuration" : "MMIO";
+}
+
+int guest_pc_ioreq(GuestPc *pc, XensimIoreq *req)
+{
+    XensimStatus status = xensim_ioreq(pc->dom, req);
+
+    if (status == XENSIM_OK) {
+        return 0;
+    }
+    if (status == XENSIM_UNCLAIMED) {
+        if (req->read) {
+            req->data = req->size < 8 ? (1ull << (8 * req->size)) - 1
+                                      : UINT64_MAX;
+        }
+        return 0;
+    }
+    return guest_pc_fail(pc, status == XENSIM_BAD ? EINVAL : ENODEV,
+                         "%s %s 0x%" PRIx64 ", %u bytes: %s",
+                         type_name(req->type), req->read ? "read" : "write",
+                         req->addr, req->size, xensim_status_str(status));
+}
+
+static int access(GuestPc *pc, unsigned type, uint64_t addr, unsigned size,
+                  bool read, uint64_t *val)
+{
+    XensimIoreq req = {
+        .type = type, .addr = addr, .size = size, .count = 1, .read = read,
+        .data = read ? 0 : *val,
+    };
+    int rc = guest_pc_ioreq(pc, &req);
+
+    if (read) {
+        *val = req.data;
+        if (size < 8) {
+            *val &= (1ull << (8 * size)) - 1;
+        }
+    }
+    return rc;
+}
+
+static int access32(GuestPc *pc, unsigned type, uint64_t addr, unsigned size,
+                    bool read, uint32_t *val)
+{
+    uint64_t wide = *val;
+    int rc = access(pc, type, addr, size, read, &wide);
+
+    *val = wide;
+    return rc;
+}
+
+int guest_in(GuestPc *pc, uint16_t port, unsigned size, uint32_t *val)
+{
+    *val = 0;
+    return access32(pc, XENSIM_IOREQ_PIO, port, size, true, val);
+}
+
+int guest_out(GuestPc *pc, uint16_t port, unsigned size, uint32_t val)
+{
+    return access32(pc, XENSIM_IOREQ_PIO, port, size, false, &val);
+}
+
+int guest_mmio_in(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t *val)
+{
+    return access(pc, XENSIM_IOREQ_COPY, gpa, size, true, val);
+}
+
+int guest_mmio_out(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t val)
+{
+    return access(pc, XENSIM_IOREQ_COPY, gpa, size, false, &val);
+}
+
+/* ---- PCI ---- */
+
+int guest_pci_in(GuestPc *pc, unsigned devfn, unsigned reg, unsigned size,
+                 uint32_t *val)
+{
+    *val = 0;
+    return access32(pc, XENSIM_IOREQ_PCI_CONFIG, (uint64_t)devfn << 32 | reg,
+                    size, true, val);
+}
+
+int guest_pci_out(GuestPc *pc, unsigned devfn, unsigned reg, unsigned size,
+                  uint32_t val)
+{
+    return access32(pc, XENSIM_IOREQ_PCI_CONFIG, (uint64_t)devfn << 32 | reg,
+                    size, false, &val);
+}
+
+int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
+                   unsigned index, unsigned *devfn)
+{
+    unsigned i;
+
+    for (i = 0; i < 256; i++) {
+        uint32_t id;
+        int rc = guest_pci_in(pc, i, 0, 4, &id);
+
+        if (rc) {
+            return rc;
+        }
+        if (id == ((uint32_t)device << 16 | vendor) && index-- == 0) {
+            *devfn = i;
+            return 0;
+        }
+    }
+    return guest_pc_fail(pc, ENOENT, "no PCI device %04x:%04x on bus 0",
+                         vendor, device);
+}
+
+int guest_pci_command(GuestPc *pc, unsigned devfn, uint16_t set,
+                      uint16_t clear)
+{
+    uint32_t val;
+    int rc = guest_pci_in(pc, devfn, PCI_COMMAND, 2, &val);
+
+    if (rc) {
+        return rc;
+    }
+    return guest_pci_out(pc, devfn, PCI_COMMAND, 2, (val & ~clear) | set);
+}
+
+/* A BAR as it reads: its flags, and its two halves. */
+typedef struct Bar {
+    unsigned reg;
+    bool io, wide;
+    uint32_t low, high;
+} Bar;
+
+static int bar_read(GuestPc *pc, unsigned devfn, unsigned bar, Bar *b)
+{
+    int rc;
+
+    if (bar > 5) {
+        return guest_pc_fail(pc, EINVAL, "BAR %u: there are 0 to 5", bar);
+    }
+    b->reg = PCI_BAR0 + 4 * bar;
+    b->high = 0;
+    rc = guest_pci_in(pc, devfn, b->reg, 4, &b->low);
+    if (rc) {
+        return rc;
+    }
+    b->io = b->low & 1;
+    b->wide = !b->io && (b->low & 6) == 4 && bar < 5;
+    return b->wide ? guest_pci_in(pc, devfn, b->reg + 4, 4, &b->high) : 0;
+}
+
+static int bar_write(GuestPc *pc, unsigned devfn, const Bar *b,
+                     uint64_t addr)
+{
+    int rc = guest_pci_out(pc, devfn, b->reg, 4, addr);
+
+    if (!rc && b->wide) {
+        rc = guest_pci_out(pc, devfn, b->reg + 4, 4, addr >> 32);
+    }
+    return rc;
+}
+
+static uint64_t bar_addr(const Bar *b)
+{
+    return b->io ? b->low & ~3u
+                 : (uint64_t)b->high << 32 | (b->low & ~15u);
+}
+
+/* With decoding off: the size, and the BAR back as it was. */
+static int bar_measure(GuestPc *pc, unsigned devfn, unsigned bar,
+                       const Bar *was, uint64_t *bytes)
+{
+    uint64_t mask;
+    Bar ones;
+    int rc = bar_write(pc, devfn, was, UINT64_MAX);
+
+    if (!rc) {
+        rc = bar_read(pc, devfn, bar, &ones);
+    }
+    if (!rc) {
+        rc = bar_write(pc, devfn, was, bar_addr(was));
+    }
+    if (rc) {
+        return rc;
+    }
+    mask = bar_addr(&ones);
+    if (!was->wide && mask) {
+        mask |= 0xffffffff00000000ull;
+    }
+    if (was->io && mask) {
+        mask |= 0xffff0000;     /* the upper half may read as zero */
+    }
+    *bytes = mask ? -mask : 0;
+    return 0;
+}
+
+int guest_pci_bar_addr(GuestPc *pc, unsigned devfn, unsigned bar,
+                       uint64_t *addr)
+{
+    Bar b;
+    int rc = bar_read(pc, devfn, bar, &b);
+
+    *addr = rc ? 0 : bar_addr(&b);
+    return rc;
+}
+
+int guest_pci_bar_size(GuestPc *pc, unsigned devfn, unsigned bar,
+                       uint64_t *bytes)
+{
+    uint32_t command;
+    Bar b;
+    int rc = bar_read(pc, devfn, bar, &b);
+
+    *bytes = 0;
+    if (!rc) {
+        rc = guest_pci_in(pc, devfn, PCI_COMMAND, 2, &command);
+    }
+    if (!rc) {
+        rc = guest_pci_command(pc, devfn, 0, GUEST_PCI_IO | GUEST_PCI_MEMORY);
+    }
+    if (!rc) {
+        rc = bar_measure(pc, devfn, bar, &b, bytes);
+    }
+    if (!rc) {
+        rc = guest_pci_out(pc, devfn, PCI_COMMAND, 2, command);
+    }
+    return rc;
+}
+
+int guest_pci_place_bar(GuestPc *pc, unsigned devfn, unsigned bar,
+                        uint64_t addr)
+{
+    const uint16_t decode = GUEST_PCI_IO | GUEST_PCI_MEMORY;
+    uint32_t command;
+    uint64_t bytes;
+    Bar b;
+    int rc = bar_read(pc, devfn, bar, &b);
+
+    if (!rc) {
+        rc = guest_pci_in(pc, devfn, PCI_COMMAND, 2, &command);
+    }
+    if (!rc) {
+        rc = guest_pci_out(pc, devfn, PCI_COMMAND, 2, command & ~decode);
+    }
+    if (!rc) {
+        rc = bar_measure(pc, devfn, bar, &b, &bytes);
+    }
+    if (rc) {
+        return rc;
+    }
+    if (!bytes || addr % bytes || (addr >> 32 && !b.wide)) {
+        guest_pci_out(pc, devfn, PCI_COMMAND, 2, command);
+        return guest_pc_fail(pc, bytes ? EINVAL : ENOENT,
+                             "BAR %u of %02x.%u is 0x%" PRIx64 " bytes; it "
+                             "cannot be at 0x%" PRIx64, bar, devfn >> 3,
+                             devfn & 7, bytes, addr);
+    }
+    rc = bar_write(pc, devfn, &b, addr);
+    if (!rc) {
+        command |= b.io ? GUEST_PCI_IO : GUEST_PCI_MEMORY;
+        rc = guest_pci_out(pc, devfn, PCI_COMMAND, 2, command);
+    }
+    return rc;
+}
+
+/* ---- the display ---- */
+
+int guest_dispi_in(GuestVga *vga, unsigned index, uint16_t *val)
+{
+    uint32_t v = 0;
+    uint64_t wide = 0;
+    int rc;
+
+    if (vga->ports) {
+        rc = guest_out(vga->pc, DISPI_INDEX_PORT, 2, index);
+        if (!rc) {
+            rc = guest_in(vga->pc, DISPI_DATA_PORT, 2, &v);
+        }
+        *val = v;
+    } else {
+        rc = guest_mmio_in(vga->pc, vga->mmio + DISPI_MMIO + 2 * index, 2,
+                           &wide);
+        *val = wide;
+    }
+    return rc;
+}
+
+int guest_dispi_out(GuestVga *vga, unsigned index, uint16_t val)
+{
+    int rc;
+
+    if (!vga->ports) {
+        return guest_mmio_out(vga->pc, vga->mmio + DISPI_MMIO + 2 * index, 2,
+                              val);
+    }
+    rc = guest_out(vga->pc, DISPI_INDEX_PORT, 2, index);
+    return rc ? rc : guest_out(vga->pc, DISPI_DATA_PORT, 2, val);
+}
+
+int guest_vga_init(GuestPc *pc, GuestVga *vga, unsigned index)
+{
+    uint32_t class;
+    uint64_t addr;
+    int rc;
+
+    memset(vga, 0, sizeof(*vga));
+    vga->pc = pc;
+    rc = guest_pci_find(pc, 0x1234, 0x1111, index, &vga->devfn);
+    if (!rc) {
+        rc = guest_pci_in(pc, vga->devfn, 0x0a, 2, &class);
+    }
+    if (rc) {
+        return rc;
+    }
+    vga->ports = class == 0x0300;
+    rc = guest_pci_bar_size(pc, vga->devfn, 0, &vga->vram_bytes);
+    if (!rc) {
+        rc = guest_pci_bar_addr(pc, vga->devfn, 0, &addr);
+    }
+    /* All ones below the size is what an unplaced BAR may hold as well. */
+    if (!rc && addr) {
+        vga->vram = addr;
+    }
+    if (!rc) {
+        rc = guest_pci_bar_addr(pc, vga->devfn, 2, &vga->mmio);
+    }
+    return rc;
+}
+
+int guest_vga_place(GuestVga *vga, uint64_t vram, uint64_t mmio)
+{
+    int rc = guest_pci_place_bar(vga->pc, vga->devfn, 0, vram);
+
+    if (!rc) {
+        vga->vram = vram;
+        if (mmio) {
+            rc = guest_pci_place_bar(vga->pc, vga->devfn, 2, mmio);
+            vga->mmio = rc ? 0 : mmio;
+        }
+    }
+    return rc;
+}
+
+/* The attribute controller blanks a VGA until bit 5 of its index is set. */
+static int unblank(GuestPc *pc)
+{
+    uint32_t ignored;
+    int rc = guest_in(pc, 0x3da, 1, &ignored);
+
+    return rc ? rc : guest_out(pc, 0x3c0, 1, 0x20);
+}
+
+int guest_vga_mode(GuestVga *vga, unsigned width, unsigned height,
+                   unsigned bpp)
+{
+    const struct {
+        unsigned index, value;
+    } steps[] = {
+        { DISPI_ENABLE, 0 },
+        { DISPI_XRES, width },
+        { DISPI_YRES, height },
+        { DISPI_BPP, bpp },
+        { DISPI_ENABLE, DISPI_ON | DISPI_LINEAR | DISPI_NO_CLEAR },
+    };
+    uint16_t got;
+    unsigned i;
+    int rc = 0;
+
+    if (!vga->ports && !vga->mmio) {
+        return guest_pc_fail(vga->pc, EINVAL, "this display's registers are "
+                             "in its BAR 2; place that first");
+    }
+    for (i = 0; !rc && i < sizeof(steps) / sizeof(steps[0]); i++) {
+        rc = guest_dispi_out(vga, steps[i].index, steps[i].value);
+    }
+    for (i = 1; !rc && i < 4; i++) {
+        rc = guest_dispi_in(vga, steps[i].index, &got);
+        if (!rc && got != steps[i].value) {
+            return guest_pc_fail(vga->pc, EIO, "the display took %u for %u "
+                                 "in mode %ux%ux%u (register %u)", got,
+                                 steps[i].value, width, height, bpp,
+                                 steps[i].index);
+        }
+    }
+    if (!rc && vga->ports) {
+        rc = unblank(vga->pc);
+    }
+    if (!rc) {
+        vga->width = width;
+        vga->height = height;
+        vga->bpp = bpp;
+    }
+    return rc;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the files of libxensim.so that implement libxendevicemodel.
+ */
+#ifndef XENSIM_LIB_DM_H
+#define XENSIM_LIB_DM_H
+
+#include "lib.h"
+
+struct xendevicemodel_handle {
+    int restricted;          /* 1 + domid, 0: no */
+};
+
+struct xendevicemodel_handle;
+
+/*
+ * Begin call @call on @domid: faults, permission, existence.  Returns the
+ * domain's slot with its lock held, or -errno with no lock held.
+ */
+int xsim_dm_enter(struct xendevicemodel_handle *h, unsigned call,
+                  uint32_t domid, const XsimGfnSet *set);
+/* Unlocks what xsim_dm_enter() returned; nothing for an error. */
+void xsim_dm_leave(int slot);
+
+#endif

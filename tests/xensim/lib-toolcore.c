@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * libxensim.so: libxentoolcore, that is, giving up rights.
+ *
+ * What the real one leaves a process after xentoolcore_restrict_all(): foreign
+ * memory and device model calls for that domain only (EPERM for others),
+ * event channels it has, and new bindings to that domain (EACCES for others);
+ * the file descriptors of xenctrl, gnttab and xenstore are /dev/null then
+ * (ENOTTY for an ioctl).  Opening a new handle of any kind is refused, as it
+ * is to a process that gave up root, which a device model does next.
+ */
+#include "xen-abi.h"
+
+#include <errno.h>
+
+#include <xentoolcore.h>
+
+#include "lib.h"
+
+XSIM_EXPORT int xentoolcore_restrict_all(domid_t domid)
+{
+    unsigned call = XSIM_CALL_xentoolcore_restrict_all;
+    int e = xsim_lib_begin(call, NULL, NULL);
+
+    if (!e && !xensim_may_control(domid)) {
+        e = EINVAL;
+    }
+    if (!e) {
+        xsim_lib_restrict(domid);
+    }
+    return xsim_lib_result(call, -e, "dom=%u", domid);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One process's view of the shared memory, and the operations on it that the
+ * preload library and the host library share.  Each of the two libraries has
+ * its own copy of this code and of XsimView; they meet in shared memory only.
+ */
+#ifndef XENSIM_SIM_H
+#define XENSIM_SIM_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "shm.h"
+
+typedef struct XsimView {
+    char dir[256];           /* run directory */
+    int shm_fd, mem_fd;
+    XsimHeader *h;
+    void *_Atomic seg[XSIM_TOTAL_SEGS];
+    /* Machine memory, in windows of 1 GiB, for those who use xsim_frame(). */
+    void *_Atomic window[XSIM_MAX_MFN >> 18];
+} XsimView;
+
+/* ---- view.c ---- */
+
+/* New shared memory, published in @dir.  -errno. */
+int xsim_view_create(XsimView *v, const char *dir);
+/* Use what is published in @dir.  -errno. */
+int xsim_view_open(XsimView *v, const char *dir);
+void xsim_view_close(XsimView *v);
+
+/* Maps a segment; aborts with a message if the kernel refuses. */
+void *xsim_map_seg(XsimView *v, unsigned seg);
+
+static inline void *xsim_seg(XsimView *v, unsigned seg)
+{
+    /* Pairs with the release store in xsim_map_seg(). */
+    void *p = atomic_load_explicit(&v->seg[seg], memory_order_acquire);
+
+    return p ? p : xsim_map_seg(v, seg);
+}
+
+/* Address of byte @off of the region that starts at segment @region. */
+static inline void *xsim_at(XsimView *v, unsigned region, uint64_t off)
+{
+    return (char *)xsim_seg(v, region + (off >> XSIM_SEG_SHIFT)) +
+           (off & (XSIM_SEG_BYTES - 1));
+}
+
+static inline XsimDom *xsim_dom(XsimView *v, unsigned slot)
+{
+    return xsim_seg(v, XSIM_REGION_DOM + slot);
+}
+
+static inline XsimChunk *xsim_chunk(XsimView *v, uint32_t chunk)
+{
+    return xsim_at(v, XSIM_REGION_CHUNK, chunk * sizeof(XsimChunk));
+}
+
+/* The frames of one chunk are neighbours in memory. */
+static inline XsimFrame *xsim_frame_info(XsimView *v, uint64_t mfn)
+{
+    return xsim_at(v, XSIM_REGION_FRAME, mfn * sizeof(XsimFrame));
+}
+
+/* Bytes of a frame; windows are mapped at first use and stay. */
+void *xsim_frame(XsimView *v, uint64_t mfn);
+
+/* System calls that the library's own interposers do not see. */
+void *xsim_raw_mmap(void *addr, size_t len, int prot, int flags, int fd,
+                    off_t off);
+int xsim_raw_munmap(void *addr, size_t len);
+
+/* Process-shared robust mutexes; a dead owner is forgiven. */
+void xsim_mutex_init(pthread_mutex_t *m);
+void xsim_lock(pthread_mutex_t *m);
+void xsim_unlock(pthread_mutex_t *m);
+
+/* Wait while *@word is @val; @ms is the longest wait.  Wake all. */
+void xsim_futex_wait(_Atomic uint32_t *word, uint32_t val, unsigned ms);
+void xsim_futex_wake(_Atomic uint32_t *word);
+
+/* Milliseconds of the monotonic clock. */
+uint64_t xsim_now_ms(void);
+
+/* Slot of a living domain, -1 if there is none. */
+int xsim_find_dom(XsimView *v, uint32_t domid);
+
+/* Print "xensim: ..." and abort: a bug of the simulator or of its user. */
+_Noreturn void xsim_die(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* ---- frames.c: with the domain's lock held ---- */
+
+/*
+ * Frames that are being freed, neighbours together, and the chunks that
+ * became empty by it.  They are free once the flush has zeroed them; whoever
+ * has one flushes it before the domain's lock is let go.
+ */
+typedef struct XsimPunch {
+    uint64_t mfn, n;
+    uint32_t chunks;          /* list by XsimChunk.next */
+} XsimPunch;
+
+/* A chunk for 512 frames at @gfn; 0 when machine memory is used up. */
+uint32_t xsim_chunk_alloc(XsimView *v, unsigned slot, unsigned state);
+/* A zeroed frame, or XENSIM_NO_MFN.  The caller sets m2p. */
+uint64_t xsim_frame_alloc(XsimView *v, unsigned slot);
+/* Give a frame back that has no references; accounting is the caller's. */
+void xsim_frame_free(XsimView *v, uint64_t mfn, XsimPunch *punch);
+void xsim_punch_flush(XsimView *v, XsimPunch *punch);
+void xsim_punch_add(XsimView *v, XsimPunch *punch, uint64_t mfn, uint64_t n);
+/* A SUPER chunk without references, all at once. */
+void xsim_chunk_free(XsimView *v, uint32_t chunk, XsimPunch *punch);
+/* Make a SUPER chunk SPLIT: writes the m2p of each frame. */
+void xsim_chunk_split(XsimView *v, uint32_t chunk);
+/* @n frames from @mfn (crossing chunks or not) get a reference more. */
+void xsim_frames_ref(XsimView *v, uint64_t mfn, uint64_t n);
+/* ... or less; what nobody needs any more is freed. */
+void xsim_frames_unref(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
+                       XsimPunch *punch);
+/* A frame has left the p2m: free it, or keep it as held. */
+void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
+                        XsimPunch *punch);
+/* Pages that count against max_pages. */
+static inline uint64_t xsim_tot_pages(const XsimDom *d)
+{
+    return d->p2m_pages + d->held_pages + d->lost_pages;
+}
+/* The slot can be used again once nothing of the domain is left. */
+void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
+
+/* ---- p2m.c: with the domain's lock held ---- */
+
+/* Entry of @gfn, 0 if absent. */
+uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
+/*
+ * How many gfns from @gfn, at most @max, have frames that are neighbours; the
+ * first is *@mfn.  May give less than there are, but 0 only if @gfn is absent.
+ */
+uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
+                      uint64_t *mfn);
+/* -ENOMEM when tables are used up. */
+int xsim_p2m_set(XsimView *v, unsigned slot, uint64_t gfn, uint64_t mfn,
+                 unsigned type);
+int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
+                      unsigned type);
+/* Entry that was there. */
+uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
+/* How many of @n got a frame. */
+uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
+                           uint64_t n);
+uint64_t xsim_p2m_depopulate(XsimView *v, unsigned slot, uint64_t gfn,
+                             uint64_t n);
+/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM. */
+int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
+                  XsimPunch *punch);
+/* Present frames as runs; return false from @fn to stop. */
+void xsim_p2m_walk(XsimView *v, unsigned slot, XensimRunFn *fn,
+                   void *opaque);
+/* A guest's CPU wrote to @gfn. */
+void xsim_vram_mark(XsimDom *d, uint64_t gfn);
+
+/* ---- ioreq.c: with the domain's lock held ---- */
+
+bool xsim_range_has(const XsimServer *s, unsigned kind, uint64_t start,
+                    uint64_t end);
+int xsim_range_add(XsimServer *s, unsigned kind, uint64_t start,
+                   uint64_t end);
+int xsim_range_remove(XsimServer *s, unsigned kind, uint64_t start,
+                      uint64_t end);
+/* Id of a new server, or -errno. */
+int xsim_server_create(XsimView *v, unsigned slot, unsigned bufioreq,
+                       unsigned proc);
+void xsim_server_destroy(XsimView *v, unsigned slot, unsigned id);
+/* Frame 0 (buffered) or 1 of a server, allocated at first use. */
+uint64_t xsim_server_frame(XsimView *v, unsigned slot, unsigned id,
+                           unsigned frame);
+/* Show a server page in the p2m, for device models without resources. */
+int xsim_server_show(XsimView *v, unsigned slot, unsigned id,
+                     unsigned frame, uint64_t *gfn);
+void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on);
+
+/* ---- evtchn.c: takes evtchn_lock itself ---- */
+
+/* Guest's ends. */
+int xsim_port_alloc(XsimView *v, unsigned slot, uint32_t remote, bool xen);
+int xsim_port_bind(XsimView *v, unsigned slot, uint32_t local);
+int xsim_port_close(XsimView *v, unsigned slot, uint32_t port);
+int xsim_port_notify(XsimView *v, unsigned slot, uint32_t port);
+/* Process slot of the device model at the other end, -1 if none. */
+int xsim_port_peer(XsimView *v, unsigned slot, uint32_t port);
+
+/* Device models' ends; @handle is an index, -errno on failure. */
+int xsim_handle_open(XsimView *v, unsigned proc);
+void xsim_handle_close(XsimView *v, unsigned handle);
+int xsim_local_alloc(XsimView *v, unsigned handle, uint32_t remote_dom);
+int xsim_local_bind(XsimView *v, unsigned handle, uint32_t domid,
+                    uint32_t port);
+int xsim_local_virq(XsimView *v, unsigned handle, unsigned virq);
+int xsim_local_unbind(XsimView *v, unsigned handle, uint32_t local);
+int xsim_local_notify(XsimView *v, unsigned handle, uint32_t local);
+int xsim_local_unmask(XsimView *v, unsigned handle, uint32_t local);
+unsigned xsim_virq_raise(XsimView *v, unsigned virq);
+/* Path of the FIFO that tells @handle of pending ports. */
+void xsim_handle_path(XsimView *v, unsigned handle, char *buf, size_t len);
+/*
+ * This process's own end of a handle's FIFO: used instead of opening the
+ * path, which a device model that changed its root cannot.  -1 forgets it.
+ */
+void xsim_handle_set_fd(unsigned handle, int fd);
+/* Close all that this process opened for sending. */
+void xsim_handle_forget_all(void);
+
+/* ---- fault.c ---- */
+
+#define XSIM_ANY_PROC 0xffu
+
+typedef struct XsimGfnSet {
+    const uint64_t *gfn;   /* @n of them, or NULL: a range from first */
+    uint64_t first, n;
+} XsimGfnSet;
+
+/* -EINVAL with a message for text that cannot be read. */
+int xsim_fault_parse(const char *text, XensimFault *f, char *name,
+                     size_t name_len);
+int xsim_fault_add(XsimView *v, const XensimFault *f, unsigned proc);
+void xsim_fault_remove(XsimView *v, int id);
+/* Forget what a process armed for itself. */
+void xsim_fault_remove_proc(XsimView *v, unsigned proc);
+/*
+ * A call is about to be made: sleep if a fault says so, and return the errno
+ * it is to fail with, 0 for none.  @pages may be NULL: then per-page faults
+ * are ignored; otherwise pages[i] is set to -errno where one applies.
+ */
+int xsim_fault_check(XsimView *v, unsigned call, unsigned proc,
+                     const XsimGfnSet *set, int *pages);
+
+/* ---- record.c ---- */
+
+static inline void xsim_count(XsimView *v, unsigned call, uint64_t pages,
+                              uint64_t mmaps, bool failed)
+{
+    XsimCounter *c = &v->h->counter[call];
+
+    /* Statistics: no order with anything else is needed. */
+    atomic_fetch_add_explicit(&c->calls, 1, memory_order_relaxed);
+    if (pages) {
+        atomic_fetch_add_explicit(&c->pages, pages, memory_order_relaxed);
+    }
+    if (mmaps) {
+        atomic_fetch_add_explicit(&c->mmaps, mmaps, memory_order_relaxed);
+    }
+    if (failed) {
+        atomic_fetch_add_explicit(&c->failures, 1, memory_order_relaxed);
+    }
+}
+
+void xsim_log_add(XsimDom *d, XensimLogKind kind, uint64_t a, uint64_t b,
+                  uint64_t c, int error);
+
+/* ---- proc.c ---- */
+
+bool xsim_pid_alive(pid_t pid, uint64_t start_time);
+uint64_t xsim_pid_start_time(pid_t pid);
+/* A free slot for this process, or -errno. */
+int xsim_proc_register(XsimView *v);
+/* Everything the process in @proc holds is released; the slot is free. */
+void xsim_proc_release(XsimView *v, unsigned proc);
+/* Releases the dead; returns how many. */
+unsigned xsim_proc_reap(XsimView *v);
+
+#endif

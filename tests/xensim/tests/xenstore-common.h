@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the tests of the simulated xenstore share.
+ *
+ * They are its clients: the preload library's xs_* functions against the
+ * server in this same process, so that a deadlock between the two would show
+ * as well.  The same sources are built a second time with REAL_LIBXENSTORE,
+ * against the real libxenstore as the client: what passes both ways is the
+ * protocol, not two errors that agree.
+ */
+
+#ifndef XENSTORE_COMMON_H
+#define XENSTORE_COMMON_H
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <glib.h>
+#include <xenstore.h>
+
+#include "xenstore-server.h"
+
+#ifndef REAL_LIBXENSTORE
+/* The simulation that the preload library in this process joins. */
+extern Xensim *sim;
+#endif
+
+/* A store of its own. */
+typedef struct Fixture {
+    char *dir, *socket;
+    XensimXs *xs;
+    struct xs_handle *a, *b;    /* two clients */
+} Fixture;
+
+void xs_setup(Fixture *f, gconstpointer data);
+void xs_teardown(Fixture *f, gconstpointer data);
+
+#define ADD(name, function) \
+    g_test_add("/xenstore/" name, Fixture, NULL, xs_setup, function, \
+               xs_teardown)
+
+/* g_test_run() for a program of such tests, with what it needs around. */
+int xs_run(void);
+
+/* Wait until N clients are connected. */
+void expect_clients(XensimXs *xs, unsigned int n);
+
+/* Write; read, VALUE being what must be there, NULL: nothing. */
+void put(struct xs_handle *h, xs_transaction_t t, const char *path,
+         const char *value);
+void expect(struct xs_handle *h, xs_transaction_t t, const char *path,
+            const char *value);
+
+/* Does the descriptor become readable in time? */
+bool readable(struct xs_handle *h, int timeout_ms);
+
+/* The next event must be this one, or there must be none. */
+void expect_event(struct xs_handle *h, const char *path, const char *token);
+void expect_no_event(struct xs_handle *h);
+
+/* errno of a call that must fail. */
+#define g_assert_fails(call, error) \
+    do { \
+        errno = 0; \
+        g_assert_true(!(call)); \
+        g_assert_cmpint(errno, ==, error); \
+    } while (0)
+
+#endif

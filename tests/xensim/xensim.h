@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The simulated Xen: what a test sees of it.
+ *
+ * The process that includes this header (the *host*) plays hypervisor, guest
+ * and toolstack.  A device model (DM: any Xen-enabled QEMU) runs as a child
+ * with libxensim.so preloaded, or in the same process, linked with
+ * libxensim.so.  Both sides work on the same shared memory; no daemon is
+ * involved.
+ *
+ * Words: *gfn* is a guest frame number, *gpa* a guest-physical address in
+ * bytes, *mfn* a machine frame number; a page or frame is 4096 bytes.
+ *
+ * Errors: unless a function says otherwise it returns 0 or a count on
+ * success and -errno on failure, and prints nothing.  The "guest helpers"
+ * (xensim_inb() and the like) return the datum itself, so they have nothing
+ * to report with: when the device model does not answer in time, dies, or
+ * was never started, they call the fail handler, which by default prints
+ * what was asked, of which vCPU and for how long, and aborts.  A test that
+ * expects the device model to die uses xensim_ioreq() instead.
+ *
+ * Threads: every function may be called from any thread, except creation
+ * and freeing of a Xensim, and XensimDomain destruction, which need to be
+ * alone with that object.  Guest helpers act as the calling thread's vCPU
+ * (xensim_vcpu_select()); two threads must not act as the same vCPU at once.
+ */
+#ifndef XENSIM_H
+#define XENSIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define XENSIM_PAGE_SHIFT 12
+#define XENSIM_PAGE_SIZE  4096u
+#define XENSIM_NO_MFN     UINT64_MAX   /* no frame is there */
+#define XENSIM_NO_GFN     UINT64_MAX
+#define XENSIM_MAX_VCPUS  64u
+#define XENSIM_MAX_GFN    (1ull << 30) /* gfns are below this: 4 TiB */
+
+/* Exit status of a device model that called what is not simulated. */
+#define XENSIM_EXIT_UNSIMULATED 97
+
+typedef struct Xensim Xensim;
+typedef struct XensimDomain XensimDomain;
+
+/* ------------------------------------------------------------------ */
+/* The simulation                                                      */
+/* ------------------------------------------------------------------ */
+
+/*
+ * Make a simulated machine.  @run_dir is an existing empty directory for
+ * sockets, or NULL for a fresh private one below $TMPDIR; it appears to
+ * device models in the environment variable XENSIM.  Returns NULL with errno
+ * set, and prints why.
+ */
+Xensim *xensim_new(const char *run_dir);
+
+/*
+ * Attach a second host process to the simulation in @run_dir (the command
+ * line tool does so).  The creator must be alive.  NULL and errno on failure.
+ */
+Xensim *xensim_attach(const char *run_dir);
+
+/*
+ * Let go of the simulation.  For its creator: kills and reaps the device
+ * models started by xensim_spawn(), removes the run directory if
+ * xensim_new() made it.  For an attached process: detaches only.
+ */
+void xensim_free(Xensim *sim);
+
+/* Run directory; valid until xensim_free(). */
+const char *xensim_dir(const Xensim *sim);
+
+/*
+ * Called when a guest helper cannot go on.  @msg is one line without a
+ * newline.  It may longjmp() or abort; if it returns, the helper returns
+ * all-ones (reads) or nothing (writes).  NULL restores the default (abort).
+ */
+typedef void XensimFailFn(void *opaque, const char *msg);
+void xensim_set_fail_handler(Xensim *sim, XensimFailFn *fn, void *opaque);
+
+/* How long guest helpers wait for the device model; default 30,000 ms. */
+void xensim_set_timeout(Xensim *sim, unsigned ms);
+
+/*
+ * Walk every p2m, frame count, reference and mapping record, and compare
+ * them with each other.  Returns the number of contradictions and prints a
+ * line for each to stderr; 0 means consistent.  Safe while device models
+ * run (it takes the locks they take).
+ */
+unsigned xensim_check(Xensim *sim);
+
+/* ------------------------------------------------------------------ */
+/* Domains                                                             */
+/* ------------------------------------------------------------------ */
+
+enum {
+    /* Neighbouring gfns get mfns that are never neighbours. */
+    XENSIM_DOM_SCATTERED = 1u << 0,
+    /* Do not populate RAM: the test, or a restore, does. */
+    XENSIM_DOM_EMPTY     = 1u << 1,
+};
+
+typedef struct XensimDomainConfig {
+    uint32_t domid;          /* 0: the next free one */
+    unsigned vcpus;          /* 0 means 1; at most XENSIM_MAX_VCPUS */
+    uint64_t ram_bytes;      /* what QEMU gets as -m; up to 4 TiB in all */
+    /*
+     * Limit on the domain's frames.  0: RAM, 64 MiB of video memory and a
+     * MiB of slack, which is what a toolstack would set.
+     */
+    uint64_t max_pages;
+    uint64_t mmio_hole_start; /* 0: 0xf0000000; RAM goes on at 4 GiB */
+    unsigned flags;           /* XENSIM_DOM_* */
+} XensimDomainConfig;
+
+/*
+ * Build an HVM domain as libxl lays one out: RAM from 0 to the MMIO hole and
+ * again from 4 GiB, nothing at 0xa0000-0xbffff, special pages from
+ * 0xfeff8000 (ioreq, buffered ioreq, xenstore, console ...), HVM parameters
+ * that name them, unbound event channels for xenstore and console.
+ * RAM costs no host memory until it is written.  NULL and errno on failure.
+ * The handle stays valid until xensim_domain_destroy() or xensim_free().
+ */
+XensimDomain *xensim_domain_create(Xensim *sim,
+                                   const XensimDomainConfig *cfg);
+
+/*
+ * The domain dies: its p2m is emptied, its event channels close, ioreq
+ * servers go.  Frames that a device model still maps stay until it lets go.
+ */
+void xensim_domain_destroy(XensimDomain *dom);
+
+/* Handle of a living domain, NULL if there is none.  Not a new reference. */
+XensimDomain *xensim_domain_find(Xensim *sim, uint32_t domid);
+
+uint32_t xensim_domid(const XensimDomain *dom);
+Xensim *xensim_domain_sim(const XensimDomain *dom);
+unsigned xensim_vcpus(const XensimDomain *dom);
+uint64_t xensim_ram_bytes(const XensimDomain *dom);
+
+/* HVM_PARAM_*: index below 64.  Get of one never set gives 0. */
+uint64_t xensim_hvm_param_get(XensimDomain *dom, unsigned index);
+void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
+
+/*
+ * Memory of @src, copied into *new* machine frames at the same gfns of @dst;
+ * absent gfns stay absent, HVM parameters are copied (event channel ports,
+ * which are per domain, are not).  @dst is usually created
+ * XENSIM_DOM_EMPTY; what it has already is given up first.  ioreq server
+ * pages are not memory of the domain and are not copied.  @src may go on
+ * living (local migration).  0, -ENOMEM if @dst's limit is too low.
+ */
+int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src);
+
+/* The same through a file: @fd is written or read sequentially. */
+int xensim_domain_save_memory(XensimDomain *dom, int fd);
+int xensim_domain_load_memory(XensimDomain *dom, int fd);
+
+/* ------------------------------------------------------------------ */
+/* Frames and p2m                                                      */
+/* ------------------------------------------------------------------ */
+
+/* Frame at @gfn now, or XENSIM_NO_MFN. */
+uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
+
+/*
+ * Put fresh zeroed frames at @n gfns from @gfn.  Returns how many were
+ * populated: fewer than @n once the domain's limit is reached.  A gfn that
+ * has a frame already loses it (it stays accounted, as on Xen).
+ */
+uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
+
+/*
+ * Take @n frames from @gfn out of the p2m and free those that nobody maps.
+ * Returns how many were there.  No ioreq is sent: see xensim_balloon_out().
+ */
+uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
+
+/*
+ * What a ballooning guest does: the p2m change above, then an
+ * IOREQ_TYPE_INVALIDATE from the calling thread's vCPU to every enabled
+ * ioreq server, then wait for the answers.  Both return the p2m part's
+ * count.  Without an enabled server no ioreq is sent.
+ */
+uint64_t xensim_balloon_out(XensimDomain *dom, uint64_t gfn, uint64_t n);
+uint64_t xensim_balloon_in(XensimDomain *dom, uint64_t gfn, uint64_t n);
+
+/*
+ * Move @n frames from @src to @dst, one after the other as
+ * XENMAPSPACE_gmfn does: what was at @dst is freed, @src is left empty.
+ * -EINVAL at the first absent source; those before it have moved.
+ */
+int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n);
+
+/* Call @fn for each run of present, contiguous (gfn and mfn) frames. */
+typedef void XensimRunFn(void *opaque, uint64_t gfn, uint64_t mfn,
+                         uint64_t pages);
+void xensim_p2m_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
+
+/* Accounting.  total = in p2m + freed but still mapped + lost. */
+typedef struct XensimMemInfo {
+    uint64_t max_pages;
+    uint64_t tot_pages;     /* what counts against max_pages */
+    uint64_t p2m_pages;     /* in the p2m */
+    uint64_t held_pages;    /* out of the p2m, kept only by mappings */
+    uint64_t lost_pages;    /* overwritten in the p2m by a populate */
+    uint64_t mappings;      /* live mappings by device models: calls */
+    uint64_t mapped_pages;  /* pages in them that have a frame */
+} XensimMemInfo;
+void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info);
+void xensim_set_max_pages(XensimDomain *dom, uint64_t pages);
+
+/* How often device models map the frame that is at @gfn now / @mfn. */
+unsigned xensim_gfn_mappings(XensimDomain *dom, uint64_t gfn);
+unsigned xensim_mfn_mappings(Xensim *sim, uint64_t mfn);
+
+/*
+ * Call @fn for every run (contiguous gfns and mfns) of every live foreign or
+ * grant mapping of @dom.  The gfn is the one asked for when it was mapped.
+ * Do not call back into the library from @fn.
+ */
+typedef struct XensimMapRun {
+    pid_t pid;              /* who maps */
+    uint64_t addr;          /* where, in that process */
+    uint64_t gfn, mfn, pages;
+    uint64_t map_addr;      /* start and size of the whole mapping */
+    uint64_t map_pages;
+    bool grant, resource, writable;
+} XensimMapRun;
+typedef void XensimMapFn(void *opaque, const XensimMapRun *run);
+void xensim_mappings_foreach(XensimDomain *dom, XensimMapFn *fn,
+                             void *opaque);
+
+/* ------------------------------------------------------------------ */
+/* Guest memory                                                        */
+/* ------------------------------------------------------------------ */
+
+/*
+ * Access RAM through the p2m, as the guest's CPU does (a write marks the
+ * page for dirty VRAM tracking).  Any length and alignment.  0, or -EFAULT
+ * when a page is absent; pages before it have been accessed.
+ */
+int xensim_read(XensimDomain *dom, uint64_t gpa, void *buf, size_t len);
+int xensim_write(XensimDomain *dom, uint64_t gpa, const void *buf,
+                 size_t len);
+int xensim_fill(XensimDomain *dom, uint64_t gpa, uint8_t byte, size_t len);
+
+/* Access a machine frame, whether or not a p2m names it. */
+int xensim_mfn_read(Xensim *sim, uint64_t mfn, size_t offset, void *buf,
+                    size_t len);
+int xensim_mfn_write(Xensim *sim, uint64_t mfn, size_t offset,
+                     const void *buf, size_t len);
+
+/*
+ * Stamps: a page's content made from its gfn and a seed, different in every
+ * 8 bytes.  xensim_stamp() writes them to @n pages from @gfn and
+ * xensim_stamp_check() returns the first gfn whose page differs, or
+ * XENSIM_NO_GFN if all are right (absent pages: -EFAULT; count as wrong).
+ * The _page variants work on 4096 bytes anywhere.
+ */
+int xensim_stamp(XensimDomain *dom, uint64_t gfn, uint64_t n, uint64_t seed);
+uint64_t xensim_stamp_check(XensimDomain *dom, uint64_t gfn, uint64_t n,
+                            uint64_t seed);
+void xensim_stamp_page(void *page, uint64_t gfn, uint64_t seed);
+bool xensim_stamp_page_ok(const void *page, uint64_t gfn, uint64_t seed);
+
+/* ------------------------------------------------------------------ */
+/* The guest's CPU                                                     */
+/* ------------------------------------------------------------------ */
+
+/* The vCPU that this thread acts as, in every domain.  Default 0. */
+void xensim_vcpu_select(unsigned vcpu);
+unsigned xensim_vcpu_current(void);
+
+typedef enum XensimStatus {
+    XENSIM_OK,
+    XENSIM_UNCLAIMED,  /* no enabled ioreq server claims it: data all-ones */
+    XENSIM_TIMEOUT,    /* no answer; the slot stays busy */
+    XENSIM_DM_DIED,    /* the process that served it is gone */
+    XENSIM_NO_DM,      /* claimed, but nobody bound the event channel */
+    XENSIM_BUSY,       /* this vCPU has an unanswered request */
+    XENSIM_FULL,       /* the buffered page is full */
+    XENSIM_BAD,        /* no such vCPU, or a size Xen would not send */
+} XensimStatus;
+const char *xensim_status_str(XensimStatus status);
+
+/* Values are Xen's (public/hvm/ioreq.h). */
+enum {
+    XENSIM_IOREQ_PIO = 0,
+    XENSIM_IOREQ_COPY = 1,
+    XENSIM_IOREQ_PCI_CONFIG = 2,
+    XENSIM_IOREQ_TIMEOFFSET = 7,
+    XENSIM_IOREQ_INVALIDATE = 8,
+};
+
+typedef struct XensimIoreq {
+    unsigned type;          /* XENSIM_IOREQ_* */
+    uint64_t addr;          /* port, gpa, or (sbdf << 32 | register) */
+    uint64_t data;          /* datum, or gpa of it if data_is_ptr */
+    uint32_t count;         /* repetitions; 0 means 1 */
+    uint32_t size;          /* bytes per repetition: 1, 2, 4, 8 */
+    bool read;              /* from the device */
+    bool data_is_ptr;
+    bool df;                /* addresses go down */
+    uint32_t server;        /* out: id of the server that took it */
+} XensimIoreq;
+
+/*
+ * One ioreq from the calling thread's vCPU, routed by type and address to
+ * the ioreq server that claims it (INVALIDATE: to every enabled server, one
+ * after the other; TIMEOFFSET: to every one, buffered), and wait.  For a
+ * read, @req->data is the answer.  xensim_ioreq_post() does not wait, and
+ * xensim_ioreq_wait() does no more than wait for the answer to a post.
+ * Never calls the fail handler.
+ */
+XensimStatus xensim_ioreq(XensimDomain *dom, XensimIoreq *req);
+XensimStatus xensim_ioreq_post(XensimDomain *dom, XensimIoreq *req);
+XensimStatus xensim_ioreq_wait(XensimDomain *dom, XensimIoreq *req,
+                               unsigned timeout_ms);
+
+/* Port I/O.  Unclaimed ports read as all-ones and drop writes. */
+void xensim_outb(XensimDomain *dom, uint16_t port, uint8_t val);
+void xensim_outw(XensimDomain *dom, uint16_t port, uint16_t val);
+void xensim_outl(XensimDomain *dom, uint16_t port, uint32_t val);
+uint8_t xensim_inb(XensimDomain *dom, uint16_t port);
+uint16_t xensim_inw(XensimDomain *dom, uint16_t port);
+uint32_t xensim_inl(XensimDomain *dom, uint16_t port);
+
+/*
+ * rep ins / rep outs: @count items of @size bytes between @port and guest
+ * memory at @gpa, downwards if @df.  Sent as one ioreq per page, which
+ * is how Xen cuts them.
+ */
+void xensim_rep_ins(XensimDomain *dom, uint16_t port, uint64_t gpa,
+                    unsigned size, uint32_t count, bool df);
+void xensim_rep_outs(XensimDomain *dom, uint16_t port, uint64_t gpa,
+                     unsigned size, uint32_t count, bool df);
+
+/*
+ * A load or store at @gpa, @size 1, 2, 4 or 8 bytes, not crossing a page.
+ * Where the p2m has a frame this is a memory access; elsewhere it becomes an
+ * ioreq, unclaimed addresses read as all-ones.
+ */
+uint64_t xensim_mmio_read(XensimDomain *dom, uint64_t gpa, unsigned size);
+void xensim_mmio_write(XensimDomain *dom, uint64_t gpa, unsigned size,
+                       uint64_t val);
+
+/*
+ * rep movs between MMIO at @mmio and RAM at @ram: @count items of @size
+ * bytes; @read copies device -> RAM.  Sent as ioreqs with a data pointer.
+ */
+void xensim_mmio_copy(XensimDomain *dom, uint64_t mmio, uint64_t ram,
+                      unsigned size, uint32_t count, bool read, bool df);
+
+/*
+ * PCI configuration space by the ports 0xcf8 and 0xcfc, as a guest does;
+ * Xen turns the second into a PCI_CONFIG ioreq.  @devfn = slot << 3 | func.
+ */
+uint32_t xensim_pci_read(XensimDomain *dom, unsigned bus, unsigned devfn,
+                         unsigned reg, unsigned size);
+void xensim_pci_write(XensimDomain *dom, unsigned bus, unsigned devfn,
+                      unsigned reg, unsigned size, uint32_t val);
+
+/*
+ * A write to MMIO below 1 MiB, or to a port if @port, through the buffered
+ * page of the server that claims it; 8 bytes take two slots.  Returns
+ * without waiting; ordered before the next synchronous request.
+ */
+XensimStatus xensim_buffered_write(XensimDomain *dom, bool port,
+                                   uint64_t addr, unsigned size,
+                                   uint64_t val);
+
+/* Xen's own requests. */
+void xensim_invalidate(XensimDomain *dom);
+void xensim_timeoffset(XensimDomain *dom, int64_t seconds);
+
+/* ------------------------------------------------------------------ */
+/* ioreq servers                                                       */
+/* ------------------------------------------------------------------ */
+
+typedef struct XensimServerInfo {
+    uint32_t id;
+    bool enabled;
+    bool bufioreq;
+    unsigned ports, mmio, pcidevs;  /* ranges registered */
+    pid_t pid;                      /* bound to vCPU 0's channel, or 0 */
+} XensimServerInfo;
+/* Fills up to @max entries, returns how many servers there are. */
+unsigned xensim_servers(XensimDomain *dom, XensimServerInfo *info,
+                        unsigned max);
+
+/* Does an enabled server claim it?  Type as in XensimIoreq. */
+bool xensim_claimed(XensimDomain *dom, unsigned type, uint64_t addr,
+                    uint64_t bytes);
+
+/*
+ * Wait until a server is enabled and its channel bound, that is until the
+ * device model serves the guest.  XENSIM_OK, _TIMEOUT or _DM_DIED.
+ */
+XensimStatus xensim_wait_ready(XensimDomain *dom, unsigned timeout_ms);
+
+/* ------------------------------------------------------------------ */
+/* What the device model told Xen                                      */
+/* ------------------------------------------------------------------ */
+
+/* Current level of a line, as last set. */
+unsigned xensim_isa_irq(XensimDomain *dom, unsigned irq);        /* < 16 */
+unsigned xensim_pci_intx(XensimDomain *dom, unsigned bus, unsigned dev,
+                         unsigned pin);                /* bus 0, pin 0-3 */
+unsigned xensim_irq_level(XensimDomain *dom, unsigned gsi);     /* < 256 */
+unsigned xensim_pci_link_route(XensimDomain *dom, unsigned link); /* < 4 */
+
+/* How often a line went from 0 to 1 (to see a pulse that is over). */
+unsigned xensim_isa_irq_edges(XensimDomain *dom, unsigned irq);
+unsigned xensim_pci_intx_edges(XensimDomain *dom, unsigned bus, unsigned dev,
+                               unsigned pin);
+
+/*
+ * Things reported one after the other.  A log keeps the last 65,536 of each
+ * kind; @index counts from 0 since creation or the last clear.  Get returns
+ * false when there is no such entry (not yet, or no longer).
+ */
+typedef enum XensimLogKind {
+    XENSIM_LOG_MODIFIED,   /* a: first gfn, b: pages */
+    XENSIM_LOG_MSI,        /* a: address, b: data */
+    XENSIM_LOG_CACHEATTR,  /* a: first gfn, b: last gfn, c: type */
+    XENSIM_LOG_MEM_TYPE,   /* a: first gfn, b: pages, c: type */
+    XENSIM_LOG_RELOCATE,   /* a: source gfn, b: destination gfn, c: pages */
+    XENSIM_LOG_KINDS
+} XensimLogKind;
+typedef struct XensimLogEntry {
+    uint64_t a, b, c;
+    int error;             /* 0, or the errno the call ended with */
+} XensimLogEntry;
+uint64_t xensim_log_count(XensimDomain *dom, XensimLogKind kind);
+bool xensim_log_get(XensimDomain *dom, XensimLogKind kind, uint64_t index,
+                    XensimLogEntry *entry);
+void xensim_log_clear(XensimDomain *dom, XensimLogKind kind);
+
+/* Reason of the last shutdown the device model asked for (-1: none). */
+int xensim_shutdown_reason(XensimDomain *dom);
+
+/* Dirty VRAM tracking: the range the device model asked for; pages 0: off. */
+void xensim_vram_tracking(XensimDomain *dom, uint64_t *gfn, uint64_t *pages);
+
+/* ------------------------------------------------------------------ */
+/* Event channels (guest's end)                                        */
+/* ------------------------------------------------------------------ */
+
+/* New unbound port of @dom for domain @remote (0: device models). */
+int xensim_evtchn_alloc(XensimDomain *dom, uint32_t remote);
+/* Bind to port @remote_port that @remote (0) has left unbound for @dom. */
+int xensim_evtchn_bind(XensimDomain *dom, uint32_t remote,
+                       uint32_t remote_port);
+int xensim_evtchn_close(XensimDomain *dom, uint32_t port);
+/* Send to the other end.  -ENOTCONN if nobody bound it. */
+int xensim_evtchn_notify(XensimDomain *dom, uint32_t port);
+/*
+ * Wait for an event on @port and clear its pending bit.  0, -ETIMEDOUT, or
+ * -EINVAL for a port that is not open.  timeout 0 only looks.
+ */
+int xensim_evtchn_wait(XensimDomain *dom, uint32_t port,
+                       unsigned timeout_ms);
+/* Is the port bound to a device model? */
+bool xensim_evtchn_bound(XensimDomain *dom, uint32_t port);
+/* Raise a VIRQ in the device models' domain; returns receivers. */
+unsigned xensim_virq_raise(Xensim *sim, unsigned virq);
+
+/* ------------------------------------------------------------------ */
+/* Grants (guest's end)                                                */
+/* ------------------------------------------------------------------ */
+
+/*
+ * Grant domain @to (0: device models) access to the frame at @gfn.  Returns
+ * the reference, 8 to 8191, or -ENOSPC.
+ */
+int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn,
+                 bool readonly);
+/*
+ * End the grant.  Mappings made through it live on and keep the frame they
+ * have.  Returns how many there are: a well-behaved guest would have waited.
+ */
+int xensim_grant_revoke(XensimDomain *dom, uint32_t ref);
+/* Live mappings of grant @ref; -ENOENT if it is not granted. */
+int xensim_grant_mappings(XensimDomain *dom, uint32_t ref);
+
+/* ------------------------------------------------------------------ */
+/* Faults                                                              */
+/* ------------------------------------------------------------------ */
+
+typedef struct XensimFault {
+    const char *call;     /* libxen function, e.g. "xenforeignmemory_map2" */
+    /*
+     * Which calls, of those that match the frames below, counted from 1
+     * when armed: from the @first-th (0 means 1), @count of them (0: all
+     * that follow).
+     */
+    uint64_t first, count;
+    /* Only calls that name a gfn in [gfn, gfn + pages); pages 0: any. */
+    uint64_t gfn, pages;
+    int error;            /* errno the call fails with; 0: does not fail */
+    /*
+     * true: the call succeeds and only the pages in [gfn, gfn + pages) get
+     * -@error in err[] (foreign mapping calls only).
+     */
+    bool per_page;
+    unsigned delay_us;    /* sleep so long first */
+} XensimFault;
+
+/*
+ * Arm a fault for every device model of the simulation; takes effect at once.
+ * Returns an id >= 0 for disarming, -EINVAL for a name that is not
+ * simulated, -ENOSPC beyond 64.  @fault is copied.
+ */
+int xensim_fault_arm(Xensim *sim, const XensimFault *fault);
+/*
+ * The same from text, as XENSIM_FAULT has it: "NAME[:key[=value]]...", with
+ * keys n= (first), count=, once, errno= (name or number), gfn=A[-B] (hex
+ * with 0x), page, delay= (us).
+ */
+int xensim_fault_arm_text(Xensim *sim, const char *text);
+/* Calls that met the fault so far.  -ENOENT if it is not armed. */
+int64_t xensim_fault_hits(Xensim *sim, int id);
+void xensim_fault_disarm(Xensim *sim, int id);
+void xensim_fault_disarm_all(Xensim *sim);
+
+/* ------------------------------------------------------------------ */
+/* Record                                                              */
+/* ------------------------------------------------------------------ */
+
+typedef struct XensimCount {
+    uint64_t calls;
+    uint64_t failures;
+    uint64_t pages;       /* named by mapping calls, present or not */
+    uint64_t mmaps;       /* host mmap() calls made for them */
+} XensimCount;
+
+/* Counts of one libxen function; aborts on a name that is not simulated. */
+XensimCount xensim_count(Xensim *sim, const char *call);
+/* Of xenforeignmemory_map and xenforeignmemory_map2 together. */
+XensimCount xensim_count_maps(Xensim *sim);
+void xensim_count_reset(Xensim *sim);
+/* Print every count that is not 0, a line each, to @fd. */
+void xensim_count_print(Xensim *sim, int fd);
+
+/* ------------------------------------------------------------------ */
+/* Device models                                                       */
+/* ------------------------------------------------------------------ */
+
+/*
+ * libxensim.so to preload: $XENSIM_LIB, else the one beside the running
+ * program or in the build directory it was built for.
+ */
+const char *xensim_lib_path(void);
+
+/*
+ * Put into this process's environment what a device model for @dom needs
+ * (LD_PRELOAD, XENSIM, XENSIM_DOMID), for a caller that starts the program
+ * itself, say libqtest through "sh -c".  An LD_PRELOAD that is there
+ * already is kept in front.  Undone by xensim_unsetenv_for_dm().
+ * For a device model in this very process, call it before the first libxen
+ * function.
+ */
+void xensim_setenv_for_dm(XensimDomain *dom);
+void xensim_unsetenv_for_dm(Xensim *sim);
+
+/*
+ * Start argv[0] (searched in PATH) with that environment plus @env
+ * ("NAME=value" strings, NULL-terminated; may be NULL).  @log_fd takes its
+ * stdout and stderr, -1 leaves them as they are.  Returns the pid or
+ * -errno (also when the exec itself fails).  The child gets SIGKILL when the
+ * host dies.
+ */
+pid_t xensim_spawn(XensimDomain *dom, const char *const argv[],
+                   const char *const env[], int log_fd);
+
+/*
+ * Wait for a spawned device model; gives waitpid()'s status.  0, or
+ * -ETIMEDOUT.  Releases what the process still held of Xen, as do the two
+ * below.
+ */
+int xensim_wait_exit(Xensim *sim, pid_t pid, unsigned timeout_ms,
+                     int *wstatus);
+/* Kill (SIGKILL) and reap. */
+void xensim_kill(Xensim *sim, pid_t pid);
+
+/* Is @pid running (a zombie is not)? */
+bool xensim_pid_alive(pid_t pid);
+
+/*
+ * Release mappings, event channels and ioreq servers of device models that
+ * have died, whoever started them.  Returns how many were found.
+ */
+unsigned xensim_reap(Xensim *sim);
+
+/* Has a device model of this process id restricted itself, and to what? */
+bool xensim_is_restricted(Xensim *sim, pid_t pid, uint32_t *domid);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* XENSIM_H */
