@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What was written: by QEMU, told to Xen during a migration; by the guest to
+ * its video memory, asked of Xen.  And ioreqs that nobody should send.
+ */
+#include "xen-physmap-device.c.inc"
+
+static const Device vga_2m = {
+    "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } }
+};
+
+/* Home of the first device's memory: right above RAM. */
+#define HOME_GFN ((XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE)
+
+static bool modified(XenTest *t, uint64_t gfn)
+{
+    XensimLogEntry e;
+
+    for (uint64_t i = 0; xensim_log_get(t->dom, XENSIM_LOG_MODIFIED, i, &e);
+         i++) {
+        if (gfn - e.a < e.b) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Writes by DMA while the guest migrates: reported where they are. */
+static const char *migration(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = machine(t, d->args);
+    uint64_t first = FIRST / XEN_TEST_PAGE, second = SECOND / XEN_TEST_PAGE;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, d, FIRST);
+    xen_test_dma_read(t, 0, 0x900000, 2);
+    XEN_REQUIRE(xensim_log_count(t->dom, XENSIM_LOG_MODIFIED) == 0,
+                "reports writes to Xen while nobody asks");
+
+    qtest_qmp_assert_success(t->qts,
+                             "{'execute': 'xen-set-global-dirty-log',"
+                             " 'arguments': {'enable': true}}");
+    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
+    xen_test_dma_read(t, 0, 0x900800, 2);
+    XEN_REQUIRE(modified(t, 0x900) && modified(t, 0x901) &&
+                modified(t, 0x902) && !modified(t, 0x903) &&
+                !modified(t, 0x8ff), "reports other pages than it wrote");
+    xen_test_dma_read(t, 0, FIRST + 0x11000, 1);
+    XEN_REQUIRE(modified(t, first + 0x11) && !modified(t, first + 0x12) &&
+                !modified(t, HOME_GFN + 0x11),
+                "reports a write to video memory elsewhere");
+
+    /* Frames that move in between are new to the other side. */
+    place(t, d, SECOND);
+    XEN_REQUIRE(modified(t, second) && modified(t, second + 511) &&
+                modified(t, second + 100), "does not report moved frames");
+    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
+    xen_test_dma_read(t, 0, SECOND + 0x21000, 1);
+    XEN_REQUIRE(modified(t, second + 0x21) && !modified(t, first + 0x21),
+                "reports a write where the memory was before");
+    decode(t, false);
+    XEN_REQUIRE(modified(t, HOME_GFN) && modified(t, HOME_GFN + 511),
+                "does not report frames that went home");
+
+    for (unsigned i = 0; i < 2; i++) {
+        qtest_qmp_assert_success(t->qts,
+                                 "{'execute': 'xen-set-global-dirty-log',"
+                                 " 'arguments': {'enable': false}}");
+    }
+    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
+    xen_test_dma_read(t, 0, 0x900000, 2);
+    XEN_REQUIRE(xensim_log_count(t->dom, XENSIM_LOG_MODIFIED) == 0,
+                "reports writes to Xen when the migration is over");
+    return NULL;
+}
+
+/* The screen of device @id as PPM. */
+static GBytes *screen(XenTest *t, const char *id)
+{
+    g_autofree char *file = g_strdup_printf("%s/screen-%s.ppm", t->dir, id);
+    char *bytes;
+    gsize len;
+
+    qtest_qmp_assert_success(t->qts, "{'execute': 'screendump', 'arguments':"
+                             " {'filename': %s, 'device': %s}}", file, id);
+    g_assert_true(g_file_get_contents(file, &bytes, &len, NULL));
+    return g_bytes_new_take(bytes, len);
+}
+
+/* Paints 640x480x32 at @lfb in one color and looks at every pixel shown. */
+static const char *paint(XenTest *t, const char *id, uint64_t lfb,
+                         uint32_t color)
+{
+    g_autofree uint32_t *line = g_new(uint32_t, 640);
+    g_autoptr(GBytes) ppm = NULL;
+    const uint8_t *p;
+    gsize len;
+
+    for (unsigned x = 0; x < 640; x++) {
+        line[x] = color;
+    }
+    for (unsigned y = 0; y < 480; y++) {
+        xensim_write(t->dom, lfb + y * 640 * 4, line, 640 * 4);
+    }
+    ppm = screen(t, id);
+    p = g_bytes_get_data(ppm, &len);
+    XEN_REQUIRE(len >= 640 * 480 * 3, "shows %zu bytes of a picture", len);
+    p += len - 640 * 480 * 3;
+    for (unsigned i = 0; i < 640 * 480; i++, p += 3) {
+        XEN_REQUIRE((p[0] << 16 | p[1] << 8 | p[2]) == color,
+                    "shows 0x%02x%02x%02x for 0x%06x at pixel %u of %s", p[0],
+                    p[1], p[2], color, i, id);
+    }
+    return NULL;
+}
+
+/* Two displays, of which Xen tracks one: both show what the guest draws. */
+static const char *two_displays(XenTest *t)
+{
+    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8 "
+                                    "-device bochs-display,id=two,addr=9 ");
+    uint64_t lfb[2] = { FIRST, SECOND }, gfn, pages;
+    GuestVga vga[2];
+
+    xen_test_start(t, args);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_ok(t, guest_vga_init(t->pc, &vga[i], i));
+        xen_test_ok(t, guest_vga_place(&vga[i], lfb[i],
+                                       i ? 0xf5000000 : 0));
+        xen_test_ok(t, guest_vga_mode(&vga[i], 640, 480, 32));
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 4; i++) {
+            XEN_TRY(paint(t, "one", lfb[0], 0x102030 * (i + 1) + round));
+            XEN_TRY(paint(t, "two", lfb[1], 0x302010 * (i + 1) + round));
+        }
+        xensim_vram_tracking(t->dom, &gfn, &pages);
+        XEN_REQUIRE(pages, "does not ask Xen at all");
+        XEN_REQUIRE((gfn == lfb[0] / XEN_TEST_PAGE ||
+                     gfn == lfb[1] / XEN_TEST_PAGE) &&
+                    pages == 16 * MiB / XEN_TEST_PAGE,
+                    "asks for 0x%" PRIx64 " pages from 0x%" PRIx64, pages,
+                    gfn);
+        if (round == 0) {
+            /* Who has Xen's attention moves; the other may take it. */
+            unsigned who = gfn == lfb[1] / XEN_TEST_PAGE;
+
+            lfb[who] = 0xd0000000;
+            xen_test_ok(t, guest_vga_place(&vga[who], lfb[who], 0));
+        } else if (round == 1) {
+            xen_test_save_restore(t, args);
+            vga[0].pc = vga[1].pc = t->pc;
+        }
+    }
+    return NULL;
+}
+
+/* Xen does not answer: everything is drawn each time. */
+static const char *tracking_fails(XenTest *t)
+{
+    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8 ");
+    XensimFault fault = { .call = "xendevicemodel_track_dirty_vram" };
+    static const int errors[] = { ENODATA, EINVAL, ENOMEM };
+    GuestVga vga;
+
+    xen_test_start(t, args);
+    xen_test_ok(t, guest_vga_init(t->pc, &vga, 0));
+    xen_test_ok(t, guest_vga_place(&vga, FIRST, 0));
+    xen_test_ok(t, guest_vga_mode(&vga, 640, 480, 32));
+    XEN_TRY(paint(t, "one", FIRST, 0x123456));
+    for (unsigned i = 0; i < G_N_ELEMENTS(errors); i++) {
+        int id;
+
+        fault.error = errors[i];
+        id = xensim_fault_arm(t->sim, &fault);
+        XEN_TRY(paint(t, "one", FIRST, 0x010203 * (i + 1)));
+        XEN_TRY(paint(t, "one", FIRST, 0x030201 * (i + 1)));
+        XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "does not ask Xen");
+        xensim_fault_disarm(t->sim, id);
+        XEN_TRY(paint(t, "one", FIRST, 0x334455 * (i + 1)));
+    }
+    return NULL;
+}
+
+/* ---- ioreqs that nobody should send ---- */
+
+/* struct ioreq of public/hvm/ioreq.h, with its bit fields as one byte. */
+typedef struct Slot {
+    uint64_t addr, data;
+    uint32_t count, size, port;
+    uint16_t pad;
+    uint8_t state;      /* below 16: 1 request, 3 answer; 32: a read */
+    uint8_t type;
+} Slot;
+QEMU_BUILD_BUG_ON(sizeof(Slot) != 32);
+
+#define STRANGE_PORT 0x3d4
+
+typedef struct Pages {
+    uint64_t mfn[16];
+    unsigned n;
+} Pages;
+
+static void add_shared_page(void *opaque, const XensimMapRun *run)
+{
+    Pages *p = opaque;
+
+    for (uint64_t i = 0; run->resource && i < run->pages; i++) {
+        if (p->n < G_N_ELEMENTS(p->mfn)) {
+            p->mfn[p->n++] = run->mfn + i;
+        }
+    }
+}
+
+/* The frame with the first vCPU's request, in @mfn; and what is in it. */
+static Slot find_slot(XenTest *t, uint64_t *mfn)
+{
+    Pages pages = { .n = 0 };
+    Slot slot;
+
+    /* A good request leaves its address, and the event channel's port. */
+    xensim_inb(t->dom, STRANGE_PORT);
+    xensim_mappings_foreach(t->dom, add_shared_page, &pages);
+    for (unsigned i = 0; i < pages.n; i++) {
+        *mfn = pages.mfn[i];
+        xensim_mfn_read(t->sim, *mfn, 0, &slot, sizeof(slot));
+        if (slot.addr == STRANGE_PORT && slot.port) {
+            return slot;
+        }
+    }
+    g_assert_not_reached();
+}
+
+/*
+ * The simulated Xen does not send what Xen would not; so the request is
+ * written to the shared page, and the event sent, behind its back.
+ */
+static const char *send_type(XenTest *t, uint8_t type, bool read)
+{
+    gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    uint64_t mfn;
+    Slot slot = find_slot(t, &mfn);
+
+    slot.data = 0x5a;
+    slot.count = slot.size = 1;
+    slot.state = read ? 33 : 1;
+    slot.type = type;
+    xensim_mfn_write(t->sim, mfn, 0, &slot, sizeof(slot));
+    g_assert_cmpint(xensim_evtchn_notify(t->dom, slot.port), ==, 0);
+    do {
+        xen_test_alive(t);
+        XEN_REQUIRE(g_get_monotonic_time() < end,
+                    "does not answer an ioreq of type %u", type);
+        g_usleep(200);
+        xensim_mfn_read(t->sim, mfn, 0, &slot, sizeof(slot));
+    } while ((slot.state & 15) != 3);
+    XEN_REQUIRE(!read || (uint8_t)slot.data == 0xff, "answers 0x%" PRIx64
+                " to a read of type %u", slot.data, type);
+    slot.state = 0;
+    xensim_mfn_write(t->sim, mfn, 0, &slot, sizeof(slot));
+    return NULL;
+}
+
+static const char *strange_ioreqs(XenTest *t)
+{
+    g_autofree char *args = machine(t, vga_2m.args);
+    static const uint8_t types[] = { 3, 4, 5, 6, 9, 77, 255 };
+    g_auto(GStrv) lines = NULL;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+            XEN_TRY(send_type(t, types[i], round & 1));
+        }
+    }
+    lines = xen_test_log_lines(t, "ioreq of type");
+    XEN_REQUIRE(g_strv_length(lines) >= 1, "does not report a strange ioreq");
+    XEN_REQUIRE(g_strv_length(lines) <= 20, "reports every strange ioreq");
+    xen_test_dma_read(t, 3, 0x900000, 4);
+    return xen_test_disk_at(t, 0x900000, 3, 4, SEED, "read other bytes");
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("physmap/migration", migration, "ended by SIGABRT");
+    xen_test_add("physmap/two-displays", two_displays, "shows 0x*");
+    xen_test_add("physmap/tracking-fails", tracking_fails, NULL);
+    xen_test_add("physmap/strange-ioreqs", strange_ioreqs,
+                 "ended by SIGABRT");
+    return g_test_run();
+}

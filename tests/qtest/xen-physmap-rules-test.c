@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where device memory is looked for at a restore, and what happens when Xen
+ * does not move it.
+ */
+#include "xen-physmap-device.c.inc"
+
+static const Device vga_2m = {
+    "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } }
+};
+
+/* ---- where the frames are at a restore ---- */
+
+/* Home of the first device's memory: right above RAM. */
+#define HOME_GFN ((XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE)
+
+/* A guest with a VGA of 2 MiB at FIRST. */
+static char *small_vga(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    char *args = machine(t, d->args);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, d, FIRST);
+    stamp(t, d, FIRST, 30);
+    return args;
+}
+
+/*
+ * The guest has put @n frames of its own at the memory's home, from page @at
+ * on.  They are not taken for the memory, nor touched.
+ */
+static const char *own_frames_at_home(XenTest *t, unsigned at, unsigned n)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = small_vga(t);
+
+    XEN_REQUIRE(!any_frame(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE, n),
+                "allocates video memory elsewhere");
+    g_assert_cmpint(xensim_populate(t->dom, HOME_GFN + at, n), ==, n);
+    xensim_stamp(t->dom, HOME_GFN + at, n, 31);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(in_place(t, d, FIRST, 30));
+        XEN_REQUIRE(xensim_stamp_check(t->dom, HOME_GFN + at, n, 31) ==
+                    XENSIM_NO_GFN, "wrote to the guest's own frames");
+    }
+    return NULL;
+}
+
+static const char *both_whole(XenTest *t)
+{
+    return own_frames_at_home(t, 0, 512);
+}
+
+static const char *both_part(XenTest *t)
+{
+    return own_frames_at_home(t, 100, 7);
+}
+
+/*
+ * The BAR was mapped, but the memory had not been moved there, as a stock
+ * QEMU leaves it: all of it is at home, and @n frames of the guest's own are
+ * at the BAR from page @at on.
+ */
+static const char *unmoved_mapped(XenTest *t, unsigned at, unsigned n)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = small_vga(t);
+
+    /* Behind QEMU's back. */
+    g_assert_cmpint(xensim_move(t->dom, FIRST / XEN_TEST_PAGE, HOME_GFN, 512),
+                    ==, 0);
+    if (n) {
+        g_assert_cmpint(xensim_populate(t->dom, FIRST / XEN_TEST_PAGE + at,
+                                        n), ==, n);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_REQUIRE(!any_frame(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE, 512),
+                    "left a frame at home");
+        XEN_TRY(in_place(t, d, FIRST, 30));
+    }
+    return NULL;
+}
+
+static const char *at_home(XenTest *t)
+{
+    return unmoved_mapped(t, 0, 0);
+}
+
+static const char *at_home_bar_part(XenTest *t)
+{
+    return unmoved_mapped(t, 3, 10);
+}
+
+/* ---- restores that fail; by the toolstack, which sees how QEMU ends ---- */
+
+static TsConfig saved_config(XenTest *t)
+{
+    static const char *const args[] = {
+        "-device", "VGA,addr=8,vgamem_mb=2", NULL
+    };
+
+    return (TsConfig) {
+        .qemu = getenv(t->stock ? "XENSIM_STOCK_QEMU" : "QTEST_QEMU_BINARY"),
+        .ram_bytes = XEN_TEST_RAM_MB * MiB,
+        .vga = "",
+        .rom_dir = getenv("XEN_TEST_ROMS") ?: "/usr/share/seabios",
+        .args = args,
+    };
+}
+
+/*
+ * Saves a guest with a VGA at FIRST, stamped with 60, into a new directory
+ * (g_free), with @home and @bar pages at each place, from its start.
+ */
+static char *save_vga(XenTest *t, unsigned home, unsigned bar)
+{
+    TsConfig config = saved_config(t);
+    g_autoptr(GError) err = NULL;
+    char *dir = g_build_filename(t->dir, "saved", NULL);
+    uint64_t gfn = FIRST / XEN_TEST_PAGE;
+    TsGuest *guest;
+    GuestPc *pc;
+    GuestVga vga;
+
+    g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
+    guest = ts_create(t->ts, &config, &err);
+    g_assert_no_error(err);
+    pc = guest_pc_new(ts_domain(guest));
+    g_assert_cmpint(guest_vga_init(pc, &vga, 0), ==, 0);
+    g_assert_cmpint(guest_vga_place(&vga, FIRST, 0), ==, 0);
+    g_assert_cmpint(guest_vga_mode(&vga, 640, 480, 32), ==, 0);
+    guest_pc_free(pc);
+    g_assert_cmpint(xensim_stamp(ts_domain(guest), gfn, 512, 60), ==, 0);
+    xensim_depopulate(ts_domain(guest), gfn + bar, 512 - bar);
+    xensim_populate(ts_domain(guest), HOME_GFN, home);
+    g_assert_true(ts_save(guest, dir, &err));
+    ts_destroy(guest);
+    return dir;
+}
+
+static void forget_saved(char *dir)
+{
+    static const char *const files[] = { "device-model", "memory" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *file = g_build_filename(dir, files[i], NULL);
+
+        g_unlink(file);
+    }
+    g_rmdir(dir);
+    g_free(dir);
+}
+
+/* What cannot be restored ends QEMU with a message and status 1. */
+static const char *cannot_restore(XenTest *t, unsigned home, unsigned bar)
+{
+    TsConfig config = saved_config(t);
+    char *dir = save_vga(t, home, bar);
+    g_autoptr(GError) err = NULL;
+    TsGuest *restored = ts_restore(t->ts, &config, dir, &err);
+
+    forget_saved(dir);
+    XEN_REQUIRE(!restored, "runs without its video memory");
+    g_test_message("%s", err->message);
+    XEN_REQUIRE(strstr(err->message, "status 1"), "does not end with 1");
+    XEN_REQUIRE(strstr(err->message, "neither at its BAR 0xe0000000"),
+                "does not say what is missing where");
+    return NULL;
+}
+
+static const char *lost_whole(XenTest *t)
+{
+    return cannot_restore(t, 0, 0);
+}
+
+static const char *lost_part(XenTest *t)
+{
+    return cannot_restore(t, 0, 511);
+}
+
+static const char *lost_both_part(XenTest *t)
+{
+    return cannot_restore(t, 511, 1);
+}
+
+/*
+ * Each call to Xen that moves, maps or pins fails once, one after the other,
+ * while the guest is restored.  It ends with status 1, or it is all right.
+ */
+static const char *faults(XenTest *t)
+{
+    static const char *const calls[] = {
+        "xendevicemodel_relocate_memory", "xendevicemodel_pin_memory_cacheattr",
+        "xenforeignmemory_map2",
+    };
+    TsConfig config = saved_config(t);
+    char *dirs[] = { save_vga(t, 0, 512), NULL };
+    unsigned ended = 0, good = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
+        for (unsigned n = 1, hits = 1; hits && n < 40; n++) {
+            XensimFault fault = { .call = calls[i], .first = n, .count = 1,
+                                  .error = ENOMEM };
+            int id = xensim_fault_arm(t->sim, &fault);
+            g_autoptr(GError) err = NULL;
+            TsGuest *guest = ts_restore(t->ts, &config, dirs[0], &err);
+
+            hits = xensim_fault_hits(t->sim, id) >= n;
+            xensim_fault_disarm(t->sim, id);
+            if (!guest) {
+                ended++;
+                XEN_REQUIRE(strstr(err->message, "status 1"),
+                            "ends otherwise than with status 1 when call %u "
+                            "of %s fails: %s", n, calls[i], err->message);
+                continue;
+            }
+            good++;
+            XEN_REQUIRE(xensim_stamp_check(ts_domain(guest), FIRST /
+                                           XEN_TEST_PAGE, 512, 60) ==
+                        XENSIM_NO_GFN, "lost video memory when call %u of %s "
+                        "failed", n, calls[i]);
+            xensim_mmio_write(ts_domain(guest), 0xa0010, 4, 0x600dcafe);
+            XEN_REQUIRE(xensim_mmio_read(ts_domain(guest), FIRST + 0x10, 4) ==
+                        0x600dcafe, "writes to other video memory when call "
+                        "%u of %s failed", n, calls[i]);
+            ts_destroy(guest);
+        }
+    }
+    forget_saved(dirs[0]);
+    g_test_message("%u ended with a message, %u were restored", ended, good);
+    XEN_REQUIRE(ended, "no fault met a restore");
+    return NULL;
+}
+
+/* ---- moves that fail ---- */
+
+/* A frame is missing in the middle: what has moved comes back. */
+static const char *move_fails(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = machine(t, d->args);
+    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+
+    xen_test_start(t, args);
+    xensim_stamp(t->dom, HOME_GFN, 512, 40);
+    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
+    place(t, d, FIRST);
+    xen_test_alive(t);
+    XEN_REQUIRE(!any_frame(t, FIRST, 512), "left frames at the BAR");
+    XEN_REQUIRE(xensim_stamp_check(t->dom, HOME_GFN, 300, 40) ==
+                XENSIM_NO_GFN, "lost frames before the hole");
+    XEN_REQUIRE(xensim_stamp_check(t->dom, HOME_GFN + 301, 211, 40) ==
+                XENSIM_NO_GFN, "lost frames behind the hole");
+    /* QEMU serves what it could not move. */
+    xensim_mmio_write(t->dom, FIRST + 0x1008, 8, 0xabcdef);
+    XEN_REQUIRE(xensim_mmio_read(t->dom, home + 0x1008, 8) == 0xabcdef,
+                "does not serve memory that it could not move");
+
+    /* With the frame there, the BAR can be placed. */
+    xensim_populate(t->dom, HOME_GFN + 300, 1);
+    place(t, d, SECOND);
+    XEN_REQUIRE(!any_frame(t, home, 512), "left frames at home");
+    XEN_REQUIRE(xensim_mmio_read(t->dom, SECOND + 0x1008, 8) == 0xabcdef,
+                "lost a write");
+    return NULL;
+}
+
+/* Xen refuses to move: once on the way there, once on the way back. */
+static const char *xen_refuses(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = machine(t, d->args);
+    XensimFault fault = { .call = "xendevicemodel_relocate_memory",
+                          .count = 1, .error = EBUSY };
+    int id;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    id = xensim_fault_arm(t->sim, &fault);
+    place(t, d, FIRST);
+    XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "did not move the memory");
+    XEN_REQUIRE(!any_frame(t, FIRST, 512), "moved what Xen refused");
+    xensim_fault_disarm(t->sim, id);
+
+    place(t, d, SECOND);
+    stamp(t, d, SECOND, 41);
+    XEN_TRY(in_place(t, d, SECOND, 41));
+    id = xensim_fault_arm(t->sim, &fault);
+    decode(t, false);
+    XEN_TRY(stamped(t, d, SECOND, 41));
+    xensim_fault_disarm(t->sim, id);
+    /* It is found where it was left, and goes on from there. */
+    decode(t, true);
+    XEN_TRY(in_place(t, d, SECOND, 41));
+    place(t, d, FIRST);
+    XEN_TRY(gone(t, d, SECOND));
+    XEN_TRY(in_place(t, d, FIRST, 41));
+    return NULL;
+}
+
+/* BARs over the homes of device memory: its own, and another device's. */
+static const char *over_homes(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    /* Without ROMs: the home of a ROM is given up, unlike that of RAM. */
+    g_autofree char *args = machine(t, "-device VGA,addr=8,vgamem_mb=2,"
+                                    "romfile= -device bochs-display,addr=9,"
+                                    "romfile= ");
+    Device second = { "bochs", "", { { 0, 16 * MiB } } };
+    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+    uint8_t page[XEN_TEST_PAGE];
+    Frames f;
+    uint64_t pages;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    pages = device_frames(t).pages;
+
+    /* BAR and home are one. */
+    place(t, d, home);
+    stamp(t, d, home, 50);
+    XEN_TRY(in_place(t, d, home, 50));
+    xen_test_save_restore(t, args);
+    XEN_TRY(in_place(t, d, home, 50));
+    place(t, d, FIRST);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+
+    /* The second display's BAR over the first one's home, and its own. */
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, home));
+    xen_test_alive(t);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+    place(t, d, SECOND);
+    xen_test_alive(t);
+
+    /* A BAR that overlaps the device's own home, from above. */
+    xen_test_ok(t, guest_pci_command(t->pc, 9 << 3, 0, GUEST_PCI_MEMORY));
+    for (unsigned i = 0; i < 4096; i++) {
+        uint64_t gfn = HOME_GFN + 512 + i;
+
+        XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, gfn) != XENSIM_NO_MFN,
+                    "allocates the second display's memory elsewhere");
+        xensim_stamp_page(page, i, 51);
+        xensim_write(t->dom, gfn * XEN_TEST_PAGE, page, sizeof(page));
+    }
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, 0x5000000));
+    XEN_TRY(stamped(t, &second, 0x5000000, 51));
+    XEN_TRY(shared(t, &second, 0x5000000));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, 0xd0000000));
+    XEN_TRY(stamped(t, &second, 0xd0000000, 51));
+    place(t, d, FIRST);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("physmap/both-whole", both_whole, "ended by SIGABRT");
+    xen_test_add("physmap/both-part", both_part, "ended by SIGABRT");
+    xen_test_add("physmap/at-home", at_home, "ended by SIGABRT");
+    xen_test_add("physmap/at-home-bar-part", at_home_bar_part,
+                 "ended by SIGABRT");
+    xen_test_add("physmap/lost-whole", lost_whole, "does not end with 1");
+    xen_test_add("physmap/lost-part", lost_part, "does not end with 1");
+    xen_test_add("physmap/lost-both-part", lost_both_part,
+                 "does not end with 1");
+    xen_test_add("physmap/faults", faults, NULL);
+    xen_test_add("physmap/move-fails", move_fails,
+                 "left frames at the BAR");
+    xen_test_add("physmap/xen-refuses", xen_refuses, "ended by SIGABRT");
+    xen_test_add("physmap/over-homes", over_homes, "ended by SIGABRT");
+    return g_test_run();
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Device memory follows its BARs, through saves and restores: for each
+ * device the guest sees the device's frames behind the BAR and nowhere else,
+ * QEMU sees the same frames, and no byte is lost.
+ */
+#include "xen-physmap-device.c.inc"
+
+static const Device devices[] = {
+    { "vga-1m", "-device VGA,addr=8,vgamem_mb=1 ", { { 0, 1 * MiB } } },
+    { "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } } },
+    { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } },
+    { "vga-32m", "-device VGA,addr=8,vgamem_mb=32 ", { { 0, 32 * MiB } } },
+    { "secondary-vga", "-device secondary-vga,addr=8 ", { { 0, 16 * MiB } } },
+    { "cirrus", "-device cirrus-vga,addr=8 ", { { 0, 4 * MiB } } },
+    { "bochs-display", "-device bochs-display,addr=8 ",
+      { { 0, 16 * MiB } } },
+    { "virtio-vga", "-device virtio-vga,addr=8 ", { { 0, 8 * MiB } } },
+    { "vmware-svga", "-device vmware-svga,addr=8 ",
+      { { 1, 16 * MiB }, { 2, 64 * KiB } } },
+};
+
+/* Boots, lets the BARs move, saves and restores at each step. */
+static const char *follow(XenTest *t, const Device *d)
+{
+    g_autofree char *args = machine(t, d->args);
+    Frames f;
+    uint64_t pages;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    pages = device_frames(t).pages;
+
+    /* Before the firmware has touched it; twice. */
+    xen_test_save_restore(t, args);
+    xen_test_save_restore(t, args);
+
+    place(t, d, FIRST);
+    stamp(t, d, FIRST, 10);
+    XEN_TRY(in_place(t, d, FIRST, 10));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(in_place(t, d, FIRST, 10));
+    }
+
+    /* To another place and on, and back, without and with a restore. */
+    place(t, d, SECOND);
+    XEN_TRY(gone(t, d, FIRST));
+    XEN_TRY(in_place(t, d, SECOND, 10));
+    place(t, d, SECOND + 0x4000000);
+    XEN_TRY(gone(t, d, SECOND));
+    xen_test_save_restore(t, args);
+    XEN_TRY(in_place(t, d, SECOND + 0x4000000, 10));
+    place(t, d, FIRST);
+    XEN_TRY(in_place(t, d, FIRST, 10));
+
+    /* Switched off, saved so, and on again. */
+    decode(t, false);
+    XEN_TRY(gone(t, d, FIRST));
+    xen_test_save_restore(t, args);
+    XEN_TRY(gone(t, d, FIRST));
+    decode(t, true);
+    XEN_TRY(in_place(t, d, FIRST, 10));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+    return NULL;
+}
+
+static const Device *device(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++) {
+        if (g_str_equal(devices[i].name, name)) {
+            return &devices[i];
+        }
+    }
+    g_assert_not_reached();
+}
+
+#define FOLLOW(id, name)                                            \
+    static const char *follow_##id(XenTest *t)                      \
+    {                                                               \
+        return follow(t, device(name));                             \
+    }
+FOLLOW(vga_1m, "vga-1m")
+FOLLOW(vga_2m, "vga-2m")
+FOLLOW(vga, "vga")
+FOLLOW(vga_32m, "vga-32m")
+FOLLOW(secondary, "secondary-vga")
+FOLLOW(cirrus, "cirrus")
+FOLLOW(bochs, "bochs-display")
+FOLLOW(virtio, "virtio-vga")
+FOLLOW(vmware, "vmware-svga")
+
+/* QXL has four kinds of memory; SPICE listens below the test's directory. */
+static const char *follow_qxl(XenTest *t)
+{
+    g_autofree char *args =
+        g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
+                        "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
+                        "vram_size_mb=8 ", t->dir);
+    /* The upper half of BAR 0 has the device's rings, which it writes to. */
+    Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
+
+    return follow(t, &d);
+}
+
+/* BAR 1 of this QXL shows the first half of what its BAR 4 shows. */
+static const char *qxl_two_bars(XenTest *t)
+{
+    g_autofree char *args =
+        g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
+                        "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
+                        "vram_size_mb=8,vram64_size_mb=16 ", t->dir);
+    Device half = { "qxl", args, { { 1, 8 * MiB } } };
+    uint64_t pages, whole = SECOND;
+    uint8_t page[XEN_TEST_PAGE];
+
+    xen_test_start(t, args);
+    pages = device_frames(t).pages;
+    place(t, &half, FIRST);
+    stamp(t, &half, FIRST, 20);
+    XEN_TRY(shared(t, &half, FIRST));
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(stamped(t, &half, FIRST, 20));
+        XEN_TRY(shared(t, &half, FIRST));
+    }
+
+    /* The other BAR as well: served by QEMU, with the same bytes. */
+    xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 4, whole));
+    xensim_mmio_write(t->dom, whole + 0x2018, 8, 0x1122334455667788);
+    XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x2018, 8) ==
+                0x1122334455667788, "has two memories behind two BARs");
+    stamp(t, &half, FIRST, 20);
+    xen_test_save_restore(t, args);
+    for (unsigned i = 0; i < 16; i++) {
+        uint64_t at = FIRST + i * 0x80000, also = whole + i * 0x80000;
+
+        XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) ==
+                    xensim_mmio_read(t->dom, also, 8),
+                    "lost the second BAR at 0x%" PRIx64, also);
+        xensim_stamp_page(page, i * 0x80, 20);
+        XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) == ldq_le_p(page),
+                    "lost page 0x%x", i * 0x80);
+    }
+    XEN_REQUIRE(device_frames(t).pages == pages, "lost or made frames");
+    return NULL;
+}
+
+/*
+ * A state goes from stock to ours, to stock, and to ours again: all of it is
+ * where each of them looks.
+ */
+static const char *interchange(XenTest *t, const Device *d)
+{
+    g_autofree char *args = machine(t, d->args);
+
+    t->stock = true;
+    xen_test_start(t, args);
+    place(t, d, FIRST);
+    /* A Cirrus shows its memory in the BAR once a mode is set (GR 0x0b). */
+    xensim_outw(t->dom, 0x3ce, 0x000b);
+    stamp(t, d, FIRST, 80);
+    for (unsigned i = 0; i < 3; i++) {
+        t->stock = !t->stock;
+        xen_test_save_restore(t, args);
+        XEN_TRY(stamped(t, d, FIRST, 80));
+        XEN_TRY(shared(t, d, FIRST));
+    }
+    xen_test_ide(t);
+    return in_place(t, d, FIRST, 80);
+}
+
+#define INTERCHANGE(id, name)                                       \
+    static const char *interchange_##id(XenTest *t)                 \
+    {                                                               \
+        return interchange(t, device(name));                        \
+    }
+INTERCHANGE(vga, "vga")
+INTERCHANGE(cirrus, "cirrus")
+INTERCHANGE(virtio, "virtio-vga")
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("physmap/vga", follow_vga, "ended by SIGABRT");
+    xen_test_add("physmap/vga-1m", follow_vga_1m, "ended by SIGABRT");
+    xen_test_add("physmap/vga-2m", follow_vga_2m, "ended by SIGABRT");
+    xen_test_add("physmap/vga-32m", follow_vga_32m, "ended by SIGABRT");
+    xen_test_add("physmap/secondary-vga", follow_secondary,
+                 "ended by SIGABRT");
+    xen_test_add("physmap/cirrus", follow_cirrus, "ended by SIGABRT");
+    xen_test_add("physmap/bochs-display", follow_bochs,
+                 "left *page * without a frame");
+    xen_test_add("physmap/virtio-vga", follow_virtio, "ended by SIGABRT");
+    xen_test_add("physmap/vmware-svga", follow_vmware,
+                 "left *page * without a frame");
+    if (*(getenv("XENSIM_STOCK_QEMU") ?: "")) {
+        xen_test_add("physmap/interchange-vga", interchange_vga, NULL);
+        xen_test_add("physmap/interchange-cirrus", interchange_cirrus, NULL);
+        xen_test_add("physmap/interchange-virtio", interchange_virtio, NULL);
+    }
+    if (qtest_has_device("qxl-vga")) {
+        xen_test_add("physmap/qxl", follow_qxl,
+                     "left *page * without a frame");
+        xen_test_add("physmap/qxl-two-bars", qxl_two_bars,
+                     "left a page of a BAR without a frame");
+    }
+    return g_test_run();
+}

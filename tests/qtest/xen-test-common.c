@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The fixture of the Xen device model's qtests: see xen-test-common.h. */
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include <setjmp.h>
+#include <sys/resource.h>
+#include "xen-test-common.h"
+
+#define CASE_SECONDS    240     /* a case that takes longer is stuck */
+#define SERVE_MS        60000   /* from a device model's start to its service */
+#define LOG_TAIL        3000    /* bytes of it that a failure shows */
+
+typedef struct XenCase {
+    XenScenario *scenario;
+    char *stock;                /* known ends; NULL: run on ours */
+} XenCase;
+
+static XenTest *current;        /* the case that runs; for signals */
+static sigjmp_buf leave_buf;
+static const char *leave_text;
+
+/* ---- its log ---- */
+
+char *xen_test_log(XenTest *t)
+{
+    char *text = NULL;
+
+    if (!g_file_get_contents(t->log, &text, NULL, NULL)) {
+        text = g_strdup("");
+    }
+    return text;
+}
+
+char **xen_test_log_lines(XenTest *t, const char *text)
+{
+    g_autofree char *log = xen_test_log(t);
+    g_auto(GStrv) all = g_strsplit(log, "\n", -1);
+    GPtrArray *found = g_ptr_array_new();
+
+    for (char **line = all; *line; line++) {
+        const char *at = strstr(*line, text);
+
+        if (at) {
+            g_ptr_array_add(found, g_strdup(at));
+        }
+    }
+    g_ptr_array_add(found, NULL);
+    return (char **)g_ptr_array_free(found, FALSE);
+}
+
+static void show_log(XenTest *t)
+{
+    g_autofree char *text = xen_test_log(t);
+    size_t len = strlen(text);
+    g_auto(GStrv) lines =
+        g_strsplit(text + (len > LOG_TAIL ? len - LOG_TAIL : 0), "\n", -1);
+
+    for (char **line = lines; *line; line++) {
+        if (**line) {
+            printf("# device model: %s\n", *line);
+        }
+    }
+    fflush(stdout);
+}
+
+/* ---- ends ---- */
+
+const char *xen_test_text(const char *file, int line, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_test_message("%s:%d: %s", strrchr(file, '/') ? strrchr(file, '/') + 1 :
+                   file, line, text);
+    return text;
+}
+
+void xen_test_leave(XenTest *t, const char *text)
+{
+    leave_text = text;
+    siglongjmp(leave_buf, 1);
+}
+
+static const char *status_text(int wstatus)
+{
+    if (WIFSIGNALED(wstatus)) {
+        switch (WTERMSIG(wstatus)) {
+        case SIGABRT:
+            return "ended by SIGABRT";
+        case SIGSEGV:
+            return "ended by SIGSEGV";
+        case SIGBUS:
+            return "ended by SIGBUS";
+        default:
+            return g_strdup_printf("ended by signal %d", WTERMSIG(wstatus));
+        }
+    }
+    return g_strdup_printf("ended with status %d", WEXITSTATUS(wstatus));
+}
+
+/* Has it died within @ms?  If so it is reaped, and libqtest told. */
+static bool died(XenTest *t, unsigned ms, int *wstatus)
+{
+    gint64 end = g_get_monotonic_time() + ms * 1000;
+    pid_t pid;
+
+    if (t->pid <= 0) {
+        return false;
+    }
+    for (;;) {
+        pid = waitpid(t->pid, wstatus, WNOHANG);
+        if (pid == t->pid) {
+            break;
+        }
+        g_assert_cmpint(pid, ==, 0);
+        if (g_get_monotonic_time() >= end) {
+            return false;
+        }
+        g_usleep(2000);
+    }
+    t->pid = 0;
+    /* Finds no child to wait for and takes the status to be 0. */
+    qtest_probe_child(t->qts);
+    xensim_reap(t->sim);
+    return true;
+}
+
+void xen_test_alive(XenTest *t)
+{
+    int wstatus;
+
+    if (!t->pid) {
+        xen_test_leave(t, "is not there any more");
+    }
+    if (died(t, 0, &wstatus)) {
+        xen_test_leave(t, status_text(wstatus));
+    }
+}
+
+void xen_test_no_answer(XenTest *t, const char *msg)
+{
+    int wstatus;
+
+    if (died(t, 2000, &wstatus)) {
+        xen_test_leave(t, status_text(wstatus));
+    }
+    xen_test_leave(t, g_strdup_printf("did not answer: %s", msg));
+}
+
+/*
+ * libqtest aborts when the device model hangs up.  If it has died, that is
+ * an end like others; any other reason to abort is shown with the log.
+ */
+static void aborting(void *opaque)
+{
+    XenTest *t = opaque;
+    int wstatus;
+
+    if (died(t, 2000, &wstatus)) {
+        xen_test_leave(t, status_text(wstatus));
+    }
+    show_log(t);
+}
+
+static void qtest_gone(XenTest *t)
+{
+    if (t->qts) {
+        qtest_remove_abrt_handler(t);
+        qtest_quit(t->qts);
+        t->qts = NULL;
+    }
+    g_clear_pointer(&t->pc, guest_pc_free);
+}
+
+void xen_test_stop(XenTest *t)
+{
+    int wstatus;
+
+    xen_test_alive(t);
+    kill(t->pid, SIGTERM);
+    if (!died(t, 30000, &wstatus)) {
+        xen_test_leave(t, "did not end when it was told to");
+    }
+    qtest_gone(t);
+    if (wstatus != 0) {
+        xen_test_leave(t, status_text(wstatus));
+    }
+}
+
+/* A guest helper of the simulation got no answer. */
+static void no_answer(void *opaque, const char *msg)
+{
+    xen_test_no_answer(opaque, msg);
+}
+
+static void stuck(int sig)
+{
+    printf("# a case took more than %d s\n", CASE_SECONDS);
+    if (current) {
+        show_log(current);
+        if (current->pid > 0) {
+            kill(current->pid, SIGKILL);
+        }
+    }
+    _exit(1);
+}
+
+/* ---- device models ---- */
+
+void xen_test_domain(XenTest *t, unsigned flags)
+{
+    XensimDomainConfig cfg = {
+        .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
+        .flags = flags | XENSIM_DOM_SCATTERED,
+    };
+
+    t->dom = xensim_domain_create(t->sim, &cfg);
+    g_assert_nonnull(t->dom);
+}
+
+static void spawn(XenTest *t, const char *args)
+{
+    const char *roms = getenv("XEN_TEST_ROMS") ?: "/usr/share/seabios";
+    /* xenfv brings its accelerator; libqtest's "-accel qtest" is left out. */
+    g_autofree char *all =
+        g_strdup_printf("-xen-domid %u -no-user-config -nodefaults "
+                        "-machine xenfv,suppress-vmdesc=on -m %" PRIu64
+                        " -L '%s' %s 2>>'%s' #", xensim_domid(t->dom),
+                        xensim_ram_bytes(t->dom) >> 20, roms, args, t->log);
+    gint64 end = g_get_monotonic_time() + SERVE_MS * 1000;
+
+    t->before = xensim_count_maps(t->sim);
+    xensim_setenv_for_dm(t->dom);
+    t->qts = qtest_init_with_env_and_capabilities(
+        t->stock ? "XENSIM_STOCK_QEMU" : NULL, all, NULL, false);
+    xensim_unsetenv_for_dm(t->sim);
+    t->pid = qtest_pid(t->qts);
+    /* In front of libqtest's own, which would be the end of it all. */
+    qtest_add_abrt_handler(aborting, t);
+
+    /* libqtest would wait in vain for one that has ended already. */
+    while (!xensim_servers(t->dom, NULL, 0)) {
+        xen_test_alive(t);
+        if (g_get_monotonic_time() > end) {
+            xen_test_leave(t, "makes no ioreq server");
+        }
+        g_usleep(2000);
+    }
+    qtest_connect(t->qts);
+    qtest_qmp_handshake(t->qts, NULL);
+    t->pc = guest_pc_new(t->dom);
+    if (t->stock) {
+        /* It is known to leave a transfer unfinished. */
+        guest_pc_set_timeout(t->pc, 3000);
+    }
+}
+
+static void serves(XenTest *t)
+{
+    unsigned ms;
+
+    for (ms = 0; xensim_wait_ready(t->dom, 100) != XENSIM_OK; ms += 100) {
+        xen_test_alive(t);
+        if (ms >= SERVE_MS) {
+            xen_test_leave(t, "does not serve the guest");
+        }
+    }
+}
+
+void xen_test_boot(XenTest *t, const char *args)
+{
+    spawn(t, args);
+    serves(t);
+}
+
+void xen_test_start(XenTest *t, const char *args)
+{
+    xen_test_domain(t, 0);
+    xen_test_boot(t, args);
+}
+
+const char *xen_test_keep(XenTest *t, char *text)
+{
+    g_ptr_array_add(t->texts, text);
+    return text;
+}
+
+const char *xen_test_save(XenTest *t)
+{
+    const char *file = xen_test_keep(t, g_strdup_printf("%s/state-%u", t->dir,
+                                               t->texts->len));
+
+    xen_test_alive(t);
+    qtest_qmp_assert_success(t->qts, "{'execute': 'stop'}");
+    qtest_qmp_assert_success(t->qts,
+                             "{'execute': 'xen-save-devices-state',"
+                             " 'arguments': {'filename': %s, 'live': false}}",
+                             file);
+    return file;
+}
+
+void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
+{
+    g_autofree char *all = g_strdup_printf("%s -incoming defer 9<'%s'", args,
+                                           file);
+
+    /* Deferred: a device model that dies of it is to be seen dying. */
+    spawn(t, all);
+    qtest_qmp_send(t->qts, "{'execute': 'migrate-incoming',"
+                   " 'arguments': {'uri': 'fd:9'}}");
+    serves(t);
+    qobject_unref(qtest_qmp_receive(t->qts));
+    t->ide.pc = t->pc;
+    t->vga.pc = t->pc;
+}
+
+void xen_test_save_restore(XenTest *t, const char *args)
+{
+    const char *file = xen_test_save(t);
+    XensimDomain *old = t->dom;
+
+    xen_test_domain(t, XENSIM_DOM_EMPTY);
+    g_assert_cmpint(xensim_domain_copy_memory(t->dom, old), ==, 0);
+    xen_test_stop(t);
+    xensim_domain_destroy(old);
+    xen_test_boot_incoming(t, args, file);
+}
+
+/* ---- cases ---- */
+
+/* Its own counters say what the simulation has counted. */
+static const char *counters_agree(XenTest *t)
+{
+    XensimCount now = xensim_count_maps(t->sim);
+
+    XEN_REQUIRE(xen_test_stat(t, "map-calls") == now.calls - t->before.calls,
+                "miscounts map calls");
+    XEN_REQUIRE(xen_test_stat(t, "map-pages") == now.pages - t->before.pages,
+                "miscounts pages mapped");
+    XEN_REQUIRE(xen_test_stat(t, "map-failures") ==
+                now.failures - t->before.failures,
+                "miscounts map calls that failed");
+    XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy mapping left");
+    XEN_REQUIRE(xen_test_stat(t, "grants") == 0, "has a grant mapped");
+    XEN_REQUIRE(xen_test_stat(t, "buckets") +
+                xen_test_stat(t, "buckets-pending") == 0,
+                "counts a bucket that is not mapped");
+    return NULL;
+}
+
+/* What must hold after every scenario on ours. */
+static const char *all_is_well(XenTest *t)
+{
+    if (t->qts) {
+        xen_test_alive(t);
+        XEN_REQUIRE(xen_test_stat(t, "unmatched") == 0,
+                    "a release matched nothing");
+        XEN_REQUIRE(xen_test_no_dma(t), "a DMA mapping is left");
+        xensim_invalidate(t->dom);
+        XEN_REQUIRE(xen_test_ram_mapped(t) == 0, "a mapping of RAM is left");
+        XEN_TRY(counters_agree(t));
+        xen_test_stop(t);
+    }
+    XEN_REQUIRE(xensim_check(t->sim) == 0,
+                "the simulation's books do not balance");
+    return NULL;
+}
+
+static void remove_dir(const char *dir)
+{
+    GDir *d = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (d && (name = g_dir_read_name(d))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        g_unlink(path);
+    }
+    if (d) {
+        g_dir_close(d);
+    }
+    g_rmdir(dir);
+}
+
+static const char *run(XenTest *t, XenScenario *scenario)
+{
+    const char *text;
+
+    if (sigsetjmp(leave_buf, 1)) {
+        return leave_text;
+    }
+    text = scenario(t);
+    if (!text && !t->stock) {
+        text = all_is_well(t);
+    }
+    return text;
+}
+
+static bool is_known(const char *text, const char *stock)
+{
+    g_auto(GStrv) known = g_strsplit(stock, "|", -1);
+
+    for (char **pattern = known; *pattern; pattern++) {
+        if (g_pattern_match_simple(*pattern, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void run_case(const void *data)
+{
+    const XenCase *c = data;
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) err = NULL;
+    XenTest t = { .stock = c->stock, .texts = texts };
+    const char *text;
+
+    if (t.stock && !*(getenv("XENSIM_STOCK_QEMU") ?: "")) {
+        g_test_skip("XENSIM_STOCK_QEMU names no binary to compare with");
+        return;
+    }
+    t.dir = g_dir_make_tmp("xen-test-XXXXXX", NULL);
+    g_assert_nonnull(t.dir);
+    t.log = g_build_filename(t.dir, "log", NULL);
+    t.ts = ts_new(NULL, &err);
+    g_assert_no_error(err);
+    t.sim = ts_sim(t.ts);
+    t.xs = ts_xs(t.ts);
+    xensim_set_fail_handler(t.sim, no_answer, &t);
+    current = &t;
+    alarm(CASE_SECONDS);
+
+    text = run(&t, c->scenario);
+    if (t.stock) {
+        g_test_message("stock: %s", text ?: "ok");
+        if (!is_known(text ?: "ok", c->stock)) {
+            g_test_message("known are: %s", c->stock);
+            show_log(&t);
+            g_test_fail();
+        }
+    } else if (text) {
+        g_test_message("the device model %s", text);
+        show_log(&t);
+        g_test_fail();
+    }
+
+    if (t.pid > 0) {
+        int wstatus;
+
+        kill(t.pid, SIGKILL);
+        died(&t, 30000, &wstatus);
+    }
+    qtest_gone(&t);
+    alarm(0);
+    current = NULL;
+    ts_free(t.ts);
+    remove_dir(t.dir);
+    g_free(t.log);
+    g_free(t.dir);
+}
+
+void xen_test_add(const char *path, XenScenario *scenario, const char *stock)
+{
+    g_autofree char *ours = g_strdup_printf("xen/%s", path);
+    g_autofree char *theirs = g_strdup_printf("xen/%s/stock", path);
+    XenCase c = { .scenario = scenario };
+
+    qtest_add_data_func(ours, g_memdup2(&c, sizeof(c)), run_case);
+    if (stock) {
+        c.stock = g_strdup(stock);
+        qtest_add_data_func(theirs, g_memdup2(&c, sizeof(c)), run_case);
+    }
+}
+
+void xen_test_init(int argc, char **argv)
+{
+    struct sigaction on_alarm = { .sa_handler = stuck };
+    struct rlimit none = { 0, 0 };
+
+    g_test_init(&argc, &argv, NULL);
+    /* Comparisons may dump core by the dozen. */
+    setrlimit(RLIMIT_CORE, &none);
+    sigaction(SIGALRM, &on_alarm, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the qtests of the Xen device model share.
+ *
+ * A test process is hypervisor, guest and toolstack of a simulated Xen
+ * (tests/xensim) and runs QEMU as the device model of a domain there.
+ * libqtest gives QMP to it; memory and registers are reached as a guest
+ * reaches them, through ioreqs.
+ *
+ * A *scenario* is a function that drives one device model and returns NULL
+ * if all was as it must be, or else a few words that say what was not, as in
+ * "served a stale page".  It is run on QTEST_QEMU_BINARY, where anything but
+ * NULL fails the test, and, if it is known that the stock binary behaves
+ * differently, also on XENSIM_STOCK_QEMU, where it must end in one of the
+ * known ways.
+ *
+ * Environment: QTEST_QEMU_BINARY, XENSIM_LIB (libxensim.so),
+ * XENSIM_STOCK_QEMU (comparisons are skipped without it), XEN_TEST_ROMS
+ * (directory of the VGA ROMs, default /usr/share/seabios).
+ */
+#ifndef XEN_TEST_COMMON_H
+#define XEN_TEST_COMMON_H
+
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "xensim.h"
+#include "guest-pc.h"
+#include "toolstack.h"
+
+#define XEN_TEST_PAGE       XENSIM_PAGE_SIZE
+#define XEN_TEST_BUCKET     0x100000u       /* what the mapcache maps at once */
+#define XEN_TEST_RAM_MB     64u
+
+/* Devices that a test may ask for, and where the guest puts them. */
+#define XEN_TEST_VGA    "-device VGA,addr=4,vgamem_mb=16 "
+#define XEN_TEST_AHCI   "-device ich9-ahci,id=ahci,addr=5 "
+#define XEN_TEST_STATS \
+    "-device virtio-balloon-pci,addr=6,disable-legacy=off,disable-modern=on "
+#define XEN_TEST_LFB        0xf0000000u     /* VGA's BAR 0 */
+#define XEN_TEST_VRAM_BYTES 0x1000000u
+#define XEN_TEST_AHCI_BAR   0xf4000000u
+#define XEN_TEST_STATS_IO   0xc100u
+#define XEN_TEST_PRD        0x10000u        /* guest page of IDE's PRD table */
+
+typedef struct XenTest {
+    Toolstack *ts;
+    Xensim *sim;        /* its machine */
+    XensimXs *xs;       /* its xenstore */
+    XensimDomain *dom;
+    QTestState *qts;    /* NULL when no device model runs */
+    pid_t pid;          /* the device model's */
+    bool stock;         /* the binary is the stock one */
+    XensimCount before; /* map calls before it started */
+    char *dir;          /* for files; removed at the end */
+    char *log;          /* the device model's stderr, a file in @dir */
+    GuestPc *pc;        /* the guest's drivers, */
+    GuestIde ide;       /* ... its disk after xen_test_ide(), */
+    GuestVga vga;       /* ... its display after xen_test_vga() */
+    GPtrArray *texts;   /* freed at the end */
+} XenTest;
+
+typedef const char *XenScenario(XenTest *t);
+
+/*
+ * Registers @scenario as test "/ARCH/xen/@path".  @stock names the ways in
+ * which it is known to end on the stock binary, as glob patterns separated
+ * by '|', and adds the comparison as "…/stock"; NULL adds none.  Only an end
+ * that is listed passes; "ok" stands for NULL and lists itself.
+ */
+void xen_test_add(const char *path, XenScenario *scenario, const char *stock);
+
+/* To be called before the first xen_test_add(); g_test_run() runs them. */
+void xen_test_init(int argc, char **argv);
+
+/* Leaves a scenario if @cond does not hold; @... is what it returns then. */
+#define XEN_REQUIRE(cond, ...)                                      \
+    do {                                                            \
+        if (!(cond)) {                                              \
+            return xen_test_text(__FILE__, __LINE__, __VA_ARGS__);  \
+        }                                                           \
+    } while (0)
+
+/* Returns what another function of the same kind returns, unless NULL. */
+#define XEN_TRY(call)                                               \
+    do {                                                            \
+        const char *text_ = (call);                                 \
+        if (text_) {                                                \
+            return text_;                                           \
+        }                                                           \
+    } while (0)
+
+/*
+ * printf into a string that lives to the end of the process; prints the
+ * place as a diagnostic.
+ */
+const char *xen_test_text(const char *file, int line, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* Leaves the scenario from anywhere below it. */
+G_NORETURN void xen_test_leave(XenTest *t, const char *text);
+
+/*
+ * Leaves it because the device model did not do what @msg says: with how it
+ * ended if it is dead.
+ */
+G_NORETURN void xen_test_no_answer(XenTest *t, const char *msg);
+
+/* @text belongs to @t from now on, and is returned. */
+const char *xen_test_keep(XenTest *t, char *text);
+
+/* ---- device models ---- */
+
+/*
+ * Makes a domain of XEN_TEST_RAM_MB and starts a device model for it with
+ * the arguments that a toolstack gives and @args, and waits until it serves
+ * the guest.  Leaves the scenario if the device model dies or does not
+ * answer, as every guest helper does.
+ */
+void xen_test_start(XenTest *t, const char *args);
+
+/* The parts of it: a domain alone; a device model for the domain there is. */
+void xen_test_domain(XenTest *t, unsigned flags);
+void xen_test_boot(XenTest *t, const char *args);
+
+/* Saves the device model's state: returns the file's path (as long as @t). */
+const char *xen_test_save(XenTest *t);
+
+/*
+ * Starts a device model for t->dom that waits for a state, gives it that in
+ * @file, and waits until it serves the guest.
+ */
+void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
+
+/*
+ * Saves, copies the domain's memory into new machine frames of a new domain,
+ * ends the old device model and the old domain, and starts a new device model
+ * with @args from what was saved.
+ */
+void xen_test_save_restore(XenTest *t, const char *args);
+
+/* Ends the device model in good order; leaves if it had died before. */
+void xen_test_stop(XenTest *t);
+
+/* Leaves the scenario if the device model is dead. */
+void xen_test_alive(XenTest *t);
+
+/* What device models of this test printed so far (g_free). */
+char *xen_test_log(XenTest *t);
+
+/*
+ * The lines of it that have @text, each from there on: QEMU's name and the
+ * level of a warning come before it (g_strfreev).
+ */
+char **xen_test_log_lines(XenTest *t, const char *text);
+
+/* ---- looking at it ---- */
+
+/* A counter of query-xen-mapcache; 0 on the stock binary, which has none. */
+uint64_t xen_test_stat(XenTest *t, const char *name);
+
+/*
+ * Waits (5 s) until no DMA mapping is outstanding.  A device that is reset
+ * lets go of its rings a grace period later.
+ */
+bool xen_test_no_dma(XenTest *t);
+
+/* Foreign mapping calls so far, and the pages named in them. */
+uint64_t xen_test_map_calls(XenTest *t);
+uint64_t xen_test_map_pages(XenTest *t);
+
+/* Pages of RAM below XEN_TEST_RAM_MB that are mapped; each mapping counts. */
+uint64_t xen_test_ram_mapped(XenTest *t);
+
+/* The screen as QMP's screendump shows it: a PPM file's bytes. */
+GBytes *xen_test_screendump(XenTest *t);
+
+/* ---- the guest's disk and display ---- */
+
+/* Leaves the scenario with what @pc ran into unless @err is 0. */
+void xen_test_ok(XenTest *t, int err);
+
+/*
+ * Makes a disk image of @pages pages below t->dir, each stamped with its
+ * number and @seed, and returns the arguments that make it the first IDE
+ * disk (lives as long as @t).  xen_test_ide() drives it: fills in t->ide.
+ */
+const char *xen_test_disk(XenTest *t, unsigned pages, uint64_t seed);
+void xen_test_ide(XenTest *t);
+
+/* Reads @n pages of the disk from page @page on to @gpa, by one DMA. */
+void xen_test_dma_read(XenTest *t, unsigned page, uint64_t gpa, unsigned n);
+
+/*
+ * NULL if guest memory at @gpa (any alignment) has @n pages of the disk from
+ * @page on, or else @what.
+ */
+const char *xen_test_disk_at(XenTest *t, uint64_t gpa, unsigned page,
+                             unsigned n, uint64_t seed, const char *what);
+
+/* Places the VGA's memory at XEN_TEST_LFB and sets 640x480x32 (t->vga). */
+void xen_test_vga(XenTest *t);
+
+/* ---- devices that hold DMA mappings ---- */
+
+/*
+ * Starts port 0 of an AHCI controller (XEN_TEST_AHCI): it maps a command list
+ * of 1024 bytes at @list and a FIS area of 256 bytes at @fis, and holds both
+ * until it is stopped.
+ */
+void xen_test_ahci_start(XenTest *t, uint64_t list, uint64_t fis);
+void xen_test_ahci_stop(XenTest *t);
+#define XEN_TEST_AHCI_PORT (XEN_TEST_AHCI_BAR + 0x100)
+
+/*
+ * Gives @bytes at @gpa to a balloon device (XEN_TEST_STATS) as its statistics
+ * buffer, whose ring takes 16 KiB at @ring (page aligned).  The device keeps
+ * the buffer mapped, for reading, until it is reset, which release does.
+ */
+void xen_test_stats_hold(XenTest *t, uint64_t ring, uint64_t gpa,
+                         uint32_t bytes);
+void xen_test_stats_release(XenTest *t);
+
+#endif
