@@ -24,7 +24,6 @@ typedef struct XenPhysmapRange {
     IntervalTreeNode node;  /* guest physical addresses, last inclusive */
     ram_addr_t ram;         /* first byte: home of the frames */
     const MemoryRegion *mr; /* the section's; identity only when !visible */
-    hwaddr offset;          /* in @mr */
     bool visible;           /* the memory map shows it here */
     bool placed;            /* the frames are here */
     bool pinned;            /* ... with their caching type pinned */
@@ -40,8 +39,77 @@ static inline uint64_t xen_range_size(const XenPhysmapRange *r)
     return r->node.last - r->node.start + 1;
 }
 
+static inline bool xen_overlap(uint64_t a, uint64_t a_size,
+                               uint64_t b, uint64_t b_size)
+{
+    return a < b + b_size && b < a + a_size;
+}
+
 /*
- * xen-physmap.c
+ * xen-physmap-ranges.c: the records
+ */
+
+/* All ranges, by guest address; those of different states may overlap. */
+extern IntervalTreeRoot xen_physmap_ranges;
+
+static inline XenPhysmapRange *xen_range_first(hwaddr start, hwaddr last)
+{
+    IntervalTreeNode *node = interval_tree_iter_first(&xen_physmap_ranges,
+                                                      start, last);
+
+    return node ? container_of(node, XenPhysmapRange, node) : NULL;
+}
+
+static inline XenPhysmapRange *xen_range_next(XenPhysmapRange *r,
+                                              hwaddr start, hwaddr last)
+{
+    IntervalTreeNode *node = interval_tree_iter_next(&r->node, start, last);
+
+    return node ? container_of(node, XenPhysmapRange, node) : NULL;
+}
+
+/* No range may be made or freed inside the loop. */
+#define FOR_EACH_RANGE_AT(r, gaddr, size)                               \
+    for (r = xen_range_first(gaddr, (gaddr) + (size) - 1); r;           \
+         r = xen_range_next(r, gaddr, (gaddr) + (size) - 1))
+
+#define FOR_EACH_RANGE(r)                                               \
+    for (r = xen_range_first(0, UINT64_MAX); r;                         \
+         r = xen_range_next(r, 0, UINT64_MAX))
+
+/* A range neither shown nor placed, to be made one of these. */
+XenPhysmapRange *xen_range_new(ram_addr_t ram, hwaddr gaddr, uint64_t size);
+void xen_range_free(XenPhysmapRange *r);
+
+/* Makes the records visible to the look-ups of all threads. */
+void xen_physmap_publish(void);
+
+/*
+ * True if the frames of @self cannot go to @gaddr, its place or its home,
+ * without overwriting other device memory.
+ */
+bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self);
+
+/*
+ * Records frames found outside their home before anything shows them.
+ * False if the range overlaps one that is known.
+ */
+bool xen_physmap_remember(ram_addr_t ram, hwaddr gaddr, uint64_t size);
+
+/* The RAM block that @addr is in, or NULL. */
+RAMBlock *xen_physmap_block(ram_addr_t addr);
+
+/* A name for reports of the memory at @addr; valid while the BQL is held. */
+const char *xen_physmap_name(ram_addr_t addr);
+
+/*
+ * True if @block is device memory that has frames of its own in the guest:
+ * not guest RAM, not grants, not memory that QEMU brought.
+ */
+bool xen_physmap_has_home(const RAMBlock *block);
+
+/*
+ * xen-physmap.c: the policy
  */
 
 /*
@@ -59,24 +127,6 @@ void xen_physmap_place_waiting(RAMBlock *block);
 
 /* True if a range of @block is shown and not placed. */
 bool xen_physmap_has_waiting(RAMBlock *block);
-
-/*
- * Records frames found outside their home before anything shows them.
- * False if the range overlaps one that is known.
- */
-bool xen_physmap_remember(ram_addr_t ram, hwaddr gaddr, uint64_t size);
-
-/* The RAM block that @addr is in, or NULL. */
-RAMBlock *xen_physmap_block(ram_addr_t addr);
-
-/* A name for reports of the memory at @addr. */
-const char *xen_physmap_name(ram_addr_t addr);
-
-/*
- * True if @block is device memory that has frames of its own in the guest:
- * not guest RAM, not grants, not memory that QEMU brought.
- */
-bool xen_physmap_has_home(const RAMBlock *block);
 
 /*
  * xen-physmap-restore.c

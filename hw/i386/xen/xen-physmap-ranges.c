@@ -19,7 +19,7 @@
 #include "xen-physmap-int.h"
 
 /* All ranges, by guest address; with the BQL. */
-static IntervalTreeRoot ranges;
+IntervalTreeRoot xen_physmap_ranges;
 
 typedef struct ViewEntry {
     ram_addr_t ram;
@@ -36,7 +36,6 @@ typedef struct View {
 
 /* NULL while everything is at home.  Read in RCU sections. */
 static View *view;
-static unsigned generation;
 
 /*
  * The view
@@ -49,8 +48,7 @@ static int compare_entries(const void *a, const void *b)
     return x->ram < y->ram ? -1 : x->ram > y->ram;
 }
 
-/* Makes what `ranges` says visible to the look-ups. */
-static void publish(void)
+void xen_physmap_publish(void)
 {
     View *old = view, *new = NULL;
     XenPhysmapRange *r;
@@ -80,25 +78,6 @@ static void publish(void)
 #ifdef XEN_PHYSMAP_CHECK
     xen_physmap_check();
 #endif
-}
-
-static void move_begin(void)
-{
-    /* Pairs with the reader's acquire: odd before any frame moves. */
-    qatomic_set(&generation, generation + 1);
-    smp_mb();
-}
-
-static void move_end(void)
-{
-    publish();
-    /* Pairs with the reader's acquire: even after the view is there. */
-    qatomic_store_release(&generation, generation + 1);
-}
-
-unsigned xen_physmap_generation(void)
-{
-    return qatomic_load_acquire(&generation);
 }
 
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
@@ -203,8 +182,7 @@ static bool is_home_of_other(hwaddr gaddr, uint64_t size,
     return false;
 }
 
-/* True if the frames of @self must not be moved to @gaddr. */
-static bool is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self)
+bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self)
 {
     uint64_t size = xen_range_size(self);
     XenPhysmapRange *r;
@@ -217,20 +195,21 @@ static bool is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self)
     return is_home_of_other(gaddr, size, self);
 }
 
-static XenPhysmapRange *range_new(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+XenPhysmapRange *xen_range_new(ram_addr_t ram, hwaddr gaddr,
+                               uint64_t size)
 {
     XenPhysmapRange *r = g_new0(XenPhysmapRange, 1);
 
     r->ram = ram;
     r->node.start = gaddr;
     r->node.last = gaddr + size - 1;
-    interval_tree_insert(&r->node, &ranges);
+    interval_tree_insert(&r->node, &xen_physmap_ranges);
     return r;
 }
 
-static void range_free(XenPhysmapRange *r)
+void xen_range_free(XenPhysmapRange *r)
 {
-    interval_tree_remove(&r->node, &ranges);
+    interval_tree_remove(&r->node, &xen_physmap_ranges);
     g_free(r);
 }
 
@@ -239,13 +218,13 @@ bool xen_physmap_remember(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     XenPhysmapRange *r;
 
     FOR_EACH_RANGE(r) {
-        if (overlap(r->ram, xen_range_size(r), ram, size) ||
-            overlap(xen_range_gaddr(r), xen_range_size(r), gaddr, size)) {
+        if (xen_overlap(r->ram, xen_range_size(r), ram, size) ||
+            xen_overlap(xen_range_gaddr(r), xen_range_size(r), gaddr, size)) {
             return false;
         }
     }
-    range_new(ram, gaddr, size)->placed = true;
-    publish();
+    xen_range_new(ram, gaddr, size)->placed = true;
+    xen_physmap_publish();
     return true;
 }
 
@@ -268,10 +247,10 @@ void xen_physmap_check(void)
         /* Frames are in one place, and a place has one frame. */
         FOR_EACH_RANGE(s) {
             assert(s == r || !s->placed ||
-                   !overlap(s->ram, xen_range_size(s), r->ram,
+                   !xen_overlap(s->ram, xen_range_size(s), r->ram,
                             xen_range_size(r)));
             assert(s == r || !s->placed ||
-                   !overlap(xen_range_gaddr(s), xen_range_size(s),
+                   !xen_overlap(xen_range_gaddr(s), xen_range_size(s),
                             xen_range_gaddr(r), xen_range_size(r)));
         }
     }

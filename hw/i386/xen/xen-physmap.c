@@ -72,11 +72,14 @@
  *
  * Locks
  *
- * `ranges` belongs to the BQL.  Look-ups by other threads read `view`, a
+ * The ranges belong to the BQL.  Look-ups by other threads read the view, a
  * sorted array of the ranges whose frames are not at home, which is never
- * changed but replaced (RCU).  `generation` brackets a move: odd, Xen moves,
- * new view, even.  No other lock is taken here; the mapcache is called
- * (for probes and replacements) and its locks are inside the BQL.
+ * changed but replaced (RCU).  It is replaced after Xen has moved the frames;
+ * who needs more than that: a report of a write is repeated for all that was
+ * moved (xen-dirty.c), and a block is mapped before its frames move for the
+ * first time, so that no thread maps it while they do, and no mapping is
+ * made of frames at several places.  No other lock is taken here; the
+ * mapcache is called, and its locks are inside the BQL.
  *
  * Rejected: one tree with a reader lock (a look-up may come from any thread
  * in the middle of a write, and a move lasts milliseconds); a per-page table
@@ -86,14 +89,11 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
-#include "qemu/rcu_queue.h"
-#include "exec/ramlist.h"
 #include "hw/xen/xen_native.h"
-#include "system/xen.h"
+#include "system/xen-mapcache.h"
 #include "xen-dirty.h"
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
-#include "trace.h"
 
 #define LEGACY_VGA_LAST 0xbffff
 
@@ -101,21 +101,29 @@
  * Ranges
  */
 
-void xen_range_found(XenPhysmapRange *r)
+/* The frames of @r have come to its place, or been found there. */
+static void range_settle(XenPhysmapRange *r)
 {
-    int ret = xen_frames_pin(xen_range_gaddr(r), xen_range_size(r), true);
+    if (!r->pinned) {
+        int ret = xen_frames_pin(xen_range_gaddr(r), xen_range_size(r), true);
 
-    if (ret) {
-        warn_report("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
-                    " (%s): the guest's may be used instead",
-                    xen_physmap_name(r->ram), xen_range_gaddr(r),
-                    strerror(-ret));
+        if (ret) {
+            warn_report("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
+                        " (%s): the guest's may be used instead",
+                        xen_physmap_name(r->ram), xen_range_gaddr(r),
+                        strerror(-ret));
+        }
+        r->pinned = !ret;
     }
-    r->pinned = !ret;
-    r->placed = true;
-    publish();
     xen_dirty_frames_moved(xen_range_gaddr(r), xen_range_size(r));
     xen_physmap_compat_save(r);
+}
+
+void xen_range_found(XenPhysmapRange *r)
+{
+    r->placed = true;
+    xen_physmap_publish();
+    range_settle(r);
 }
 
 /* Takes pin and keys away: @r is about to leave its place. */
@@ -129,59 +137,81 @@ static void range_unpin(XenPhysmapRange *r)
     xen_physmap_compat_forget(r);
 }
 
+/* Records what lies at @gaddr + @offset as a stray. */
+static XenPhysmapRange *range_stray(ram_addr_t ram, hwaddr gaddr,
+                                    uint64_t offset, uint64_t size)
+{
+    XenPhysmapRange *r = xen_range_new(ram + offset, gaddr + offset, size);
+
+    r->placed = true;
+    xen_physmap_compat_save(r);
+    return r;
+}
+
 /*
- * Brings the frames of @r home.  If some of them stay, @r shrinks to these
- * and the result is false.  @r is not shown.
+ * Brings the frames of @r, which is not shown, home and frees it.  False,
+ * with a report, if some of them stay: strays then say which.
  */
 static bool range_go_home(XenPhysmapRange *r)
 {
     hwaddr gaddr = xen_range_gaddr(r);
-    uint64_t size = xen_range_size(r);
+    uint64_t size = xen_range_size(r), stay = 0;
+    ram_addr_t ram = r->ram;
     XenFramesMoved moved;
     unsigned i;
     int ret;
 
-    if (is_in_the_way(r->ram, r)) {
+    if (xen_physmap_is_in_the_way(ram, r)) {
         error_report("%s (%" PRIu64 " KiB) stays at 0x%" HWADDR_PRIx
                      ": other device memory is at its home 0x"
-                     RAM_ADDR_FMT, xen_physmap_name(r->ram), size / 1024,
-                     gaddr, r->ram);
+                     RAM_ADDR_FMT, xen_physmap_name(ram), size / 1024,
+                     gaddr, ram);
         return false;
     }
     range_unpin(r);
-    move_begin();
-    ret = xen_frames_move(gaddr, r->ram, size, &moved);
+    ret = xen_frames_move(gaddr, ram, size, &moved);
+    xen_range_free(r);
     if (ret) {
-        ram_addr_t ram = r->ram;
-        hwaddr stay = 0;
-
         error_report("cannot move %s (%" PRIu64 " KiB) from 0x%" HWADDR_PRIx
                      " to its home 0x" RAM_ADDR_FMT ": %s",
                      xen_physmap_name(ram), size / 1024, gaddr, ram,
                      strerror(-ret));
-        /* Cut out what has moved; pieces are in rising order. */
+        /* All but the pieces that moved, which are in rising order. */
         for (i = 0; i < moved.n; i++) {
             if (moved.piece[i].offset > stay) {
-                range_new(ram + stay, gaddr + stay,
-                          moved.piece[i].offset - stay)->placed = true;
+                range_stray(ram, gaddr, stay, moved.piece[i].offset - stay);
             }
             stay = moved.piece[i].offset + moved.piece[i].size;
         }
-        if (stay && stay < size) {
-            range_new(ram + stay, gaddr + stay, size - stay)->placed = true;
+        if (stay < size) {
+            range_stray(ram, gaddr, stay, size - stay);
         }
-        if (stay) {
-            range_free(r);
-        }
-    } else {
-        r->placed = false;
     }
-    move_end();
-    if (!ret) {
-        xen_dirty_frames_moved(r->ram, size);
-        range_free(r);
-    }
+    xen_physmap_publish();
+    xen_dirty_frames_moved(ram, size);
     return !ret;
+}
+
+/* Maps the memory of @r if it is not yet.  False, with a report, if not. */
+static bool range_map(XenPhysmapRange *r)
+{
+    RAMBlock *block = xen_physmap_block(r->ram);
+
+    if (!block->host) {
+        if (xen_map_cache_probe(block->offset, block->max_length) !=
+            XEN_FRAMES_ALL) {
+            error_report("the memory of %s (%" PRIu64 " KiB) is not all at "
+                         "its home 0x" RAM_ADDR_FMT " in the guest: it is "
+                         "not moved to 0x%" HWADDR_PRIx,
+                         xen_physmap_name(r->ram),
+                         (uint64_t)block->max_length / 1024, block->offset,
+                         xen_range_gaddr(r));
+            return false;
+        }
+        RCU_READ_LOCK_GUARD();
+        memory_region_get_ram_ptr(block->mr);
+    }
+    return true;
 }
 
 bool xen_range_place(XenPhysmapRange *r)
@@ -192,14 +222,16 @@ bool xen_range_place(XenPhysmapRange *r)
     unsigned i;
     int ret;
 
-    if (is_in_the_way(gaddr, r)) {
+    if (xen_physmap_is_in_the_way(gaddr, r)) {
         error_report("cannot move %s (%" PRIu64 " KiB) to 0x%" HWADDR_PRIx
                      ": other device memory is there; the guest will find it "
                      "slow or missing", xen_physmap_name(r->ram), size / 1024,
                      gaddr);
         return false;
     }
-    move_begin();
+    if (!range_map(r)) {
+        return false;
+    }
     ret = xen_frames_move(r->ram, gaddr, size, &moved);
     if (ret) {
         XenPhysmapRange *stray[ARRAY_SIZE(moved.piece)];
@@ -209,20 +241,18 @@ bool xen_range_place(XenPhysmapRange *r)
                      xen_physmap_name(r->ram), size / 1024, r->ram, gaddr,
                      strerror(-ret));
         for (i = 0; i < moved.n; i++) {
-            stray[i] = range_new(r->ram + moved.piece[i].offset,
-                                 gaddr + moved.piece[i].offset,
-                                 moved.piece[i].size);
-            stray[i]->placed = true;
+            stray[i] = range_stray(r->ram, gaddr, moved.piece[i].offset,
+                                   moved.piece[i].size);
         }
-        move_end();
+        xen_physmap_publish();
         for (i = 0; i < moved.n; i++) {
             range_go_home(stray[i]);
         }
         return false;
     }
     r->placed = true;
-    move_end();
-    xen_range_found(r);
+    xen_physmap_publish();
+    range_settle(r);
     return true;
 }
 
@@ -238,7 +268,7 @@ static bool range_claim(XenPhysmapRange *r)
 again:
     FOR_EACH_RANGE(other) {
         if (other == r || !other->placed ||
-            !overlap(other->ram, xen_range_size(other), r->ram, size)) {
+            !xen_overlap(other->ram, xen_range_size(other), r->ram, size)) {
             continue;
         }
         if (other->visible) {
@@ -248,7 +278,8 @@ again:
             xen_range_gaddr(other) == xen_range_gaddr(r)) {
             r->placed = true;
             r->pinned = other->pinned;
-            range_free(other);
+            xen_range_free(other);
+            range_settle(r);
             return true;
         }
         if (!range_go_home(other)) {
@@ -277,7 +308,7 @@ static bool is_waiting_in(const XenPhysmapRange *r, ram_addr_t ram,
                           uint64_t size)
 {
     return r->visible && !r->placed &&
-           overlap(r->ram, xen_range_size(r), ram, size);
+           xen_overlap(r->ram, xen_range_size(r), ram, size);
 }
 
 /* Tries the waiting ranges of [ram, size) once each, by rising address. */
@@ -372,6 +403,16 @@ static XenPhysmapRange *section_find(const MemoryRegionSection *section)
     return NULL;
 }
 
+/*
+ * For the mapcache: where to map a block.  It is in one piece when it has no
+ * mapping yet, see range_map().
+ */
+static hwaddr block_place(ram_addr_t addr, ram_addr_t size)
+{
+    RCU_READ_LOCK_GUARD();
+    return xen_physmap_ram_to_gaddr(addr);
+}
+
 void xen_physmap_add(MemoryRegionSection *section)
 {
     XenPhysmapRange *r;
@@ -382,9 +423,10 @@ void xen_physmap_add(MemoryRegionSection *section)
     if (!section_range(section, &gaddr, &ram, &size)) {
         return;
     }
-    r = range_new(ram, gaddr, size);
+    /* Not every machine with a physmap calls xen_physmap_init(). */
+    xen_map_cache_set_place(block_place);
+    r = xen_range_new(ram, gaddr, size);
     r->mr = section->mr;
-    r->offset = ram - memory_region_get_ram_addr(section->mr);
     r->visible = true;
     range_try(r);
 }
@@ -403,7 +445,7 @@ void xen_physmap_del(MemoryRegionSection *section)
     r->visible = false;
     r->mr = NULL;
     if (!r->placed) {
-        range_free(r);
+        xen_range_free(r);
         return;
     }
     range_go_home(r);
@@ -420,6 +462,7 @@ bool xen_physmap_is_placed(const MemoryRegionSection *section)
 
 void xen_physmap_init(struct xs_handle *xs)
 {
+    xen_map_cache_set_place(block_place);
     xen_physmap_compat_load(xs);
     xen_physmap_restore_init();
 }

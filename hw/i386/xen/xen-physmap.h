@@ -67,13 +67,6 @@ hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr);
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len);
 
 /*
- * A number that is odd while frames are being moved, and another after.
- * Who translates addresses without the BQL and then maps them compares the
- * number before and after, and maps again if it was odd or has changed.
- */
-unsigned xen_physmap_generation(void);
-
-/*
  * Walks everything and asserts that it hangs together: for tests, and for
  * builds with XEN_PHYSMAP_CHECK after every change.  With the BQL.
  */

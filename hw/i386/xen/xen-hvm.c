@@ -1,0 +1,444 @@
+/*
+ * The HVM guest's machine, as far as Xen has a part in it
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Xen has the processors, the interrupt controllers and the memory of an HVM
+ * guest; QEMU has the rest.  What the rest of QEMU asks of Xen is here: the
+ * memory layout, interrupts, sleep states, the VMware port, and the memory
+ * listener that keeps device memory where the guest's BARs say.
+ *
+ * All of it runs with the BQL.  An ioreq comes from the hypervisor on behalf
+ * of the guest: what is wrong with one is reported now and then and answered,
+ * and never ends QEMU.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-migration.h"
+#include "hw/i386/apic-msidef.h"
+#include "hw/i386/pc.h"
+#include "hw/irq.h"
+#include "hw/xen/xen-hvm-common.h"
+#include "hw/xen/arch_hvm.h"
+#include "hw/xen/xen-x86.h"
+#include <xen/hvm/e820.h>
+#include "system/runstate.h"
+#include "system/xen.h"
+#include "target/i386/cpu.h"
+#include "xen-dirty.h"
+#include "xen-physmap.h"
+#include "trace.h"
+
+/*
+ * Interrupts
+ */
+
+/* Four interrupt pins for each of 32 slots: the number that Xen knows. */
+int xen_pci_slot_get_pirq(PCIDevice *pci_dev, int irq_num)
+{
+    return PCI_SLOT(pci_dev->devfn) * PCI_NUM_PINS + irq_num;
+}
+
+void xen_intx_set_irq(void *opaque, int irq_num, int level)
+{
+    unsigned slot = irq_num / PCI_NUM_PINS;
+
+    xen_set_pci_intx_level(xen_domid, 0, 0, slot, irq_num % PCI_NUM_PINS,
+                           level);
+}
+
+int xen_set_pci_link_route(uint8_t link, uint8_t irq)
+{
+    return xendevicemodel_set_pci_link_route(xen_dmod, xen_domid, link, irq);
+}
+
+/* A message with vector 0 names a pirq, in its destination field. */
+int xen_is_pirq_msi(uint32_t msi_data)
+{
+    return !(msi_data & MSI_DATA_VECTOR_MASK);
+}
+
+void xen_hvm_inject_msi(uint64_t addr, uint32_t data)
+{
+    xen_inject_msi(xen_domid, addr, data);
+}
+
+static void isa_irq_changed(void *opaque, int irq, int level)
+{
+    xen_set_isa_irq_level(xen_domid, irq, level);
+}
+
+qemu_irq *xen_interrupt_controller_init(void)
+{
+    return qemu_allocate_irqs(isa_irq_changed, NULL, ISA_NUM_IRQS);
+}
+
+/*
+ * Sleep states
+ */
+
+static void set_sleep_state(unsigned state)
+{
+    if (xc_set_hvm_param(xen_xc, xen_domid, HVM_PARAM_ACPI_S_STATE, state)) {
+        warn_report_once("cannot tell Xen that the guest's sleep state is S%u"
+                         " (%s)", state, strerror(errno));
+    }
+}
+
+static void suspend_notify(Notifier *notifier, void *data)
+{
+    set_sleep_state(3);
+}
+
+static void wakeup_notify(Notifier *notifier, void *data)
+{
+    set_sleep_state(0);
+}
+
+static Notifier suspend_notifier = { .notify = suspend_notify };
+static Notifier wakeup_notifier = { .notify = wakeup_notify };
+
+/*
+ * Guest RAM
+ */
+
+#define LOW_END     0xa0000     /* the VGA window begins */
+#define LOW_RESUME  0xc0000     /* option ROMs, which the firmware copies */
+
+static MemoryRegion ram_640k, ram_lo, ram_hi;
+
+/* Shows [@start, @start + @size) of the guest's RAM, if there is any of it. */
+static void show_ram(MemoryRegion *alias, const char *name, hwaddr start,
+                     uint64_t size)
+{
+    memory_region_init_alias(alias, NULL, name, &xen_memory, start, size);
+    memory_region_add_subregion(get_system_memory(), start, alias);
+}
+
+/*
+ * The guest physical addresses of RAM are those in the region xen_memory.
+ * Xen populates RAM up to the hole below 4 GiB, and the rest above 4 GiB;
+ * the region spans the hole.  The hole begins at Xen's limit or, if that is
+ * lower, where the machine's max-ram-below-4g says.
+ */
+static void init_ram(PCMachineState *pcms, MemoryRegion **ram_memory)
+{
+    uint64_t ram_size = MACHINE(pcms)->ram_size;
+    X86MachineState *x86ms = X86_MACHINE(pcms);
+    uint64_t limit = object_property_get_uint(OBJECT(pcms),
+                                              PC_MACHINE_MAX_RAM_BELOW_4G,
+                                              &error_abort);
+    uint64_t span;
+
+    if (!limit || limit > HVM_BELOW_4G_RAM_END) {
+        limit = HVM_BELOW_4G_RAM_END;
+    }
+    x86ms->below_4g_mem_size = MIN(ram_size, limit);
+    x86ms->above_4g_mem_size = ram_size - x86ms->below_4g_mem_size;
+    if (x86ms->below_4g_mem_size <= LOW_RESUME) {
+        error_report("%" PRIu64 " KiB of RAM below 4 GiB are too few for an "
+                     "HVM guest: it needs more than %d KiB",
+                     (uint64_t)x86ms->below_4g_mem_size / 1024,
+                     LOW_RESUME / 1024);
+        exit(EXIT_FAILURE);
+    }
+
+    span = x86ms->above_4g_mem_size ? 4 * GiB + x86ms->above_4g_mem_size
+                                    : ram_size;
+    memory_region_init_ram(&xen_memory, NULL, "xen.ram", span, &error_fatal);
+    *ram_memory = &xen_memory;
+
+    show_ram(&ram_640k, "xen.ram.640k", 0, LOW_END);
+    show_ram(&ram_lo, "xen.ram.lo", LOW_RESUME,
+             x86ms->below_4g_mem_size - LOW_RESUME);
+    if (x86ms->above_4g_mem_size) {
+        show_ram(&ram_hi, "xen.ram.hi", 4 * GiB, x86ms->above_4g_mem_size);
+    }
+}
+
+/*
+ * The memory map
+ */
+
+static bool is_vga_logged(const MemoryRegionSection *section)
+{
+    return memory_region_get_dirty_log_mask(section->mr) &
+           (1 << DIRTY_MEMORY_VGA);
+}
+
+void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
+                         bool add)
+{
+    bool logged;
+
+    if (!memory_region_is_ram(section->mr)) {
+        return;
+    }
+    logged = is_vga_logged(section);
+    trace_xen_client_set_memory(section->offset_within_address_space,
+                                int128_get64(section->size), logged);
+    if (!add) {
+        xen_dirty_vram_gone(section);
+        xen_physmap_del(section);
+        return;
+    }
+    xen_physmap_add(section);
+    if (logged) {
+        /* The memory core does not call log_start for a new section. */
+        xen_dirty_vram_start(section);
+    }
+}
+
+static void log_start(MemoryListener *listener, MemoryRegionSection *section,
+                      int old_mask, int new_mask)
+{
+    if (new_mask & ~old_mask & (1 << DIRTY_MEMORY_VGA)) {
+        xen_dirty_vram_start(section);
+        xen_dirty_vram_sync(section);
+    }
+}
+
+static void log_stop(MemoryListener *listener, MemoryRegionSection *section,
+                     int old_mask, int new_mask)
+{
+    if (old_mask & ~new_mask & (1 << DIRTY_MEMORY_VGA)) {
+        xen_dirty_vram_stop(section);
+    }
+}
+
+static void log_sync(MemoryListener *listener, MemoryRegionSection *section)
+{
+    if (is_vga_logged(section)) {
+        xen_dirty_vram_sync(section);
+    }
+}
+
+static bool log_global_start(MemoryListener *listener, Error **errp)
+{
+    xen_dirty_log_writes(true);
+    return true;
+}
+
+static void log_global_stop(MemoryListener *listener)
+{
+    xen_dirty_log_writes(false);
+}
+
+static const MemoryListener hvm_memory_listener = {
+    .name = "xen-memory",
+    .region_add = xen_region_add,
+    .region_del = xen_region_del,
+    .log_start = log_start,
+    .log_stop = log_stop,
+    .log_sync = log_sync,
+    .log_global_start = log_global_start,
+    .log_global_stop = log_global_stop,
+    .priority = MEMORY_LISTENER_PRIORITY_ACCEL,
+};
+
+/*
+ * Device memory in any BAR is placed and followed, so the framebuffer needs
+ * no mention.  The VGA core tells us all the same.
+ */
+void xen_register_framebuffer(MemoryRegion *mr)
+{
+}
+
+/* The toolstack's request at the start and the end of a live migration. */
+void qmp_xen_set_global_dirty_log(bool enable, Error **errp)
+{
+    if (enable) {
+        memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, errp);
+    } else if (global_dirty_tracking & GLOBAL_DIRTY_MIGRATION) {
+        /* To stop what is not on is nothing to the toolstack, nor to us. */
+        memory_global_dirty_log_stop(GLOBAL_DIRTY_MIGRATION);
+    }
+}
+
+/*
+ * Ioreqs that only x86 guests make
+ */
+
+/* Old headers of Xen have neither. */
+#ifndef IOREQ_TYPE_VMWARE_PORT
+#define IOREQ_TYPE_VMWARE_PORT 3
+
+typedef struct vmware_regs {
+    uint32_t esi;
+    uint32_t edi;
+    uint32_t ebx;
+    uint32_t ecx;
+    uint32_t edx;
+} vmware_regs_t;
+
+typedef struct shared_vmport_iopage {
+    struct vmware_regs vcpu_vmport_regs[1];
+} shared_vmport_iopage_t;
+#endif
+
+/* The registers of each vCPU, shared with Xen; NULL if Xen has no VMport. */
+static shared_vmport_iopage_t *vmport_page;
+
+/*
+ * The registers of @vcpu for the VMware port, or NULL if Xen has none.  Xen's
+ * header declares an array of one, which goes on to the end of the page.
+ */
+static vmware_regs_t *vmport_regs(int vcpu)
+{
+    if (!vmport_page || vcpu < 0 ||
+        vcpu >= XC_PAGE_SIZE / sizeof(vmware_regs_t)) {
+        return NULL;
+    }
+    return (vmware_regs_t *)vmport_page + vcpu;
+}
+
+/*
+ * Something is wrong with what the guest, through Xen, asks for.  It may do
+ * so as often as it likes: at most one message a second.
+ */
+static void report_ioreq(const char *what, const ioreq_t *req)
+{
+    static int64_t next_ms;
+    static unsigned suppressed;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (now < next_ms) {
+        suppressed++;
+        return;
+    }
+    warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): %s; it "
+                "is ignored (%u others before it were too)", req->type,
+                req->addr, req->dir == IOREQ_READ ? "read" : "write",
+                req->size, what, suppressed);
+    suppressed = 0;
+    next_ms = now + 1000;
+}
+
+/* What a read of nothing yields. */
+static void answer_nothing(ioreq_t *req)
+{
+    if (req->dir == IOREQ_READ && !req->data_is_ptr) {
+        req->data = ~0ULL;
+    }
+}
+
+/*
+ * The VMware port passes values in registers that an ioreq does not have.
+ * Xen puts them into the shared page, and the emulated device finds them in
+ * the CPU.
+ */
+static void handle_vmport(XenIOState *state, ioreq_t *req)
+{
+    vmware_regs_t *regs = vmport_regs(state->send_vcpu);
+    CPUState *cpu = regs ? state->cpu_by_vcpu_id[state->send_vcpu] : NULL;
+    CPUX86State *env;
+
+    if (!cpu) {
+        report_ioreq("this Xen has not shared the VMware port's registers",
+                     req);
+        answer_nothing(req);
+        return;
+    }
+    if (req->data_is_ptr ||
+        (req->size != 1 && req->size != 2 && req->size != 4)) {
+        report_ioreq("not an access that the VMware port knows", req);
+        answer_nothing(req);
+        return;
+    }
+    env = &X86_CPU(cpu)->env;
+    env->regs[R_EAX] = req->data;
+    env->regs[R_EBX] = regs->ebx;
+    env->regs[R_ECX] = regs->ecx;
+    env->regs[R_EDX] = regs->edx;
+    env->regs[R_ESI] = regs->esi;
+    env->regs[R_EDI] = regs->edi;
+
+    current_cpu = cpu;
+    cpu_ioreq_pio(req);
+    current_cpu = NULL;
+
+    regs->ebx = env->regs[R_EBX];
+    regs->ecx = env->regs[R_ECX];
+    regs->edx = env->regs[R_EDX];
+    regs->esi = env->regs[R_ESI];
+    regs->edi = env->regs[R_EDI];
+}
+
+void arch_handle_ioreq(XenIOState *state, ioreq_t *req)
+{
+    if (req->type == IOREQ_TYPE_VMWARE_PORT) {
+        handle_vmport(state, req);
+    } else {
+        report_ioreq("unknown type", req);
+        answer_nothing(req);
+    }
+}
+
+static void init_vmport(void)
+{
+    xen_pfn_t gfn;
+    int ret = xen_get_vmport_regs_pfn(xen_xc, xen_domid, &gfn);
+
+    if (ret == -ENOSYS) {
+        return;     /* not in this Xen */
+    }
+    if (ret) {
+        error_report("cannot ask Xen for the page of the VMware port's "
+                     "registers: %s", strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    vmport_page = xenforeignmemory_map(xen_fmem, xen_domid,
+                                       PROT_READ | PROT_WRITE, 1, &gfn, NULL);
+    if (!vmport_page) {
+        error_report("cannot map the page of the VMware port's registers, "
+                     "guest frame 0x%" PRIx64 ": %s", (uint64_t)gfn,
+                     strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+}
+
+/*
+ * The machine
+ */
+
+/* Whether QEMU runs in a domain of its own: the toolstack has written it. */
+static bool is_stub_domain(struct xs_handle *xs)
+{
+    g_autofree char *path =
+        g_strdup_printf("/local/domain/%u/image/device-model-domid",
+                        xen_domid);
+    char *value = xs_read(xs, XBT_NULL, path, NULL);
+    int domid = 0;
+
+    if (value) {
+        qemu_strtoi(value, NULL, 10, &domid);
+        free(value);
+    }
+    return domid != 0;
+}
+
+void xen_hvm_init_pc(PCMachineState *pcms, MemoryRegion **ram_memory)
+{
+    XenIOState *state = g_new0(XenIOState, 1);
+
+    xen_register_ioreq(state, MACHINE(pcms)->smp.max_cpus,
+                       HVM_IOREQSRV_BUFIOREQ_ATOMIC, &hvm_memory_listener);
+    xen_is_stubdomain = is_stub_domain(state->xenstore);
+    xen_physmap_init(state->xenstore);
+
+    qemu_register_suspend_notifier(&suspend_notifier);
+    qemu_register_wakeup_notifier(&wakeup_notifier);
+    init_vmport();
+
+    init_ram(pcms, ram_memory);
+
+    /* The toolstack builds the guest's ACPI tables. */
+    pcms->acpi_build_enabled = false;
+}
