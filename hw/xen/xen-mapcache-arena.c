@@ -104,16 +104,16 @@ void mcache_arena_init(void)
     mapcache.max_slots = n - MIN(n / 8, ARENA_SPARE_MAX);
     mapcache.stats.buckets_max = mapcache.max_slots;
 
-    /* Pages of the table come into being as slots are used. */
-    table = ROUND_UP(n * sizeof(MapCacheSlot), qemu_real_host_page_size());
-    p = mmap(NULL, table, PROT_READ | PROT_WRITE, MAP_PLACEHOLDER_FLAGS,
-             -1, 0);
+    /* Parts of the table come into being as slots are used. */
+    table = ROUND_UP(n * sizeof(MapCacheSlot), MCACHE_PART_BYTES);
+    p = mmap(NULL, table, PROT_NONE, MAP_PLACEHOLDER_FLAGS, -1, 0);
     if (p == MAP_FAILED) {
-        error_report("xen mapcache: cannot allocate %zu bytes for its slots: "
+        error_report("xen mapcache: cannot reserve %zu bytes for its slots: "
                      "%s", table, strerror(errno));
         exit(EXIT_FAILURE);
     }
     mapcache.slot = p;
+    mapcache.table_map = bitmap_new(DIV_ROUND_UP(n, MCACHE_PART_SLOTS));
     mapcache.used_map = bitmap_new(n);
     mapcache.reap_map = bitmap_new(n);
     mapcache.grace_map = bitmap_new(n);
@@ -144,6 +144,25 @@ void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
 static void slot_set_state(MapCacheSlot *s, MapCachePhase phase)
 {
     qatomic_set(&s->state, MCACHE_STATE(phase, 0));
+}
+
+/*
+ * The slot's part of the table, which is inaccessible until it is first used.
+ * False if there is no memory for it.
+ */
+static bool slot_exists(uint32_t nr)
+{
+    uint32_t part = nr / MCACHE_PART_SLOTS;
+
+    if (mcache_slot_known(nr)) {
+        return true;
+    }
+    if (mprotect(&mapcache.slot[part * MCACHE_PART_SLOTS], MCACHE_PART_BYTES,
+                 PROT_READ | PROT_WRITE)) {
+        return false;
+    }
+    set_bit_atomic(part, mapcache.table_map);
+    return true;
 }
 
 static void slot_take(uint32_t nr)
@@ -450,11 +469,14 @@ static void mcache_evict_locked(uint32_t keep, uint32_t n)
          scanned++) {
         uint32_t nr = mapcache.hand;
         MapCacheSlot *s = &mapcache.slot[nr];
-        uint64_t state = qatomic_read(&s->state);
+        uint64_t state;
 
         mapcache.hand = (nr + 1) % mapcache.nr_slots;
-        if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state) ||
-            nr - keep < n) {
+        if (!test_bit(nr, mapcache.used_map) || nr - keep < n) {
+            continue;
+        }
+        state = qatomic_read(&s->state);
+        if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state)) {
             continue;
         }
         if (qatomic_read(&s->referenced)) {
@@ -520,6 +542,9 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
     unsigned i;
     int saved_errno;
 
+    if (!slot_exists(nr)) {
+        return false;
+    }
     slot_take(nr);
     if (!mcache_map_call_locked(mcache_slot_host(nr), bucket * MCACHE_BUCKET_PAGES,
                   MCACHE_BUCKET_PAGES, err)) {
@@ -671,10 +696,16 @@ void mcache_check_locked(void)
 
     for (nr = 0; nr < mapcache.nr_slots; nr++) {
         MapCacheSlot *s = &mapcache.slot[nr];
-        uint64_t state = qatomic_read(&s->state);
-        MapCachePhase phase = mcache_phase(state);
+        MapCachePhase phase;
+        uint64_t state;
         uint32_t *fwd;
 
+        if (!mcache_slot_known(nr)) {
+            assert(!test_bit(nr, mapcache.used_map));
+            continue;
+        }
+        state = qatomic_read(&s->state);
+        phase = mcache_phase(state);
         assert(test_bit(nr, mapcache.used_map) == (phase != MCACHE_FREE));
         used += phase != MCACHE_FREE;
         pending += phase == MCACHE_STALE || phase == MCACHE_RETIRED;

@@ -56,7 +56,7 @@ typedef enum MapCachePhase {
     (((uint64_t)(phase) << MCACHE_PHASE_SHIFT) | (locks))
 
 /*
- * One slot, one cache line.
+ * One slot, one cache line.  A slot that was never used is not accessible.
  *
  * @state is changed by compare-and-swap only.  @bucket and @valid are written
  * while the slot is FILLING and constant until it is FREE again.  @gen is
@@ -71,6 +71,10 @@ typedef struct MapCacheSlot {
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
 } QEMU_ALIGNED(64) MapCacheSlot;
 
+/* The slot table comes into being in parts, as slots are used. */
+#define MCACHE_PART_BYTES   65536
+#define MCACHE_PART_SLOTS   (MCACHE_PART_BYTES / sizeof(MapCacheSlot))
+
 typedef struct MapCache {
     /* Set at init, constant after. */
     bool ready;
@@ -81,8 +85,8 @@ typedef struct MapCache {
 
     /* Atomic; the generation is changed under the lock. */
     uint32_t gen;
+    unsigned long *table_map; /* a bit for each part of the slot table */
     uint32_t *root[MCACHE_ROOT_ENTRIES];
-    uint64_t nr_dma;
     uint64_t unmatched;
     bool held_came;         /* long-held mappings that no report has named */
 
@@ -132,6 +136,12 @@ static inline bool mcache_in_arena(const void *ptr)
 static inline uint32_t mcache_slot_nr(const void *ptr)
 {
     return ((uintptr_t)ptr - (uintptr_t)mapcache.arena) >> MCACHE_BUCKET_SHIFT;
+}
+
+/* Was slot @nr ever used?  Only then is it accessible. */
+static inline bool mcache_slot_known(uint32_t nr)
+{
+    return test_bit(nr / MCACHE_PART_SLOTS, mapcache.table_map);
 }
 
 /* The forward table's cell for @bucket, or NULL if it has none yet. */

@@ -285,9 +285,13 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
 static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
                                  Error **errp)
 {
+    /*
+     * What lies where the block was allocated may be the guest's own by now,
+     * or be left over: only when its place is known can its frames be.
+     */
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
+    bool dummy = incoming;
     hwaddr gaddr = block_gaddr(addr, size);
-    bool dummy = incoming && probe_locked(gaddr, size) != XEN_FRAMES_ALL;
     Error *err = NULL;
     int memfd = -1;
     void *host = NULL;

@@ -173,9 +173,7 @@ void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
     qatomic_set(&rev->held, kind == MCACHE_REV_HELD);
     qatomic_set(&rev->named, false);
     qatomic_set(&rev->is_write, is_write);
-    if (kind == MCACHE_REV_DMA) {
-        qatomic_inc(&mapcache.nr_dma);
-    } else if (kind == MCACHE_REV_HELD) {
+    if (kind == MCACHE_REV_HELD) {
         qatomic_set(&mapcache.held_came, true);
     }
     /* Pairs with the acquire in mcache_rev_remove() and rev_report_one(). */
@@ -239,9 +237,6 @@ uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
             /* It was ended and made anew, as another kind, meanwhile. */
             qatomic_store_release(&rev->host, key);
             continue;
-        }
-        if (kind == MCACHE_REV_DMA) {
-            qatomic_dec(&mapcache.nr_dma);
         }
         qatomic_store_release(&rev->host, REV_FREE);
         return found;

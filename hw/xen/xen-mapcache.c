@@ -86,21 +86,30 @@ MapCache mapcache;
  * Hits are counted in each thread by itself; a counter that all threads
  * write would be what makes them wait for each other.
  */
+typedef struct MapCacheCounts {
+    uint64_t hits;
+    uint64_t dma_made;
+    uint64_t dma_ended;
+} MapCacheCounts;
+
 typedef struct MapCacheThread {
-    uint64_t hits;              /* written by its thread alone */
+    MapCacheCounts n;           /* written by its thread alone */
     Notifier exit;
     QLIST_ENTRY(MapCacheThread) next;
 } MapCacheThread;
 
 static __thread MapCacheThread *this_thread;
 static QLIST_HEAD(, MapCacheThread) threads; /* under mapcache.lock */
+static MapCacheCounts threads_gone;          /* under mapcache.lock */
 
 static void thread_exit(Notifier *n, void *unused)
 {
     MapCacheThread *t = container_of(n, MapCacheThread, exit);
 
     qemu_mutex_lock(&mapcache.lock);
-    mapcache.stats.hits += t->hits;
+    threads_gone.hits += t->n.hits;
+    threads_gone.dma_made += t->n.dma_made;
+    threads_gone.dma_ended += t->n.dma_ended;
     QLIST_REMOVE(t, next);
     qemu_mutex_unlock(&mapcache.lock);
     this_thread = NULL;
@@ -119,12 +128,38 @@ static void thread_enter(void)
     this_thread = t;
 }
 
-static inline void count_hit(void)
+static inline MapCacheCounts *counts(void)
 {
     if (unlikely(!this_thread)) {
         thread_enter();
     }
-    qatomic_set(&this_thread->hits, this_thread->hits + 1);
+    return &this_thread->n;
+}
+
+/* The release orders an ended mapping after what made it, in any thread. */
+static inline void count(uint64_t *counter)
+{
+    qatomic_store_release(counter, *counter + 1);
+}
+
+/*
+ * Outstanding DMA mappings: exact when the threads are quiet, and never too
+ * few.  For what has ended is added up first: when it is seen, so is, later,
+ * that it was made.
+ */
+static uint64_t dma_outstanding_locked(void)
+{
+    uint64_t ended = threads_gone.dma_ended;
+    uint64_t made = threads_gone.dma_made;
+    MapCacheThread *t;
+
+    QLIST_FOREACH(t, &threads, next) {
+        ended += qatomic_load_acquire(&t->n.dma_ended);
+    }
+    QLIST_FOREACH(t, &threads, next) {
+        made += qatomic_load_acquire(&t->n.dma_made);
+    }
+    return made - ended;
 }
 
 void xen_map_cache_get_stats(XenMapCacheStats *stats)
@@ -133,12 +168,13 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
 
     qemu_mutex_lock(&mapcache.lock);
     *stats = mapcache.stats;
+    stats->hits = threads_gone.hits;
     QLIST_FOREACH(t, &threads, next) {
-        stats->hits += qatomic_read(&t->hits);
+        stats->hits += qatomic_load_acquire(&t->n.hits);
     }
     stats->buckets = mapcache.nr_used - mapcache.nr_pending;
     stats->buckets_pending = mapcache.nr_pending;
-    stats->dma = qatomic_read(&mapcache.nr_dma);
+    stats->dma = dma_outstanding_locked();
     stats->held = mapcache.nr_held;
     stats->unmatched = qatomic_read(&mapcache.unmatched);
     mcache_check_locked();
@@ -256,7 +292,7 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
     trace_xen_map_cache(addr);
     p = mcache_hit(addr, plen);
     if (likely(p)) {
-        count_hit();
+        count(&counts()->hits);
         return p;
     }
 
@@ -417,7 +453,7 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     trace_xen_map_cache(addr);
     p = mcache_lock_run(addr, plen, false);
     if (likely(p)) {
-        count_hit();
+        count(&counts()->hits);
     } else {
         qemu_mutex_lock(&mapcache.lock);
         mapcache.stats.misses++;
@@ -433,6 +469,7 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         qemu_mutex_unlock(&mapcache.lock);
     }
     if (p) {
+        count(&counts()->dma_made);
         mcache_rev_add(p, *plen, MCACHE_REV_DMA, is_write, as);
     } else {
         *plen = 0;
@@ -450,6 +487,7 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
         uint64_t size = mcache_rev_remove(buffer, len, MCACHE_REV_DMA);
 
         if (likely(size)) {
+            count(&counts()->dma_ended);
             slots_unlock(mcache_slot_nr(buffer),
                          buckets_spanned(buffer - mapcache.arena, size));
             return;
@@ -467,6 +505,9 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
         uint32_t nr = mcache_slot_nr(ptr);
         MapCacheSlot *s = &mapcache.slot[nr];
 
+        if (unlikely(!mcache_slot_known(nr))) {
+            return RAM_ADDR_INVALID;
+        }
         switch (mcache_phase(qatomic_read(&s->state))) {
         case MCACHE_LIVE:
         case MCACHE_STALE:
@@ -484,14 +525,16 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
 
 void xen_invalidate_map_cache(void)
 {
+    bool report;
     uint32_t gen;
 
-    if (qatomic_read(&mapcache.nr_dma)) {
-        /* Most of it is block I/O, which can be waited for. */
-        bdrv_drain_all();
-    }
-
     qemu_mutex_lock(&mapcache.lock);
+    if (dma_outstanding_locked()) {
+        /* Most of it is block I/O, which can be waited for. */
+        qemu_mutex_unlock(&mapcache.lock);
+        bdrv_drain_all();
+        qemu_mutex_lock(&mapcache.lock);
+    }
     mapcache.stats.invalidates++;
     gen = mapcache.gen + 1;
     qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
@@ -500,10 +543,11 @@ void xen_invalidate_map_cache(void)
     if (mapcache.nr_used) {
         mcache_flush_locked();
     }
+    report = dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 
-    if (qatomic_read(&mapcache.nr_dma) || qatomic_read(&mapcache.held_came)) {
+    if (report) {
         mcache_rev_report();
     }
 }

@@ -145,9 +145,8 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  * address ever after.
  *
  * While the machine waits for an incoming state the frames may be anywhere:
- * if they are where the block was allocated they are mapped, otherwise the
- * result is a dummy mapping, anonymous memory that
- * xen_replace_cache_entry() replaces in place.
+ * the result is a dummy mapping then, anonymous memory that
+ * xen_replace_cache_entry() replaces in place when the machine knows.
  *
  * Never returns NULL: device memory that cannot be mapped is reported and
  * ends QEMU, for its device cannot run without.  RAM block notifiers hear of

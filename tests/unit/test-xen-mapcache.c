@@ -134,7 +134,7 @@ static void test_block(void)
     check_stamps(host, at / PAGE, 64, 5);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + 12345), ==, at + 12345);
 
-    harness_block_free(host);
+    twin_block_free(host);
     g_assert_cmpint(harness_announced, ==, harness_withdrawn);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host), ==, RAM_ADDR_INVALID);
     xensim_depopulate(harness_dom, at / PAGE, 64);
@@ -178,7 +178,7 @@ static void test_replace(void)
     check_stamps(host, to / PAGE, n, 6);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + 777), ==, at + 777);
     g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
-    harness_block_free(host);
+    twin_block_free(host);
     xensim_depopulate(harness_dom, to / PAGE, n);
 }
 
@@ -307,6 +307,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     QEMU_BUILD_BUG_ON(TWIN_RAM_BYTES > RAM);
     harness_init(RAM, 0);
+    xen_map_cache_init(NULL, NULL);
     /* The twin counts unmatched releases from 0. */
     g_test_add_func("/xen-mapcache/twin", test_twin);
     g_test_add_func("/xen-mapcache/kept", test_kept);

@@ -120,16 +120,6 @@ void harness_init(uint64_t ram_bytes, unsigned domain_flags)
     xen_fmem = xenforeignmemory_open(NULL, 0);
     g_assert_nonnull(xen_fmem);
     have_bql = true;
-    xen_map_cache_init(NULL, NULL);
-}
-
-void harness_block_free(uint8_t *host)
-{
-    if (xen_map_cache_block_unannounce(host)) {
-        ram_block_notify_remove(host, 0, 0);
-    }
-    g_assert_false(xen_map_cache_block_unannounce(host));
-    xen_unmap_cache_block(host);
 }
 
 uint64_t harness_mapped_pages(void)

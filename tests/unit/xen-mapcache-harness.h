@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The shipped mapcache in a process of its own: hw/xen/xen-mapcache*.c as
- * they are, on the simulated Xen in the same process, with the few things
+ * A mapcache in a process of its own: hw/xen/xen-mapcache*.c as they are, the
+ * series' or QEMU's own, on the simulated Xen in the same process, with the few things
  * that the rest of QEMU gives it played by this harness.
  */
 #ifndef XEN_MAPCACHE_HARNESS_H
@@ -27,16 +27,13 @@ extern int harness_announced;           /* RAM block notifications: added */
 extern int harness_withdrawn;           /* … and removed */
 
 /*
- * Sets up a domain with @ram_bytes of RAM and the mapcache for it.  Once in a
- * process.  The calling thread has the BQL until it gives it up.
+ * Sets up a domain with @ram_bytes of RAM; xen_map_cache_init() is next.  Once
+ * in a process.  The calling thread has the BQL until it gives it up.
  */
 void harness_init(uint64_t ram_bytes, unsigned domain_flags);
 
 /* The calling thread has the BQL from now on, or not. */
 void harness_bql(bool locked);
-
-/* Frees device memory as system/physmem.c does: notifiers, then the map. */
-void harness_block_free(uint8_t *host);
 
 /*
  * Pages of the domain that are mapped now, in mappings of guest RAM, device

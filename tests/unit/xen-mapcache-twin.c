@@ -10,6 +10,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"
+#include "exec/ramlist.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-twin.h"
 
@@ -414,6 +415,15 @@ static void op_balloon(void)
     }
 }
 
+void twin_block_free(uint8_t *host)
+{
+    if (xen_map_cache_block_unannounce(host)) {
+        ram_block_notify_remove(host, 0, 0);
+    }
+    g_assert_false(xen_map_cache_block_unannounce(host));
+    xen_unmap_cache_block(host);
+}
+
 static void op_block(void)
 {
     unsigned i = take(MAX_BLOCKS);
@@ -427,7 +437,7 @@ static void op_block(void)
         g_assert_cmphex(peek(b->host), ==, gfn);
         check_reverse(b->host, at, b->pages << XENSIM_PAGE_SHIFT);
         if (take(2)) {
-            harness_block_free(b->host);
+            twin_block_free(b->host);
             b->host = NULL;
             xensim_depopulate(harness_dom, gfn, b->pages);
         }
@@ -570,7 +580,7 @@ static void twin_end(void)
         TwinBlock *b = &twin.block[i];
 
         if (b->host) {
-            harness_block_free(b->host);
+            twin_block_free(b->host);
             xensim_depopulate(harness_dom, (BLOCK_AT + i * BLOCK_STEP) >>
                               XENSIM_PAGE_SHIFT, b->pages);
             b->host = NULL;

@@ -35,4 +35,7 @@ typedef struct TwinCounts {
  */
 void twin_run(const uint8_t *data, size_t size, TwinCounts *counts);
 
+/* Frees device memory as system/physmem.c does: notifiers, then the map. */
+void twin_block_free(uint8_t *host);
+
 #endif
