@@ -79,10 +79,10 @@ static uint32_t slots_allowed(void)
     return MAX(n, ARENA_MIN_SLOTS);
 }
 
-void mcache_arena_init(void)
+/* Reserves addresses for @n slots, or for fewer; returns for how many. */
+static uint32_t arena_reserve(uint32_t n)
 {
-    uint32_t n = slots_allowed();
-    size_t table;
+#ifndef XEN_COMPAT_PHYSMAP
     void *p;
 
     for (;; n /= 2) {
@@ -98,8 +98,17 @@ void mcache_arena_init(void)
             exit(EXIT_FAILURE);
         }
     }
-
     mapcache.arena = p;
+#endif
+    return n;
+}
+
+void mcache_arena_init(void)
+{
+    uint32_t n = arena_reserve(slots_allowed());
+    size_t table;
+    void *p;
+
     mapcache.nr_slots = n;
     mapcache.max_slots = n - MIN(n / 8, ARENA_SPARE_MAX);
     mapcache.stats.buckets_max = mapcache.max_slots;
@@ -191,6 +200,32 @@ static void slot_lose(uint32_t nr)
     slot_set_state(&mapcache.slot[nr], MCACHE_LOST);
 }
 
+#ifdef XEN_COMPAT_PHYSMAP
+static bool slot_reserve_again(uint32_t nr)
+{
+    return true; /* there was nothing to lose */
+}
+
+static void slots_unmap(uint32_t nr, uint32_t n)
+{
+    for (; n; n--, nr++) {
+        int err;
+
+        if (!test_bit(nr, mapcache.used_map)) {
+            continue;
+        }
+        mcache_slot_leave_locked(nr);
+        err = munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
+        mapcache.stats.unmap_calls++;
+        trace_xen_map_cache_unmap(nr, 1, err);
+        if (err) {
+            slot_lose(nr);
+        } else {
+            slot_give_back(nr);
+        }
+    }
+}
+#else
 /* After a failed map call the slot's addresses may be free for the taking. */
 static bool slot_reserve_again(uint32_t nr)
 {
@@ -236,6 +271,7 @@ static void slots_unmap(uint32_t nr, uint32_t n)
         slot_lose(nr);
     }
 }
+#endif
 
 /* --- the forward table ------------------------------------------------ */
 
@@ -452,6 +488,7 @@ void mcache_flush_locked(void)
 static bool slots_free(uint64_t nr, uint32_t n)
 {
     return nr + n <= mapcache.nr_slots &&
+           (n == 1 || xen_foreign_map_has_fixed()) &&
            find_next_bit(mapcache.used_map, nr + n, nr) == nr + n;
 }
 
@@ -500,6 +537,9 @@ static uint32_t slots_find(uint64_t bucket, uint32_t n)
     if (slots_free(nr, n)) {
         return nr;
     }
+    if (n > 1 && !xen_foreign_map_has_fixed()) {
+        return mapcache.nr_slots;
+    }
     nr = bitmap_find_next_zero_area(mapcache.used_map, mapcache.nr_slots, 0,
                                     n, 0);
     return MIN(nr, mapcache.nr_slots);
@@ -519,9 +559,8 @@ void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
     for (i = 0; i < pages; i++) {
         gfn[i] = first_gfn + i;
     }
-    p = xenforeignmemory_map2(xen_fmem, xen_domid, host,
-                              PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
-                              pages, gfn, err);
+    p = xen_foreign_map(xen_fmem, xen_domid, host, PROT_READ | PROT_WRITE,
+                        host ? MAP_FIXED : 0, pages, gfn, err);
     mapcache.stats.map_calls++;
     mapcache.stats.map_pages += pages;
     trace_xen_remap_bucket(first_gfn << XC_PAGE_SHIFT, pages, p);
@@ -538,6 +577,7 @@ void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
 static bool slot_fill(uint32_t nr, uint64_t bucket)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
+    void *host = NULL;
     int err[MCACHE_BUCKET_PAGES];
     unsigned i;
     int saved_errno;
@@ -546,8 +586,12 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
         return false;
     }
     slot_take(nr);
-    if (!mcache_map_call_locked(mcache_slot_host(nr), bucket * MCACHE_BUCKET_PAGES,
-                  MCACHE_BUCKET_PAGES, err)) {
+    if (xen_foreign_map_has_fixed()) {
+        host = mcache_slot_host(nr);
+    }
+    host = mcache_map_call_locked(host, bucket * MCACHE_BUCKET_PAGES,
+                                  MCACHE_BUCKET_PAGES, err);
+    if (!host) {
         saved_errno = errno;
         if (slot_reserve_again(nr)) {
             slot_give_back(nr);
@@ -560,6 +604,10 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
     }
     s->bucket = bucket;
     s->referenced = true;
+#ifdef XEN_COMPAT_PHYSMAP
+    s->host = host;
+    mcache_slot_enter_locked(nr);
+#endif
     bitmap_zero(s->valid, MCACHE_BUCKET_PAGES);
     for (i = 0; i < MCACHE_BUCKET_PAGES; i++) {
         if (!err[i]) {

@@ -68,6 +68,9 @@ typedef struct MapCacheSlot {
     uint32_t iothread_gen;  /* last generation a thread without BQL used it */
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
     bool referenced;        /* used since the clock hand came by */
+#ifdef XEN_COMPAT_PHYSMAP
+    uint8_t *host;          /* where the kernel put it */
+#endif
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
 } QEMU_ALIGNED(64) MapCacheSlot;
 
@@ -122,21 +125,33 @@ static inline uint32_t mcache_locks(uint64_t state)
     return (uint32_t)state;
 }
 
+#ifndef XEN_COMPAT_PHYSMAP
+/* Where slot @nr is, and in which slot @ptr is, if in any. */
 static inline uint8_t *mcache_slot_host(uint32_t nr)
 {
     return mapcache.arena + ((size_t)nr << MCACHE_BUCKET_SHIFT);
 }
 
-static inline bool mcache_in_arena(const void *ptr)
+static inline bool mcache_slot_of(const void *ptr, uint32_t *nr)
 {
-    return (uintptr_t)ptr - (uintptr_t)mapcache.arena <
-           (uintptr_t)mapcache.nr_slots << MCACHE_BUCKET_SHIFT;
+    uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mapcache.arena;
+
+    *nr = offset >> MCACHE_BUCKET_SHIFT;
+    return offset < (uintptr_t)mapcache.nr_slots << MCACHE_BUCKET_SHIFT;
+}
+#else
+/* Without an arena a bucket is where the kernel put it. */
+static inline uint8_t *mcache_slot_host(uint32_t nr)
+{
+    return mapcache.slot[nr].host;
 }
 
-static inline uint32_t mcache_slot_nr(const void *ptr)
-{
-    return ((uintptr_t)ptr - (uintptr_t)mapcache.arena) >> MCACHE_BUCKET_SHIFT;
-}
+bool mcache_slot_of(const void *ptr, uint32_t *nr);
+
+/* Enters the slot's mapping in the tree, and takes it out; with the lock. */
+void mcache_slot_enter_locked(uint32_t nr);
+void mcache_slot_leave_locked(uint32_t nr);
+#endif
 
 /* Was slot @nr ever used?  Only then is it accessible. */
 static inline bool mcache_slot_known(uint32_t nr)

@@ -37,6 +37,7 @@ typedef enum OutsideKind {
     OUTSIDE_DUMMY,      /* device memory, anonymous until it is replaced */
     OUTSIDE_GRANT,
     OUTSIDE_HELD,       /* guest RAM that a device holds for long */
+    OUTSIDE_SLOT,       /* a bucket, where there is no arena */
 } OutsideKind;
 
 /* Constant while it is in the tree, but for what is named below. */
@@ -48,6 +49,7 @@ typedef struct Outside {
     hwaddr size;                /* bytes */
     uint8_t *held;              /* grant, held: what was handed out */
     int memfd;                  /* dummies: the memory behind it */
+    uint32_t slot;              /* buckets without an arena: its number */
     bool announced;             /* under the lock: notifiers know of it */
     QLIST_ENTRY(Outside) next;  /* under the lock: device memory */
 } Outside;
@@ -135,12 +137,44 @@ ram_addr_t mcache_outside_ram_addr(const void *ptr)
     return o ? o->addr + ((uintptr_t)ptr - o->node.start) : RAM_ADDR_INVALID;
 }
 
-/* --- device memory --------------------------------------------------- */
-
 static uint8_t *outside_host(const Outside *o)
 {
     return (uint8_t *)(uintptr_t)o->node.start;
 }
+
+/* --- buckets, where a mapping cannot be put into an arena -------------- */
+
+#ifdef XEN_COMPAT_PHYSMAP
+bool mcache_slot_of(const void *ptr, uint32_t *nr)
+{
+    Outside *o;
+
+    RCU_READ_LOCK_GUARD();
+    o = outside_find(ptr);
+    if (!o || o->kind != OUTSIDE_SLOT) {
+        return false;
+    }
+    *nr = o->slot;
+    return true;
+}
+
+void mcache_slot_enter_locked(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    Outside *o = outside_add_locked(OUTSIDE_SLOT, s->host,
+                                    (ram_addr_t)s->bucket <<
+                                    MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_SIZE);
+
+    o->slot = nr;
+}
+
+void mcache_slot_leave_locked(uint32_t nr)
+{
+    outside_remove_locked(outside_find_locked(mapcache.slot[nr].host));
+}
+#endif
+
+/* --- device memory --------------------------------------------------- */
 
 static Outside *block_find_locked(ram_addr_t addr)
 {
@@ -290,8 +324,9 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
      * or be left over: only when its place is known can its frames be.
      */
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
-    bool dummy = incoming;
     hwaddr gaddr = block_gaddr(addr, size);
+    bool dummy = incoming && (xen_foreign_map_has_fixed() ||
+                              probe_locked(gaddr, size) != XEN_FRAMES_ALL);
     Error *err = NULL;
     int memfd = -1;
     void *host = NULL;
@@ -431,7 +466,7 @@ static Outside *replace_locked(hwaddr old_phys_addr, hwaddr new_phys_addr,
     Outside *o = block_find_locked(old_phys_addr);
 
     if (!o || o->kind != OUTSIDE_DUMMY || o->size != size || !err ||
-        new_phys_addr & (XC_PAGE_SIZE - 1)) {
+        !xen_foreign_map_has_fixed() || new_phys_addr & (XC_PAGE_SIZE - 1)) {
         error_report("xen mapcache: no dummy mapping of 0x%" HWADDR_PRIx
                      " bytes at 0x%" HWADDR_PRIx " to replace by guest "
                      "address 0x%" HWADDR_PRIx, size, old_phys_addr,

@@ -184,7 +184,7 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
 
 /* --- lookup ---------------------------------------------------------- */
 
-void xen_map_cache_init(phys_offset_to_gaddr_t f, void *opaque)
+void xen_map_cache_init(void)
 {
     qemu_mutex_init(&mapcache.lock);
     mapcache.gen = 1;
@@ -412,8 +412,8 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
     for (n = 1; len < *plen; n++) {
         ram_addr_t next = addr + len;
 
-        if (next & (MCACHE_BUCKET_SIZE - 1)) {
-            break; /* an absent page within the bucket */
+        if (next & (MCACHE_BUCKET_SIZE - 1) || !xen_foreign_map_has_fixed()) {
+            break; /* an absent page within the bucket; or no neighbours */
         }
         s = mcache_find_and_lock(bucket + n, gen);
         if (!s || s - mapcache.slot != nr + n) {
@@ -480,16 +480,18 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
 
 void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 {
+    uint32_t nr;
+
     if (!buffer) {
         return;
     }
-    if (mcache_in_arena(buffer)) {
+    if (mcache_slot_of(buffer, &nr)) {
         uint64_t size = mcache_rev_remove(buffer, len, MCACHE_REV_DMA);
 
         if (likely(size)) {
             count(&counts()->dma_ended);
-            slots_unlock(mcache_slot_nr(buffer),
-                         buckets_spanned(buffer - mapcache.arena, size));
+            slots_unlock(nr, buckets_spanned(buffer - mcache_slot_host(nr),
+                                             size));
             return;
         }
     } else if (mcache_outside_release(buffer)) {
@@ -501,8 +503,9 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 
 ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
 {
-    if (likely(mcache_in_arena(ptr))) {
-        uint32_t nr = mcache_slot_nr(ptr);
+    uint32_t nr;
+
+    if (likely(mcache_slot_of(ptr, &nr))) {
         MapCacheSlot *s = &mapcache.slot[nr];
 
         if (unlikely(!mcache_slot_known(nr))) {

@@ -39,14 +39,6 @@
 #include "exec/cpu-common.h"
 #include "system/xen.h"
 
-/*
- * Translates an offset in a device's block to the guest physical address
- * where the block was at the time of the save.  Asked for only where libxen
- * has no xenforeignmemory_map2() (XEN_COMPAT_PHYSMAP).
- */
-typedef hwaddr (*phys_offset_to_gaddr_t)(hwaddr phys_offset,
-                                         ram_addr_t size);
-
 /* What a pointer into guest RAM is for. */
 typedef enum XenMapUse {
     XEN_MAP_UNLOCKED,   /* until the end of the RCU read-side section */
@@ -83,9 +75,8 @@ typedef struct XenMapCacheStats {
  * xen_domid are known and before a RAM block is allocated.  Opens the grant
  * device and reserves the arena here, because a restricted device model may
  * do neither later.  Ends QEMU with a message if no arena can be reserved.
- * @f and @opaque are used by XEN_COMPAT_PHYSMAP builds alone.
  */
-void xen_map_cache_init(phys_offset_to_gaddr_t f, void *opaque);
+void xen_map_cache_init(void);
 
 /* True once xen_map_cache_init() has run. */
 bool xen_map_cache_ready(void);
@@ -146,7 +137,9 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  *
  * While the machine waits for an incoming state the frames may be anywhere:
  * the result is a dummy mapping then, anonymous memory that
- * xen_replace_cache_entry() replaces in place when the machine knows.
+ * xen_replace_cache_entry() replaces in place when the machine knows.  (With
+ * XEN_COMPAT_PHYSMAP the machine must know beforehand; a dummy is what is made
+ * if it does not, and stays.)
  *
  * Never returns NULL: device memory that cannot be mapped is reported and
  * ends QEMU, for its device cannot run without.  RAM block notifiers hear of
@@ -228,8 +221,7 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats);
 
 #else /* !CONFIG_XEN_IS_POSSIBLE */
 
-static inline void xen_map_cache_init(phys_offset_to_gaddr_t f,
-                                      void *opaque)
+static inline void xen_map_cache_init(void)
 {
 }
 

@@ -31,7 +31,12 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len)
     RCU_READ_LOCK_GUARD();
     host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_DMA, true,
                              NULL);
-    g_assert_true(!host || got == len);
+    if (host && got != len) {
+        /* Only where a mapping cannot be put beside another. */
+        g_assert_false(twin_can_replace());
+        xen_invalidate_map_cache_entry(host, got);
+        return NULL;
+    }
     return host;
 }
 
@@ -96,6 +101,11 @@ static void test_stale_neighbour(void)
     xensim_stamp(harness_dom, 0x4ff, 2, 3);
     held = dma_map(0x400000, PAGE);
     span = dma_map(0x4ff000, 2 * PAGE);
+    if (!span) {
+        g_test_skip("mappings end at a bucket's end");
+        xen_invalidate_map_cache_entry(held, PAGE);
+        return;
+    }
     check_stamps(span, 0x4ff, 2, 3);
     xensim_depopulate(harness_dom, 0x4ff, 2);
     xen_invalidate_map_cache();
@@ -146,12 +156,16 @@ static void test_replace(void)
     uint64_t at = (1ull << 32) + 0x5000, to = 0xf1003000;
     unsigned n = 300;
     XensimFault fault = {
-        .call = "xenforeignmemory_map2", .count = 1, .error = ENOMEM,
+        .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
     };
     uint8_t *host;
     unsigned i;
     int id;
 
+    if (!twin_can_replace()) {
+        g_test_skip("no map call takes an address");
+        return;
+    }
     harness_incoming = true;
     host = xen_map_cache_block(at, n * PAGE);
     g_assert_true(xen_map_cache_is_dummy(at));
@@ -186,7 +200,7 @@ static void test_replace(void)
 static void test_fault(void)
 {
     XensimFault fault = {
-        .call = "xenforeignmemory_map2", .count = 1, .error = ENOMEM,
+        .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
     };
     int id;
 
@@ -250,6 +264,11 @@ static void test_same_address(void)
     xen_invalidate_map_cache();
     small = dma_map(0x87f000, PAGE);
     large = dma_map(0x87f000, 3 * PAGE);
+    if (!large) {
+        g_test_skip("mappings end at a bucket's end");
+        xen_invalidate_map_cache_entry(small, PAGE);
+        return;
+    }
     g_assert_true(small == large);
     xensim_stamp(harness_dom, 0x87f, 3, 8);
     xen_invalidate_map_cache_entry(small, PAGE);
@@ -307,7 +326,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     QEMU_BUILD_BUG_ON(TWIN_RAM_BYTES > RAM);
     harness_init(RAM, 0);
-    xen_map_cache_init(NULL, NULL);
+    xen_map_cache_init();
     /* The twin counts unmatched releases from 0. */
     g_test_add_func("/xen-mapcache/twin", test_twin);
     g_test_add_func("/xen-mapcache/kept", test_kept);

@@ -186,15 +186,15 @@ static void check_reverse(const uint8_t *host, uint64_t addr, uint64_t len)
 
 /*
  * A length that the mapcache gave must be what the model says.  Pages that
- * came since the bucket was mapped may be missed; and in a small arena there
- * may be no run of slots for more than one bucket.
+ * came since the bucket was mapped may be missed; and in a small arena, or
+ * without one, there may be no run of slots for more than one bucket.
  */
 static void check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
 {
     uint64_t least = unseen ? MIN(want, XENSIM_PAGE_SIZE -
                                         (addr & PAGE_MASK)) : want;
 
-#ifdef TWIN_TIGHT
+#if defined(TWIN_TIGHT) || defined(TWIN_COMPAT)
     least = MIN(least, BUCKET - (addr & (BUCKET - 1)));
 #endif
 
@@ -415,6 +415,15 @@ static void op_balloon(void)
     }
 }
 
+bool twin_can_replace(void)
+{
+#ifdef TWIN_COMPAT
+    return false;
+#else
+    return true;
+#endif
+}
+
 void twin_block_free(uint8_t *host)
 {
     if (xen_map_cache_block_unannounce(host)) {
@@ -447,7 +456,7 @@ static void op_block(void)
     g_assert_cmpuint(xensim_populate(harness_dom, gfn, b->pages), ==,
                      b->pages);
     xensim_write(harness_dom, at, &gfn, sizeof(gfn));
-    if (take(2)) {
+    if (take(2) || !twin_can_replace()) {
         b->host = xen_map_cache_block(at, b->pages << XENSIM_PAGE_SHIFT);
         g_assert_false(xen_map_cache_is_dummy(at));
     } else {
@@ -520,7 +529,7 @@ static void op_fault(void)
     uint8_t *host;
     int id;
     XensimFault fault = {
-        .call = "xenforeignmemory_map2",
+        .call = TWIN_MAP_CALL,
         .count = 1,
         .error = take(2) ? ENOMEM : EINVAL,
     };

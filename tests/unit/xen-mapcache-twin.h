@@ -19,6 +19,13 @@
 #define TWIN_BUCKET     (1u << MCACHE_BUCKET_SHIFT)
 #define TWIN_RAM_BYTES  (32 * TWIN_BUCKET)
 
+/* The call by which this build maps foreign memory. */
+#ifdef TWIN_COMPAT
+#define TWIN_MAP_CALL   "xenforeignmemory_map"
+#else
+#define TWIN_MAP_CALL   "xenforeignmemory_map2"
+#endif
+
 typedef struct TwinCounts {
     uint64_t ops;
     uint64_t bytes_checked;
@@ -34,6 +41,9 @@ typedef struct TwinCounts {
  * up to TWIN_RAM_BYTES is complete before and after.
  */
 void twin_run(const uint8_t *data, size_t size, TwinCounts *counts);
+
+/* False if built as for a libxen that cannot replace a dummy in place. */
+bool twin_can_replace(void);
 
 /* Frees device memory as system/physmem.c does: notifiers, then the map. */
 void twin_block_free(uint8_t *host);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The benchmark's adapter for QEMU's own mapcache. */
+#include "qemu/osdep.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-harness.h"
+#include "xen-mapcache-bench.h"
+
+const char *const bench_name = "stock";
+
+uint8_t *bench_lookup(uint64_t addr)
+{
+    return xen_map_cache(harness_ram, addr, 0, 0, 0, false, true);
+}
+
+uint8_t *bench_map(uint64_t addr, size_t len)
+{
+    return xen_map_cache(harness_ram, addr, len, 0, 1, true, true);
+}
+
+void bench_unmap(uint8_t *host, size_t len)
+{
+    xen_invalidate_map_cache_entry(host);
+}
+
+uint64_t bench_reverse(uint8_t *host)
+{
+    return xen_ram_addr_from_mapcache(host);
+}
+
+void bench_invalidate(void)
+{
+    xen_invalidate_map_cache();
+}
+
+void bench_init(void)
+{
+    xen_map_cache_init(NULL, NULL);
+}
