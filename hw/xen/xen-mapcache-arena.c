@@ -6,8 +6,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Every change of what is mapped in the arena is made here, and every one
- * under mapcache.lock.  The kernel's view of a slot is one of two: PROT_NONE
- * memory of our own, or one whole foreign mapping.  Neither mapping nor
+ * under mapcache.lock.  The kernel's view of a slot is one of two: a PROT_NONE
+ * mapping of a file of our own, or one whole foreign mapping.  Neither mapping nor
  * unmapping ever leaves the addresses free for another thread's mmap(),
  * but for a failing map call: libxenforeignmemory unmaps its target then, and
  * slot_reserve_again() closes the gap or gives the slot up.
@@ -17,9 +17,11 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/memfd.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "qapi/error.h"
 
 #include <sys/resource.h>
 
@@ -39,10 +41,13 @@
 #define ARENA_SPARE_MAX         256
 /* One bite of the reaper: what one unmap may hold the mmap lock for. */
 #define REAPER_BITE_SLOTS       64
-/* How many slots a miss looks at for one to evict. */
-#define EVICT_SCAN              64
+/* The clock goes round twice before the spare slots can be used up. */
+#define EVICT_SCAN              DIV_ROUND_UP(2 * mapcache.nr_slots, \
+                                             mapcache.nr_slots - \
+                                             mapcache.max_slots)
+/* How long to wait before an unmap that failed is tried again. */
+#define REAP_AGAIN_MS           100
 
-#define MAP_PLACEHOLDER_FLAGS   (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 static uint64_t max_map_count(void)
 {
@@ -83,11 +88,21 @@ static uint32_t slots_allowed(void)
 static uint32_t arena_reserve(uint32_t n)
 {
 #ifndef XEN_COMPAT_PHYSMAP
+    Error *err = NULL;
     void *p;
 
+    /*
+     * A file of no size holds the place: of an address it can be told
+     * whether it is still ours.
+     */
+    mapcache.memfd = qemu_memfd_create("xen-mapcache", 0, false, 0, 0, &err);
+    if (mapcache.memfd < 0) {
+        error_reportf_err(err, "xen mapcache: no place for guest memory: ");
+        exit(EXIT_FAILURE);
+    }
     for (;; n /= 2) {
         p = mmap(NULL, (size_t)n << MCACHE_BUCKET_SHIFT, PROT_NONE,
-                 MAP_PLACEHOLDER_FLAGS, -1, 0);
+                 MAP_SHARED | MAP_NORESERVE, mapcache.memfd, 0);
         if (p != MAP_FAILED) {
             break;
         }
@@ -114,8 +129,10 @@ void mcache_arena_init(void)
     mapcache.stats.buckets_max = mapcache.max_slots;
 
     /* Parts of the table come into being as slots are used. */
+    QEMU_BUILD_BUG_ON(MCACHE_PART_BYTES % sizeof(MapCacheSlot));
     table = ROUND_UP(n * sizeof(MapCacheSlot), MCACHE_PART_BYTES);
-    p = mmap(NULL, table, PROT_NONE, MAP_PLACEHOLDER_FLAGS, -1, 0);
+    p = mmap(NULL, table, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         error_report("xen mapcache: cannot reserve %zu bytes for its slots: "
                      "%s", table, strerror(errno));
@@ -130,21 +147,20 @@ void mcache_arena_init(void)
     trace_xen_map_cache_init(n, table);
 }
 
-void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
+void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err)
 {
     static int64_t last;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
     int64_t before = qatomic_read(&last);
 
-    trace_xen_map_cache_failure(call, addr, pages, err);
+    trace_xen_map_cache_failure(what, addr, pages, err);
     if (before && now - before < 1000) {
         return;
     }
     if (qatomic_cmpxchg(&last, before, now ? now : 1) == before) {
-        warn_report("xen mapcache: %s of %zu pages at guest address 0x%"
-                    HWADDR_PRIx " failed: %s", call, pages, addr,
-                    strerror(err));
+        warn_report("xen mapcache: %s failed: 0x%" HWADDR_PRIx ", %zu pages: "
+                    "%s", what, addr, pages, strerror(err));
     }
 }
 
@@ -195,9 +211,47 @@ static void slot_give_back(uint32_t nr)
 
 static void slot_lose(uint32_t nr)
 {
-    warn_report("xen mapcache: the addresses of slot %u are lost; it is not "
-                "used again", nr);
+    mcache_report_failure("keeping the addresses of a slot", 0,
+                          MCACHE_BUCKET_PAGES, EEXIST);
     slot_set_state(&mapcache.slot[nr], MCACHE_LOST);
+}
+
+static void slot_reap_later(uint32_t nr);
+
+/* It stays RETIRED, with the guest's frames in it, and is tried again. */
+static void slot_unmap_failed(uint32_t nr, int err)
+{
+    mcache_report_failure("unmapping", (hwaddr)mapcache.slot[nr].bucket <<
+                          MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_PAGES, err);
+    mapcache.nr_pending++;
+    mapcache.reap_again = true;
+    slot_reap_later(nr);
+}
+
+/* Is [@host, @host + @size) one mapping of the file @fd, or several? */
+bool mcache_range_is_of(const void *host, size_t size, int fd)
+{
+    uintptr_t at = (uintptr_t)host, end = at + size;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long long inode;
+    uintptr_t first, last;
+    char line[512];
+    struct stat st;
+
+    if (!maps) {
+        return false;
+    }
+    if (fstat(fd, &st) == 0) {
+        while (at < end && fgets(line, sizeof(line), maps)) {
+            if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %llu",
+                       &first, &last, &inode) == 3 &&
+                first <= at && at < last && inode == st.st_ino) {
+                at = last;
+            }
+        }
+    }
+    fclose(maps);
+    return at >= end;
 }
 
 #ifdef XEN_COMPAT_PHYSMAP
@@ -214,24 +268,33 @@ static void slots_unmap(uint32_t nr, uint32_t n)
         if (!test_bit(nr, mapcache.used_map)) {
             continue;
         }
-        mcache_slot_leave_locked(nr);
         err = munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
         mapcache.stats.unmap_calls++;
         trace_xen_map_cache_unmap(nr, 1, err);
         if (err) {
-            slot_lose(nr);
+            slot_unmap_failed(nr, err);
         } else {
+            mcache_slot_leave_locked(nr);
             slot_give_back(nr);
         }
     }
 }
 #else
-/* After a failed map call the slot's addresses may be free for the taking. */
+static void *slots_placeholder(uint32_t nr, uint32_t n, int how)
+{
+    return mmap(mcache_slot_host(nr), (size_t)n << MCACHE_BUCKET_SHIFT,
+                PROT_NONE, MAP_SHARED | MAP_NORESERVE | how, mapcache.memfd,
+                (off_t)nr << MCACHE_BUCKET_SHIFT);
+}
+
+/*
+ * After a failed map call the slot's addresses may be free for the taking, or
+ * as they were: that depends on where it failed.
+ */
 static bool slot_reserve_again(uint32_t nr)
 {
     void *host = mcache_slot_host(nr);
-    void *p = mmap(host, MCACHE_BUCKET_SIZE, PROT_NONE,
-                   MAP_PLACEHOLDER_FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *p = slots_placeholder(nr, 1, MAP_FIXED_NOREPLACE);
 
     if (p == host) {
         return true;
@@ -239,9 +302,8 @@ static bool slot_reserve_again(uint32_t nr)
     if (p != MAP_FAILED) {
         /* A kernel that does not know the flag put it elsewhere. */
         munmap(p, MCACHE_BUCKET_SIZE);
-        errno = EEXIST;
     }
-    return false;
+    return mcache_range_is_of(host, MCACHE_BUCKET_SIZE, mapcache.memfd);
 }
 
 /*
@@ -250,8 +312,7 @@ static bool slot_reserve_again(uint32_t nr)
  */
 static void slots_unmap(uint32_t nr, uint32_t n)
 {
-    void *p = mmap(mcache_slot_host(nr), (size_t)n << MCACHE_BUCKET_SHIFT,
-                   PROT_NONE, MAP_PLACEHOLDER_FLAGS | MAP_FIXED, -1, 0);
+    void *p = slots_placeholder(nr, n, MAP_FIXED);
 
     mapcache.stats.unmap_calls++;
     trace_xen_map_cache_unmap(nr, n, p == MAP_FAILED ? errno : 0);
@@ -268,7 +329,7 @@ static void slots_unmap(uint32_t nr, uint32_t n)
             }
         }
     } else {
-        slot_lose(nr);
+        slot_unmap_failed(nr, errno);
     }
 }
 #endif
@@ -329,12 +390,14 @@ static void *reaper_thread(void *opaque)
 {
     qemu_mutex_lock(&mapcache.lock);
     for (;;) {
-        unsigned long *map = mapcache.reap_map;
+        unsigned long *map;
 
         while (!mapcache.reap_wanted) {
             qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
         }
         mapcache.reap_wanted = false;
+        mcache_pages_grace_locked();
+        map = mapcache.reap_map;
         mapcache.reap_map = mapcache.grace_map; /* empty */
         mapcache.grace_map = map;
         qemu_mutex_unlock(&mapcache.lock);
@@ -343,15 +406,20 @@ static void *reaper_thread(void *opaque)
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);
+        mcache_pages_reap_locked();
         reap_locked();
+        if (mapcache.reap_again) {
+            mapcache.reap_again = false;
+            qemu_mutex_unlock(&mapcache.lock);
+            g_usleep(REAP_AGAIN_MS * 1000);
+            qemu_mutex_lock(&mapcache.lock);
+        }
     }
     return NULL;
 }
 
-/* Leaves a RETIRED slot to the reaper, which starts at the first need. */
-static void slot_reap_later(uint32_t nr)
+void mcache_reaper_wake_locked(void)
 {
-    set_bit(nr, mapcache.reap_map);
     mapcache.reap_wanted = true;
     if (!mapcache.reaper_running) {
         QemuThread thread;
@@ -361,6 +429,13 @@ static void slot_reap_later(uint32_t nr)
                            QEMU_THREAD_DETACHED);
     }
     qemu_cond_signal(&mapcache.reap_cond);
+}
+
+/* Leaves a RETIRED slot to the reaper. */
+static void slot_reap_later(uint32_t nr)
+{
+    set_bit(nr, mapcache.reap_map);
+    mcache_reaper_wake_locked();
 }
 
 /* Takes a RETIRED slot back from the reaper: it goes now. */
@@ -415,7 +490,11 @@ static void slot_retire_later(uint32_t nr)
  */
 static bool slot_is_quiet(MapCacheSlot *s)
 {
-    return qatomic_read(&s->iothread_gen) != s->gen;
+    /*
+     * A newer mark may hide one of its own generation: of a thread that
+     * found the slot just before it was unpublished, and did not use it.
+     */
+    return (int32_t)(qatomic_read(&s->iothread_gen) - s->gen) < 0;
 }
 
 void mcache_stale_unlocked(uint32_t nr)
@@ -448,6 +527,7 @@ void mcache_flush_locked(void)
     unsigned long n = mapcache.nr_slots;
     unsigned long nr, start = n, end = 0;
 
+    mcache_pages_flush_locked();
     /*
      * Slots that go at once are gathered into one range as long as all that
      * lies between is either empty or going too: PROT_NONE over PROT_NONE
@@ -583,6 +663,8 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
     int saved_errno;
 
     if (!slot_exists(nr)) {
+        mcache_report_failure("making a slot", bucket << MCACHE_BUCKET_SHIFT,
+                              MCACHE_BUCKET_PAGES, errno);
         return false;
     }
     slot_take(nr);
@@ -603,7 +685,8 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
         return false;
     }
     s->bucket = bucket;
-    s->referenced = true;
+    qatomic_set(&s->referenced, true); /* a late reader may look at it */
+    mcache_mark(s, qatomic_read(&mapcache.gen) - 1);
 #ifdef XEN_COMPAT_PHYSMAP
     s->host = host;
     mcache_slot_enter_locked(nr);
@@ -643,10 +726,7 @@ static bool page_present(uint64_t gfn)
         mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
         return false;
     }
-    mapcache.stats.unmap_calls++;
-    if (xenforeignmemory_unmap(xen_fmem, p, 1)) {
-        warn_report("xen mapcache: unmapping a page: %s", strerror(errno));
-    }
+    mcache_unmap_locked(p, 1);
     return err == 0;
 }
 
@@ -690,14 +770,14 @@ static uint32_t run_place(uint64_t first, uint32_t *n, uint32_t now,
     return nr;
 }
 
-uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
+int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 {
     uint32_t *fwd = mcache_forward_get(first);
     uint32_t nr, i;
     bool fresh;
 
     if (!fwd) {
-        return 0;
+        return -1;
     }
 
     /* A published slot without the page: a hole, unless it came since. */
@@ -710,10 +790,10 @@ uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
     nr = run_place(first, &n, *fwd, fresh);
     if (nr == mapcache.nr_slots) {
         mapcache.stats.no_room++;
-        mcache_report_failure("finding room for",
-                              first << MCACHE_BUCKET_SHIFT,
+        mcache_report_failure("finding a slot", first << MCACHE_BUCKET_SHIFT,
                               MCACHE_BUCKET_PAGES, ENOMEM);
-        return 0;
+        mcache_evict_locked(nr, 0);
+        return -1;
     }
 
     for (i = 0; i < n; i++) {
@@ -727,10 +807,15 @@ uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
         slot_publish(nr + i);
     }
     mcache_evict_locked(nr, i);
-    if (i && !test_bit(page, mapcache.slot[nr].valid)) {
-        return 0;
+    if (!*fwd) {
+        return -1;
     }
-    return i;
+    if (!test_bit(page, mapcache.slot[*fwd - 1].valid)) {
+        /* A hole; or it would be there if its bucket had been mapped anew. */
+        return fresh ? -1 : 0;
+    }
+    /* What was there before still serves if a fresh run could not be made. */
+    return MAX(i, 1);
 }
 
 /* --- checking --------------------------------------------------------- */

@@ -14,6 +14,10 @@
 #ifndef HW_XEN_MAPCACHE_INT_H
 #define HW_XEN_MAPCACHE_INT_H
 
+#if HOST_LONG_BITS < 64
+#error "The Xen mapcache needs a 64-bit host: configure with --disable-xen"
+#endif
+
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/thread.h"
@@ -30,6 +34,9 @@
 #endif
 #define MCACHE_BUCKET_SIZE      (1UL << MCACHE_BUCKET_SHIFT)
 #define MCACHE_BUCKET_PAGES     (MCACHE_BUCKET_SIZE >> XC_PAGE_SHIFT)
+
+/* The most that one DMA mapping spans: callers ask again for the rest. */
+#define MCACHE_DMA_MAX          (16 * MCACHE_BUCKET_SIZE)
 
 /* Two levels of forward table: 2^28 buckets, 256 TiB of ram_addr_t. */
 #ifndef MCACHE_LEAF_SHIFT
@@ -82,6 +89,7 @@ typedef struct MapCache {
     /* Set at init, constant after. */
     bool ready;
     uint8_t *arena;
+    int memfd;              /* what the arena's empty slots map */
     uint32_t nr_slots;      /* slots in the arena */
     uint32_t max_slots;     /* … of which the cap allows; the rest is spare */
     MapCacheSlot *slot;
@@ -107,8 +115,9 @@ typedef struct MapCache {
     uint64_t nr_held;           /* long-held mappings */
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
     unsigned long *grace_map;   /* … and those it is waiting for */
-    bool reap_wanted;           /* reap_map is not empty */
+    bool reap_wanted;           /* there is something for the reaper */
     bool reaper_running;
+    bool reap_again;            /* an unmap failed: later */
     QemuCond reap_cond;
     XenMapCacheStats stats;
 } MapCache;
@@ -159,6 +168,22 @@ static inline bool mcache_slot_known(uint32_t nr)
     return test_bit(nr / MCACHE_PART_SLOTS, mapcache.table_map);
 }
 
+/*
+ * Marks the slot as used in generation @gen without the BQL.  A mark only ever
+ * gets newer: a thread that was held up must not take away another's.
+ */
+static inline void mcache_mark(MapCacheSlot *s, uint32_t gen)
+{
+    uint32_t old = qatomic_read(&s->iothread_gen), seen;
+
+    for (; (int32_t)(gen - old) > 0; old = seen) {
+        seen = qatomic_cmpxchg(&s->iothread_gen, old, gen);
+        if (seen == old) {
+            return;
+        }
+    }
+}
+
 /* The forward table's cell for @bucket, or NULL if it has none yet. */
 static inline uint32_t *mcache_forward(uint64_t bucket)
 {
@@ -180,11 +205,10 @@ void mcache_arena_init(void);
 /*
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
  * slots if @n > 1, with the page @page of the first one present.  Returns
- * the number of buckets for which that holds: 0 if the page is a hole or
- * nothing could be mapped.  Called with the lock, in an RCU read-side
- * section.
+ * the number of buckets for which that holds: 0 if the page is a hole, -1 if
+ * nothing could be mapped.  Called with the lock.
  */
-uint32_t mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
+int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
 /*
  * Takes all buckets out of service and unmaps those that nobody can be
@@ -202,17 +226,29 @@ void mcache_stale_unlocked(uint32_t nr);
 /*
  * One call that maps @pages frames from @first_gfn on, at @host, which they
  * replace, or anywhere if it is NULL; counted.  @err has a value for each
- * page, 0 if it is there.  NULL and errno if the call failed: at @host there
- * is a gap in the address space then.
+ * page, 0 if it is there.  NULL and errno if the call failed: what was at
+ * @host may be there still, or there may be a gap in the address space.
  */
 void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
                              int *err);
 
+/* Wakes the reaper, which starts at the first need.  With the lock. */
+void mcache_reaper_wake_locked(void);
+
+/*
+ * Is [@host, @host + @size) still mapped to the file @fd?  Asked of the kernel
+ * after a map call that failed; false also if it cannot be told.
+ */
+bool mcache_range_is_of(const void *host, size_t size, int fd);
+
 /* Walks everything and asserts it.  Called with the lock. */
 void mcache_check_locked(void);
 
-/* Reports a failing call to Xen, rate-limited. */
-void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
+/*
+ * Reports that something failed, rate-limited.  @what: a phrase as in "mapping";
+ * @addr: a guest address, or the number of a grant reference.
+ */
+void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);
 
 /* --- xen-mapcache-rev.c --------------------------------------------- */
@@ -222,7 +258,8 @@ void mcache_report_failure(const char *call, hwaddr addr, size_t pages,
  * mappings do, found by the host address that its holder has.
  */
 typedef struct MapCacheRev {
-    uintptr_t host;     /* atomic; 0: free, 1: being written */
+    uint64_t host;      /* atomic: address and use; 0: free, 1: being written */
+    uint16_t use;       /* how often the cell was used; its claimer's */
     uint64_t size;      /* bytes */
     uint32_t seconds;   /* coarse clock at the map */
     uint16_t owner;
@@ -263,15 +300,41 @@ void mcache_outside_init(void);
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write);
 
-/* A long-held mapping of exactly the pages of *@plen bytes at @addr. */
+/*
+ * A long-held mapping of exactly the pages of *@plen bytes at @addr.  NULL if
+ * the first is not there, or, with @failed set, if the map call failed.
+ */
 uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
-                         AddressSpace *as);
+                         AddressSpace *as, bool *failed);
+
+/*
+ * Where a bucket cannot be mapped for lack of memory: an unlocked pointer to
+ * the page of @addr alone, gone after the RCU section.  NULL if that fails too,
+ * or if too many such pages wait to be unmapped.
+ */
+uint8_t *mcache_page_map_locked(ram_addr_t addr);
+
+/*
+ * For the reaper, around its grace period, and for an invalidate: unmaps such
+ * pages, in the latter case those that only the BQL's holders got.
+ */
+void mcache_pages_grace_locked(void);
+void mcache_pages_reap_locked(void);
+void mcache_pages_flush_locked(void);
 
 /*
  * Releases what @host is in: a grant and a long-held mapping are unmapped,
  * device memory stays.  False if it is in nothing.
  */
 bool mcache_outside_release(uint8_t *host);
+
+/*
+ * Unmaps @pages foreign pages at @host, which lie outside the arena and which
+ * nobody uses.  What cannot be unmapped now is kept in mind, and
+ * mcache_unmap_again_locked(), which an invalidate calls, tries again.
+ */
+void mcache_unmap_locked(void *host, size_t pages);
+void mcache_unmap_again_locked(void);
 
 /* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
 ram_addr_t mcache_outside_ram_addr(const void *ptr);

@@ -38,6 +38,7 @@ typedef enum OutsideKind {
     OUTSIDE_GRANT,
     OUTSIDE_HELD,       /* guest RAM that a device holds for long */
     OUTSIDE_SLOT,       /* a bucket, where there is no arena */
+    OUTSIDE_PAGE,       /* a page of guest RAM, for one RCU section */
 } OutsideKind;
 
 /* Constant while it is in the tree, but for what is named below. */
@@ -50,19 +51,25 @@ typedef struct Outside {
     uint8_t *held;              /* grant, held: what was handed out */
     int memfd;                  /* dummies: the memory behind it */
     uint32_t slot;              /* buckets without an arena: its number */
+    bool grace;                 /* page: its grace period has begun */
+    bool bql;                   /* page: whoever got it had the BQL */
     bool announced;             /* under the lock: notifiers know of it */
-    QLIST_ENTRY(Outside) next;  /* under the lock: device memory */
+    QLIST_ENTRY(Outside) next;  /* under the lock: device memory, pages */
 } Outside;
 
 /* Written under mapcache.lock; the tree is read within RCU sections too. */
 static IntervalTreeRoot outside_tree;
 static QLIST_HEAD(, Outside) outside_blocks;
+static QLIST_HEAD(, Outside) outside_pages;
+static unsigned nr_pages;
 static xengnttab_handle *outside_gnttab;
 static uint64_t nr_grants;
 static XenBlockPlace block_place;
 
 /* How many frames one probe asks for. */
 #define PROBE_PAGES     1024
+/* The most pages for one RCU section at a time. */
+#define PAGES_MAX       256
 
 void xen_map_cache_set_place(XenBlockPlace f)
 {
@@ -174,6 +181,57 @@ void mcache_slot_leave_locked(uint32_t nr)
 }
 #endif
 
+/* --- unmapping -------------------------------------------------------- */
+
+/*
+ * What could not be unmapped still has the guest's frames, though nobody uses
+ * it: the next invalidate tries again.
+ */
+typedef struct Leftover {
+    void *host;
+    size_t pages;
+    bool grant;
+    QLIST_ENTRY(Leftover) next;
+} Leftover;
+
+static QLIST_HEAD(, Leftover) leftovers; /* under the lock */
+
+static bool unmap_call_locked(void *host, size_t pages, bool grant)
+{
+    mapcache.stats.unmap_calls++;
+    return (grant ? xengnttab_unmap(outside_gnttab, host, pages)
+                  : munmap(host, pages << XC_PAGE_SHIFT)) == 0;
+}
+
+static void unmap_locked(void *host, size_t pages, bool grant)
+{
+    Leftover *l;
+
+    if (!unmap_call_locked(host, pages, grant)) {
+        mcache_report_failure("unmapping", 0, pages, errno);
+        l = g_new(Leftover, 1);
+        *l = (Leftover) { host, pages, grant };
+        QLIST_INSERT_HEAD(&leftovers, l, next);
+    }
+}
+
+void mcache_unmap_locked(void *host, size_t pages)
+{
+    unmap_locked(host, pages, false);
+}
+
+void mcache_unmap_again_locked(void)
+{
+    Leftover *l, *next;
+
+    QLIST_FOREACH_SAFE(l, &leftovers, next, next) {
+        if (unmap_call_locked(l->host, l->pages, l->grant)) {
+            QLIST_REMOVE(l, next);
+            g_free(l);
+        }
+    }
+}
+
 /* --- device memory --------------------------------------------------- */
 
 static Outside *block_find_locked(ram_addr_t addr)
@@ -218,8 +276,7 @@ static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
         for (i = 0; i < n; i++) {
             present += !err[i];
         }
-        munmap(p, n << XC_PAGE_SHIFT);
-        mapcache.stats.unmap_calls++;
+        mcache_unmap_locked(p, n);
     }
     return present == pages ? XEN_FRAMES_ALL :
            present ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
@@ -272,12 +329,9 @@ static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
         if (!err[i] &&
             !mcache_map_call_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
                                     end - i, part_err)) {
-            /* What is left has a gap: nothing of it can be kept. */
             error_setg_errno(errp, errno, "mapping %zu of its pages",
                              end - i);
-            munmap(host, i << XC_PAGE_SHIFT);
-            munmap(host + (end << XC_PAGE_SHIFT),
-                   (pages - end) << XC_PAGE_SHIFT);
+            mcache_unmap_locked(host, pages);
             return NULL;
         }
     }
@@ -305,8 +359,7 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
                     "guest address 0x%" HWADDR_PRIx " are not there; the "
                     "device has anonymous memory in their place", absent,
                     pages, gaddr);
-        munmap(host, size);
-        mapcache.stats.unmap_calls++;
+        mcache_unmap_locked(host, pages);
         host = block_map_in_parts(gfn, pages, err, errp);
     }
     return host;
@@ -420,11 +473,7 @@ void xen_unmap_cache_block(uint8_t *host)
     trace_xen_map_cache_block_unmap(o->addr, host);
     mcache_rev_remove(host, o->size, MCACHE_REV_BLOCK);
     QLIST_REMOVE(o, next);
-    if (munmap(host, o->size)) {
-        warn_report("xen mapcache: unmapping device memory at 0x"
-                    RAM_ADDR_FMT ": %s", o->addr, strerror(errno));
-    }
-    mapcache.stats.unmap_calls++;
+    mcache_unmap_locked(host, o->size >> XC_PAGE_SHIFT);
     if (o->memfd >= 0) {
         close(o->memfd);
     }
@@ -449,7 +498,8 @@ static void dummy_restore(Outside *o, int how)
     void *p = mmap(host, o->size, PROT_READ | PROT_WRITE, MAP_SHARED | how,
                    o->memfd, 0);
 
-    if (p != host) {
+    /* A call that failed early may have left it as it was. */
+    if (p != host && !mcache_range_is_of(host, o->size, o->memfd)) {
         /* Another mapping took the addresses that a device depends on. */
         error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
                      " is lost: %s. The restore cannot go on.", o->addr,
@@ -573,7 +623,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 /* --- long-held mappings ------------------------------------------------ */
 
 uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
-                         AddressSpace *as)
+                         AddressSpace *as, bool *failed)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     uint64_t gfn = addr >> XC_PAGE_SHIFT;
@@ -582,12 +632,14 @@ uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
     uint8_t *host = NULL;
     Outside *o;
 
+    *failed = false;
     qemu_mutex_lock(&mapcache.lock);
     mapcache.stats.misses++;
-    while (pages && err) {
-        host = mcache_map_call_locked(NULL, gfn, pages, err);
+    while (pages) {
+        host = err ? mcache_map_call_locked(NULL, gfn, pages, err) : NULL;
         if (!host) {
-            mcache_report_failure("mapping", addr, pages, errno);
+            mcache_report_failure("mapping", addr, pages, err ? errno : ENOMEM);
+            *failed = true;
             break;
         }
         for (present = 0; present < pages && !err[present]; present++) {
@@ -597,15 +649,13 @@ uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
             break;
         }
         /* Cut at the first absent page, and try for just what is there. */
-        munmap(host, pages << XC_PAGE_SHIFT);
-        mapcache.stats.unmap_calls++;
+        mcache_unmap_locked(host, pages);
         host = NULL;
         pages = present;
     }
     if (!host) {
-        mapcache.stats.holes++;
+        mapcache.stats.holes += !*failed;
         qemu_mutex_unlock(&mapcache.lock);
-        *plen = 0;
         return NULL;
     }
     o = outside_add_locked(OUTSIDE_HELD, host, addr - in_page,
@@ -622,26 +672,86 @@ uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
 static void held_unmap_locked(Outside *o)
 {
     mcache_rev_remove(o->held, 0, MCACHE_REV_HELD);
-    if (munmap(outside_host(o), o->size)) {
-        warn_report("xen mapcache: unmapping 0x%" PRIx64 " bytes at 0x"
-                    RAM_ADDR_FMT ": %s", (uint64_t)o->size, o->addr,
-                    strerror(errno));
-    }
-    mapcache.stats.unmap_calls++;
+    mcache_unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT);
     mapcache.nr_held--;
     outside_remove_locked(o);
+}
+
+/* --- single pages, when memory is short --------------------------------- */
+
+uint8_t *mcache_page_map_locked(ram_addr_t addr)
+{
+    hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
+    int err = 0;
+    void *host;
+    Outside *o;
+
+    if (nr_pages == PAGES_MAX) {
+        return NULL;
+    }
+    host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, 1, &err);
+    if (host && err) {
+        mcache_unmap_locked(host, 1);
+        host = NULL;
+    }
+    if (!host) {
+        return NULL;
+    }
+    o = outside_add_locked(OUTSIDE_PAGE, host, addr - in_page, XC_PAGE_SIZE);
+    o->bql = bql_locked();
+    QLIST_INSERT_HEAD(&outside_pages, o, next);
+    nr_pages++;
+    mcache_reaper_wake_locked();
+    return (uint8_t *)host + in_page;
+}
+
+static void page_unmap_locked(Outside *o)
+{
+    if (munmap(outside_host(o), o->size)) {
+        return; /* for lack of memory: the next round may have it */
+    }
+    mapcache.stats.unmap_calls++;
+    QLIST_REMOVE(o, next);
+    nr_pages--;
+    outside_remove_locked(o);
+}
+
+void mcache_pages_grace_locked(void)
+{
+    Outside *o;
+
+    QLIST_FOREACH(o, &outside_pages, next) {
+        o->grace = true;
+    }
+}
+
+void mcache_pages_reap_locked(void)
+{
+    Outside *o, *next;
+
+    QLIST_FOREACH_SAFE(o, &outside_pages, next, next) {
+        if (o->grace) {
+            page_unmap_locked(o);
+        }
+    }
+}
+
+void mcache_pages_flush_locked(void)
+{
+    Outside *o, *next;
+
+    QLIST_FOREACH_SAFE(o, &outside_pages, next, next) {
+        if (o->bql) {
+            page_unmap_locked(o);
+        }
+    }
 }
 
 /* --- release ------------------------------------------------------------ */
 
 static void grant_unmap_locked(Outside *o)
 {
-    if (xengnttab_unmap(outside_gnttab, outside_host(o),
-                        o->size >> XC_PAGE_SHIFT)) {
-        warn_report("xen mapcache: unmapping the grant at 0x" RAM_ADDR_FMT
-                    ": %s", o->addr, strerror(errno));
-    }
-    mapcache.stats.unmap_calls++;
+    unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT, true);
     nr_grants--;
     outside_remove_locked(o);
 }
@@ -650,6 +760,13 @@ bool mcache_outside_release(uint8_t *host)
 {
     Outside *o;
 
+    /* The common case, DMA that ended in device memory, needs no lock. */
+    WITH_RCU_READ_LOCK_GUARD() {
+        o = outside_find_locked(host);
+        if (o && !o->held) {
+            return true;
+        }
+    }
     QEMU_LOCK_GUARD(&mapcache.lock);
     o = outside_find_locked(host);
     if (!o) {

@@ -31,9 +31,15 @@
 #define REV_CHAINS          (1u << REV_CHAIN_BITS)
 #define REV_CHUNK_CELLS     5       /* with the link, two cache lines */
 
-/* What a cell's address says while there is no address in it. */
+/* What a cell's word says while there is no address in it. */
 #define REV_FREE            0
 #define REV_CLAIMED         1
+
+/*
+ * Otherwise it is a host address, of 48 bits, and above it a count of the
+ * cell's uses.
+ */
+#define REV_HOST_BITS       48
 
 typedef struct RevChunk {
     MapCacheRev cell[REV_CHUNK_CELLS];
@@ -60,6 +66,17 @@ typedef struct Owner {
 
 static Owner owners[OWNERS];
 static const char owner_unknown[] = "unknown";
+
+static uint64_t rev_word(const uint8_t *host, uint16_t use)
+{
+    assert((uintptr_t)host >> REV_HOST_BITS == 0);
+    return (uintptr_t)host | (uint64_t)use << REV_HOST_BITS;
+}
+
+static uint8_t *rev_host(uint64_t word)
+{
+    return (uint8_t *)(uintptr_t)extract64(word, 0, REV_HOST_BITS);
+}
 
 static RevChunk **rev_chain_of(uintptr_t host)
 {
@@ -93,6 +110,10 @@ static uint16_t owner_of(AddressSpace *as)
                 return i;
             }
         }
+    }
+
+    if (n == OWNERS) {
+        return 0; /* more devices than there are cells for names */
     }
 
     /* The first DMA of this device. */
@@ -173,11 +194,14 @@ void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
     qatomic_set(&rev->held, kind == MCACHE_REV_HELD);
     qatomic_set(&rev->named, false);
     qatomic_set(&rev->is_write, is_write);
+    rev->use++;
+    /* Pairs with the acquire in rev_find() and rev_report_one(). */
+    qatomic_store_release(&rev->host, rev_word(host, rev->use));
     if (kind == MCACHE_REV_HELD) {
+        /* After it is there to be found; pairs with mcache_rev_report(). */
+        smp_mb();
         qatomic_set(&mapcache.held_came, true);
     }
-    /* Pairs with the acquire in mcache_rev_remove() and rev_report_one(). */
-    qatomic_store_release(&rev->host, (uintptr_t)host);
 }
 
 static bool rev_is(const MapCacheRev *rev, MapCacheRevKind kind)
@@ -191,29 +215,31 @@ static bool rev_is(const MapCacheRev *rev, MapCacheRevKind kind)
  * names.  A caller that does not know the size that was mapped gets the
  * smallest, which at worst keeps more locked than it must.
  */
-static MapCacheRev *rev_find(uintptr_t key, uint64_t size,
-                             MapCacheRevKind kind)
+static MapCacheRev *rev_find(const uint8_t *host, uint64_t size,
+                             MapCacheRevKind kind, uint64_t *word)
 {
-    RevChunk *chunk = qatomic_load_acquire(rev_chain_of(key));
+    RevChunk *chunk = qatomic_load_acquire(rev_chain_of((uintptr_t)host));
     MapCacheRev *best = NULL;
+    uint64_t best_size = 0;
 
     for (; chunk; chunk = qatomic_load_acquire(&chunk->next)) {
         unsigned i;
 
         for (i = 0; i < REV_CHUNK_CELLS; i++) {
             MapCacheRev *rev = &chunk->cell[i];
-            uint64_t s;
+            uint64_t w = qatomic_load_acquire(&rev->host), s;
 
-            if (qatomic_load_acquire(&rev->host) != key ||
-                !rev_is(rev, kind)) {
+            if (rev_host(w) != host || !rev_is(rev, kind)) {
                 continue;
             }
             s = qatomic_read(&rev->size);
-            if (s == size) {
-                return rev;
-            }
-            if (!best || s < qatomic_read(&best->size)) {
+            if (!best || s == size || (s < best_size && best_size != size)) {
                 best = rev;
+                best_size = s;
+                *word = w;
+            }
+            if (s == size) {
+                return best;
             }
         }
     }
@@ -223,23 +249,20 @@ static MapCacheRev *rev_find(uintptr_t key, uint64_t size,
 uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
                            MapCacheRevKind kind)
 {
-    uintptr_t key = (uintptr_t)host;
     MapCacheRev *rev;
+    uint64_t word = 0;
 
-    while ((rev = rev_find(key, size, kind))) {
-        uint64_t found;
+    while ((rev = rev_find(host, size, kind, &word))) {
+        /*
+         * The word says which use of the cell it was: if the record was
+         * ended and the cell used again, it is another.
+         */
+        if (qatomic_cmpxchg(&rev->host, word, REV_CLAIMED) == word) {
+            uint64_t found = qatomic_read(&rev->size);
 
-        if (qatomic_cmpxchg(&rev->host, key, REV_CLAIMED) != key) {
-            continue; /* another thread was faster */
+            qatomic_store_release(&rev->host, REV_FREE);
+            return found;
         }
-        found = qatomic_read(&rev->size);
-        if (!rev_is(rev, kind)) {
-            /* It was ended and made anew, as another kind, meanwhile. */
-            qatomic_store_release(&rev->host, key);
-            continue;
-        }
-        qatomic_store_release(&rev->host, REV_FREE);
-        return found;
     }
     return 0;
 }
@@ -250,20 +273,20 @@ uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
  */
 static bool rev_report_one(MapCacheRev *rev, bool warn)
 {
-    uintptr_t host = qatomic_load_acquire(&rev->host);
+    uint64_t word = qatomic_load_acquire(&rev->host);
     uint64_t size = qatomic_read(&rev->size);
     uint32_t age = coarse_seconds() - qatomic_read(&rev->seconds);
     bool is_write = qatomic_read(&rev->is_write);
     const char *owner = owner_name(qatomic_read(&rev->owner));
     ram_addr_t addr;
 
-    if (host == REV_FREE || host == REV_CLAIMED ||
+    if (word == REV_FREE || word == REV_CLAIMED ||
         !qatomic_read(&rev->dma) || qatomic_read(&rev->named)) {
         return false;
     }
-    addr = xen_ram_addr_from_mapcache((void *)host);
+    addr = xen_ram_addr_from_mapcache(rev_host(word));
     smp_rmb();
-    if (qatomic_read(&rev->host) != host) {
+    if (qatomic_read(&rev->host) != word) {
         return false; /* ended meanwhile, in another thread */
     }
     trace_xen_invalidate_map_cache(addr, size, is_write, owner, age);
@@ -286,6 +309,9 @@ void mcache_rev_report(void)
                      REPORT_LINES : 0;
     unsigned i, c, found = 0;
 
+    /* Cleared before the scan: what comes during it counts as not named. */
+    qatomic_set(&mapcache.held_came, false);
+    smp_mb();
     for (i = 0; i < REV_CHAINS; i++) {
         RevChunk *chunk = qatomic_load_acquire(&rev_chain[i]);
 
@@ -295,7 +321,9 @@ void mcache_rev_report(void)
             }
         }
     }
-    qatomic_set(&mapcache.held_came, found > lines);
+    if (found > lines) {
+        qatomic_set(&mapcache.held_came, true);
+    }
     unreported += found - MIN(found, lines);
     if (lines && found) {
         if (unreported) {

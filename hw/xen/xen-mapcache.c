@@ -216,7 +216,7 @@ static inline bool mcache_touch(MapCacheSlot *s, uint32_t gen)
      * the next, every generation step that this mark came after.
      */
     if (qatomic_load_acquire(&s->iothread_gen) != gen) {
-        qatomic_set(&s->iothread_gen, gen);
+        mcache_mark(s, gen);
         /*
          * The mark before the generation; pairs with the full barrier in
          * xen_invalidate_map_cache() and that in slot_retire().
@@ -288,6 +288,7 @@ static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 {
     uint8_t *p;
+    int filled;
 
     trace_xen_map_cache(addr);
     p = mcache_hit(addr, plen);
@@ -298,13 +299,20 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 
     qemu_mutex_lock(&mapcache.lock);
     mapcache.stats.misses++;
-    if (mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1, page_of(addr))) {
+    filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1,
+                                page_of(addr));
+    if (filled > 0) {
         p = mcache_hit(addr, plen);
     } else {
-        mapcache.stats.holes++;
-        trace_xen_map_cache_hole(addr);
+        hwaddr rest = XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1));
+
+        p = filled < 0 ? mcache_page_map_locked(addr) : NULL;
+        if (!p) {
+            mapcache.stats.holes++;
+            trace_xen_map_cache_hole(addr);
+        }
         if (plen) {
-            *plen = 0;
+            *plen = p ? MIN(*plen, rest) : 0;
         }
     }
     mcache_check_locked();
@@ -441,14 +449,24 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
                            XenMapUse use, bool is_write, AddressSpace *as)
 {
+    bool failed;
     uint8_t *p;
+    int filled;
 
     if (unlikely(xen_mr_is_grants(mr))) {
         return mcache_grant_map(addr, block_offset, plen, is_write);
     }
     if (use == XEN_MAP_HELD) {
-        return mcache_held_map(addr, plen, is_write, as);
+        p = mcache_held_map(addr, plen, is_write, as, &failed);
+        if (p || !failed) {
+            *plen = p ? *plen : 0;
+            return p;
+        }
+        /* No memory for it: a bucket that is mapped may do as well. */
     }
+
+    /* So that one request does not keep all the others waiting. */
+    *plen = MIN(*plen, MCACHE_DMA_MAX);
 
     trace_xen_map_cache(addr);
     p = mcache_lock_run(addr, plen, false);
@@ -457,16 +475,25 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     } else {
         qemu_mutex_lock(&mapcache.lock);
         mapcache.stats.misses++;
-        if (mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
-                               buckets_spanned(addr, *plen),
-                               page_of(addr))) {
+        filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
+                                    buckets_spanned(addr, *plen),
+                                    page_of(addr));
+        if (filled > 0) {
             p = mcache_lock_run(addr, plen, true);
-        } else {
+        } else if (filled == 0) {
             mapcache.stats.holes++;
             trace_xen_map_cache_hole(addr);
         }
         mcache_check_locked();
         qemu_mutex_unlock(&mapcache.lock);
+
+        if (filled < 0 && use != XEN_MAP_HELD) {
+            /* Short of memory for a bucket: its page alone. */
+            *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));
+            p = mcache_held_map(addr, plen, is_write, as, &failed);
+            *plen = p ? *plen : 0;
+            return p;
+        }
     }
     if (p) {
         count(&counts()->dma_made);
@@ -546,6 +573,7 @@ void xen_invalidate_map_cache(void)
     if (mapcache.nr_used) {
         mcache_flush_locked();
     }
+    mcache_unmap_again_locked();
     report = dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);

@@ -196,22 +196,60 @@ static void test_replace(void)
     xensim_depopulate(harness_dom, to / PAGE, n);
 }
 
-/* A failing map call is a hole for that one access. */
+/*
+ * If a bucket cannot be mapped its page is; if that cannot be either, it is a
+ * hole for that one access.
+ */
 static void test_fault(void)
 {
     XensimFault fault = {
         .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
     };
+    uint64_t page = 0x600, calls;
+    hwaddr len;
+    uint8_t *host;
     int id;
 
+    xensim_stamp(harness_dom, page, 2, 7);
+    for (fault.count = 1; fault.count <= 2; fault.count++) {
+        xen_invalidate_map_cache();
+        id = xensim_fault_arm(harness_sim, &fault);
+        WITH_RCU_READ_LOCK_GUARD() {
+            len = 2 * PAGE;
+            host = xen_map_cache(page * PAGE, &len);
+            if (fault.count == 1) {
+                g_assert_cmpuint(len, ==, PAGE);
+                check_stamps(host, page, 1, 7);
+                g_assert_cmphex(xen_ram_addr_from_mapcache(host + 9), ==,
+                                page * PAGE + 9);
+            } else {
+                g_assert_null(host);
+                g_assert_cmpuint(len, ==, 0);
+            }
+            /* Full service at once. */
+            len = 2 * PAGE;
+            check_stamps(xen_map_cache(page * PAGE, &len), page, 2, 7);
+            g_assert_cmpuint(len, ==, 2 * PAGE);
+        }
+        xensim_fault_disarm(harness_sim, id);
+    }
+
+    /* The same for DMA, whose single page lives until it is released. */
+    fault.count = 1;
     xen_invalidate_map_cache();
-    xensim_stamp(harness_dom, 0x600, 1, 7);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
     id = xensim_fault_arm(harness_sim, &fault);
-    RCU_READ_LOCK_GUARD();
-    g_assert_null(xen_map_cache(0x600000, NULL));
-    g_assert_cmpint(xensim_fault_hits(harness_sim, id), ==, 1);
-    check_stamps(xen_map_cache(0x600000, NULL), 0x600, 1, 7);
+    len = 2 * PAGE;
+    host = xen_map_cache_dma(harness_ram, page * PAGE, 0, &len, XEN_MAP_DMA,
+                             true, NULL);
+    g_assert_cmpuint(len, ==, PAGE);
     xensim_fault_disarm(harness_sim, id);
+    calls = stats().unmatched;
+    xen_invalidate_map_cache();
+    check_stamps(host, page, 1, 7);
+    xen_invalidate_map_cache_entry(host, len);
+    g_assert_cmpuint(stats().unmatched, ==, calls);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
 
 static void test_release_nothing(void)

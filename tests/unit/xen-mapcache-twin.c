@@ -186,15 +186,18 @@ static void check_reverse(const uint8_t *host, uint64_t addr, uint64_t len)
 
 /*
  * A length that the mapcache gave must be what the model says.  Pages that
- * came since the bucket was mapped may be missed; and in a small arena, or
- * without one, there may be no run of slots for more than one bucket.
+ * came since the bucket was mapped may be missed; without an arena a mapping
+ * ends at a bucket's end, and in a small one there may be no room for more
+ * than the page.
  */
 static void check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
 {
     uint64_t least = unseen ? MIN(want, XENSIM_PAGE_SIZE -
                                         (addr & PAGE_MASK)) : want;
 
-#if defined(TWIN_TIGHT) || defined(TWIN_COMPAT)
+#if defined(TWIN_TIGHT)
+    least = MIN(least, XENSIM_PAGE_SIZE - (addr & PAGE_MASK));
+#elif defined(TWIN_COMPAT)
     least = MIN(least, BUCKET - (addr & (BUCKET - 1)));
 #endif
 
