@@ -12,7 +12,7 @@ MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build check-noxen series series-check check-bare \
-        setup clean
+        setup clean fuzz
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
+#: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
 #: make series       write the series as patches for git am: build/series/
 #: make series-check the same, and build QEMU after each patch (long)
 #: make check-bare SUITE=bookworm|trixie
@@ -45,13 +46,19 @@ run: build
 	    --out "$(BUILD)/report/run"
 
 check: setup
-	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-compat
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
 
 check-noxen: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu noxen --build "$(BUILD)"
-	@tools/qemu-tests unit --build "$(BUILD)" --obj obj-noxen
-	@tools/qemu-tests qtest --build "$(BUILD)" --obj obj-noxen --no-stock
+	@tools/qemu-tests unit --build "$(BUILD)" --obj obj-noxen \
+	    --binaries noxen
+	@tools/qemu-tests qtest --build "$(BUILD)" --obj obj-noxen \
+	    --binaries noxen --no-stock --quick
+
+fuzz: setup
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
+	@tools/fuzz --build "$(BUILD)" --time $(or $(TIME),600)
 
 series: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"

@@ -269,6 +269,31 @@ static const char *move_fails(XenTest *t)
     return NULL;
 }
 
+/* A guest cannot fill the log with what fails: one report a second. */
+static const char *report_rate(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = machine(t, d->args);
+    gint64 began = g_get_monotonic_time();
+    g_auto(GStrv) lines = NULL;
+    unsigned said, allowed;
+
+    xen_test_start(t, args);
+    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
+    place(t, d, FIRST);
+    for (unsigned i = 0; i < 200; i++) {
+        decode(t, false);
+        decode(t, true);
+    }
+    allowed = (g_get_monotonic_time() - began) / G_USEC_PER_SEC + 2;
+    lines = xen_test_log_lines(t, "(2048 KiB)");
+    said = g_strv_length(lines);
+    XEN_REQUIRE(said >= 1, "does not say that it cannot move memory");
+    XEN_REQUIRE(said <= allowed, "says it %u times, and not %u", said,
+                allowed);
+    return NULL;
+}
+
 /* Xen refuses to move: once on the way there, once on the way back. */
 static const char *xen_refuses(XenTest *t)
 {
@@ -377,6 +402,7 @@ int main(int argc, char **argv)
     xen_test_add("physmap/faults", faults, NULL);
     xen_test_add("physmap/move-fails", move_fails,
                  "left frames at the BAR");
+    xen_test_add("physmap/report-rate", report_rate, NULL);
     xen_test_add("physmap/xen-refuses", xen_refuses, "ended by SIGABRT");
     xen_test_add("physmap/over-homes", over_homes, "ended by SIGABRT");
     return g_test_run();

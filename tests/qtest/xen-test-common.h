@@ -16,7 +16,10 @@
  *
  * Environment: QTEST_QEMU_BINARY, XENSIM_LIB (libxensim.so),
  * XENSIM_STOCK_QEMU (comparisons are skipped without it), XEN_TEST_ROMS
- * (directory of the VGA ROMs, default /usr/share/seabios).
+ * (directory of the VGA ROMs, default /usr/share/seabios), XEN_TEST_COMPAT
+ * (anything but empty: QTEST_QEMU_BINARY was built as for a libxen without
+ * xenforeignmemory_map2(), which then must not be called; nothing is compared
+ * with stock).
  */
 #ifndef XEN_TEST_COMMON_H
 #define XEN_TEST_COMMON_H
@@ -60,6 +63,9 @@ typedef struct XenTest {
 } XenTest;
 
 typedef const char *XenScenario(XenTest *t);
+
+/* Is QTEST_QEMU_BINARY one for an old libxen, see above? */
+bool xen_test_compat(void);
 
 /*
  * Registers @scenario as test "/ARCH/xen/@path".  @stock names the ways in
@@ -159,10 +165,13 @@ char **xen_test_log_lines(XenTest *t, const char *text);
 uint64_t xen_test_stat(XenTest *t, const char *name);
 
 /*
- * Waits (5 s) until no DMA mapping is outstanding.  A device that is reset
- * lets go of its rings a grace period later.
+ * Waits (5 s) until the counters @name and @other (NULL: none) are both 0.
+ * What a device lets go of may be unmapped a grace period later.
  */
-bool xen_test_no_dma(XenTest *t);
+bool xen_test_settles(XenTest *t, const char *name, const char *other);
+
+/* Waits (5 s) until no device model maps the frame @mfn. */
+bool xen_test_let_go(XenTest *t, uint64_t mfn);
 
 /* Foreign mapping calls so far, and the pages named in them. */
 uint64_t xen_test_map_calls(XenTest *t);

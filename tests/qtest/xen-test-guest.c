@@ -27,10 +27,21 @@ uint64_t xen_test_stat(XenTest *t, const char *name)
     return value;
 }
 
-bool xen_test_no_dma(XenTest *t)
+bool xen_test_settles(XenTest *t, const char *name, const char *other)
 {
     for (unsigned i = 0; i < 500; i++) {
-        if (!xen_test_stat(t, "dma") && !xen_test_stat(t, "held")) {
+        if (!xen_test_stat(t, name) && (!other || !xen_test_stat(t, other))) {
+            return true;
+        }
+        g_usleep(10000);
+    }
+    return false;
+}
+
+bool xen_test_let_go(XenTest *t, uint64_t mfn)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        if (!xensim_mfn_mappings(t->sim, mfn)) {
             return true;
         }
         g_usleep(10000);

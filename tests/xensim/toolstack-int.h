@@ -4,6 +4,7 @@
  *   toolstack.c        guests: create, save, restore, migrate, destroy
  *   toolstack-dm.c     one device model process: start, wait, how it ended
  *   toolstack-argv.c   its configuration, and the argument vector
+ *   toolstack-physmap.c  what device models of old keep in xenstore
  */
 
 #ifndef XENSIM_TOOLSTACK_INT_H

@@ -196,13 +196,46 @@ static int open_file(const char *path, int flags, GError **err)
     return fd;
 }
 
+/* Write GUEST's physmap to DIR, or see to it that none is there. */
+static gboolean save_physmap(TsGuest *guest, const char *dir, GError **err)
+{
+    g_autofree char *path = g_build_filename(dir, "physmap", NULL);
+    g_autoptr(GBytes) physmap = ts_physmap_get(guest->ts->xs, guest->domid);
+
+    if (!physmap) {
+        unlink(path);
+        return TRUE;
+    }
+    return g_file_set_contents(path, g_bytes_get_data(physmap, NULL),
+                               g_bytes_get_size(physmap), err);
+}
+
+static gboolean load_physmap(TsGuest *guest, const char *dir, GError **err)
+{
+    g_autofree char *path = g_build_filename(dir, "physmap", NULL);
+    g_autoptr(GBytes) physmap = NULL;
+    char *text;
+    gsize len;
+
+    if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+        return TRUE;
+    }
+    if (!g_file_get_contents(path, &text, &len, err)) {
+        return FALSE;
+    }
+    physmap = g_bytes_new_take(text, len);
+    ts_physmap_put(guest->ts->xs, guest->domid, physmap);
+    return TRUE;
+}
+
 gboolean ts_save(TsGuest *guest, const char *dir, GError **err)
 {
     g_autofree char *devices = g_build_filename(dir, "device-model", NULL);
     g_autofree char *memory = g_build_filename(dir, "memory", NULL);
     int fd, rc;
 
-    if (!save_devices(guest, devices, false, err)) {
+    if (!save_devices(guest, devices, false, err) ||
+        !save_physmap(guest, dir, err)) {
         return FALSE;
     }
     fd = open_file(memory, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, err);
@@ -267,7 +300,8 @@ TsGuest *ts_restore(Toolstack *ts, const TsConfig *config, const char *dir,
                     "%s: cannot load the guest's memory from it: %s", memory,
                     g_strerror(-rc));
     }
-    if (rc || !start_incoming(guest, devices, err)) {
+    if (rc || !load_physmap(guest, dir, err) ||
+        !start_incoming(guest, devices, err)) {
         ts_destroy(guest);
         return NULL;
     }
@@ -278,11 +312,13 @@ TsGuest *ts_restore(Toolstack *ts, const TsConfig *config, const char *dir,
 static TsGuest *receive(TsGuest *old, const char *devices, GError **err)
 {
     TsGuest *guest = guest_new(old->ts, &old->config, XENSIM_DOM_EMPTY, err);
+    g_autoptr(GBytes) physmap = ts_physmap_get(old->ts->xs, old->domid);
     int rc;
 
     if (!guest) {
         return NULL;
     }
+    ts_physmap_put(guest->ts->xs, guest->domid, physmap);
     rc = xensim_domain_copy_memory(guest->dom, old->dom);
     if (rc) {
         g_set_error(err, G_IO_ERROR, g_io_error_from_errno(-rc),

@@ -77,7 +77,8 @@ TsGuest *ts_create(Toolstack *ts, const TsConfig *config, GError **err);
 
 /*
  * Stop the device model and write the guest to the directory DIR, which
- * exists: "device-model" (xen-save-devices-state) and "memory".  The guest
+ * exists: "device-model" (xen-save-devices-state), "memory", and "physmap"
+ * if the device model keeps one in xenstore (below).  The guest
  * stays, paused; ts_destroy() it, or ts_resume() it after a checkpoint.
  */
 gboolean ts_save(TsGuest *guest, const char *dir, GError **err);
@@ -92,6 +93,19 @@ gboolean ts_resume(TsGuest *guest, GError **err);
  */
 TsGuest *ts_restore(Toolstack *ts, const TsConfig *config, const char *dir,
                     GError **err);
+
+/*
+ * What a device model for a libxen without map2 keeps in xenstore about the
+ * place of its memory, /local/domain/0/device-model/DOMID/physmap, goes with
+ * the guest in all of the above: in the directory it is the file "physmap",
+ * a key and its value in turn, each ended by a NUL.  It is not there if there
+ * are no keys.
+ *
+ * ts_physmap_get() returns that of a domain, NULL if it has none (g_bytes);
+ * ts_physmap_put() writes it for another one, and accepts NULL.
+ */
+GBytes *ts_physmap_get(XensimXs *xs, uint32_t domid);
+void ts_physmap_put(XensimXs *xs, uint32_t domid, GBytes *physmap);
 
 /*
  * "Migrate to localhost": log dirty pages, stop, save the device model, copy

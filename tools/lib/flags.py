@@ -9,10 +9,11 @@ _COMMON = '''--python=/usr/bin/python3 --without-default-features
     --firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu'''
 _XEN = '''--target-list=i386-softmmu --enable-xen --enable-spice
     --enable-seccomp --disable-tcg'''
-_NOXEN = '''--target-list=i386-softmmu,x86_64-softmmu --disable-xen
-    --enable-tcg'''
+_NOXEN = '--target-list=i386-softmmu --disable-xen --enable-tcg'
 
 XEN_BUILD = (_COMMON + ' ' + _XEN).split()
+# as for a libxen that cannot map at an address of the caller's choice
+COMPAT_BUILD = XEN_BUILD + ['-Dxen_compat_physmap=true']
 NOXEN_BUILD = (_COMMON + ' ' + _NOXEN).split()
 
 

@@ -19,8 +19,8 @@ import shutil
 import patches
 from say import Failure
 
-# what the repository has for itself at its top level
-NOT_LAID = {'tools', 'docs', 'build'}
+# the folders that the repository has for itself
+NOT_LAID = {'tools', 'docs', 'build', 'tests/fuzz'}
 # older name in the repository: newer name in the tree
 RENAMED = {'include/sysemu/': 'include/system/'}
 SKIPPED_ENDS = ('~', '.orig', '.rej', '.pyc', '.swp')
@@ -59,8 +59,8 @@ def series_files(repo):
         rel = '' if rel == '.' else rel + '/'
         dirs[:] = [d for d in dirs
                    if not d.startswith('.') and d != '__pycache__'
-                   and not (rel == '' and (d in NOT_LAID
-                                           or d.startswith('build')))]
+                   and rel + d not in NOT_LAID
+                   and not (rel == '' and d.startswith('build'))]
         for name in files:
             if name.startswith('.') or name.endswith(SKIPPED_ENDS):
                 continue

@@ -85,6 +85,8 @@ def test_counting(b):
     assert counted('TIMEOUT', '1..1\nok 1 - a\n') == (1, 1, 0)
     assert counted('OK', 'no tap at all\n') == (1, 0, 0)
     assert counted('FAIL', '') == (0, 1, 0)
+    assert counted('EXPECTEDFAIL', '1..1\nnot ok 1 - a\n') == (1, 0, 0)
+    assert counted('UNEXPECTEDPASS', '1..1\nok 1 - a\n') == (1, 1, 0)
     assert counted('SKIP', '') == (0, 0, 1)
     assert counted('SKIP', '1..0 # SKIP no such thing\n') == (0, 0, 1)
 

@@ -58,7 +58,7 @@ void xen_physmap_compat_save(const XenPhysmapRange *r)
     if (!write_key(entry, "start_addr", start) ||
         !write_key(entry, "size", size) ||
         !write_key(entry, "name", xen_physmap_name(r->ram))) {
-        error_report("cannot write to xenstore where %s is (0x%" HWADDR_PRIx
+        xen_complain("cannot write to xenstore where %s is (0x%" HWADDR_PRIx
                      "): %s; the guest cannot be restored from a save",
                      xen_physmap_name(r->ram), xen_range_gaddr(r),
                      strerror(errno));
@@ -71,7 +71,7 @@ void xen_physmap_compat_forget(const XenPhysmapRange *r)
     g_autofree char *path = physmap_path(entry, NULL);
 
     if (xenstore && !xs_rm(xenstore, XBT_NULL, path) && errno != ENOENT) {
-        error_report("cannot remove %s from xenstore: %s; the guest may not "
+        xen_complain("cannot remove %s from xenstore: %s; the guest may not "
                      "be restorable from a save", path, strerror(errno));
     }
 }

@@ -113,6 +113,12 @@ bool xen_physmap_has_home(const RAMBlock *block);
  */
 
 /*
+ * A report of what a guest can cause as often as it likes: error_report(),
+ * at most once a second but for a restore, which goes by what was reported.
+ */
+void G_GNUC_PRINTF(1, 2) xen_complain(const char *fmt, ...);
+
+/*
  * Moves the frames of @r, all of them at home, to its place.  False, with a
  * report, if that is not possible; what was moved already is then moved back
  * or, if that fails too, stays recorded where it is.

@@ -99,11 +99,13 @@ bool xen_physmap_is_unsettled(RAMBlock *block)
 /* Ends a restore.  At any other time the caller goes on. */
 static void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
 {
+    g_autofree char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    error_vreport(fmt, ap);
+    text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
+    xen_complain("%s", text);
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         error_report("restoring the guest failed: its device memory is not "
                      "where its state says");

@@ -88,14 +88,42 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
+#include "qemu/main-loop.h"
 #include "qemu/rcu.h"
+#include "qemu/timer.h"
 #include "hw/xen/xen_native.h"
+#include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-dirty.h"
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 
 #define LEGACY_VGA_LAST 0xbffff
+#define REPORT_MS       1000    /* from one report to the next */
+
+void xen_complain(const char *fmt, ...)
+{
+    static int64_t last;
+    static unsigned unsaid;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    va_list ap;
+
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        if (last && now - last < REPORT_MS) {
+            unsaid++;
+            return;
+        }
+        last = now;
+    }
+    if (unsaid) {
+        warn_report("%u reports of the kind that follows were left out",
+                    unsaid);
+        unsaid = 0;
+    }
+    va_start(ap, fmt);
+    error_vreport(fmt, ap);
+    va_end(ap);
+}
 
 /*
  * Ranges
@@ -108,10 +136,10 @@ static void range_settle(XenPhysmapRange *r)
         int ret = xen_frames_pin(xen_range_gaddr(r), xen_range_size(r), true);
 
         if (ret) {
-            warn_report("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
-                        " (%s): the guest's may be used instead",
-                        xen_physmap_name(r->ram), xen_range_gaddr(r),
-                        strerror(-ret));
+            xen_complain("cannot pin the caching type of %s at 0x%"
+                         HWADDR_PRIx " (%s): the guest's may be used instead",
+                         xen_physmap_name(r->ram), xen_range_gaddr(r),
+                         strerror(-ret));
         }
         r->pinned = !ret;
     }
@@ -162,7 +190,7 @@ static bool range_go_home(XenPhysmapRange *r)
     int ret;
 
     if (xen_physmap_is_in_the_way(ram, r)) {
-        error_report("%s (%" PRIu64 " KiB) stays at 0x%" HWADDR_PRIx
+        xen_complain("%s (%" PRIu64 " KiB) stays at 0x%" HWADDR_PRIx
                      ": other device memory is at its home 0x"
                      RAM_ADDR_FMT, xen_physmap_name(ram), size / 1024,
                      gaddr, ram);
@@ -172,7 +200,7 @@ static bool range_go_home(XenPhysmapRange *r)
     ret = xen_frames_move(gaddr, ram, size, &moved);
     xen_range_free(r);
     if (ret) {
-        error_report("cannot move %s (%" PRIu64 " KiB) from 0x%" HWADDR_PRIx
+        xen_complain("cannot move %s (%" PRIu64 " KiB) from 0x%" HWADDR_PRIx
                      " to its home 0x" RAM_ADDR_FMT ": %s",
                      xen_physmap_name(ram), size / 1024, gaddr, ram,
                      strerror(-ret));
@@ -200,7 +228,7 @@ static bool range_map(XenPhysmapRange *r)
     if (!block->host) {
         if (xen_map_cache_probe(block->offset, block->max_length) !=
             XEN_FRAMES_ALL) {
-            error_report("the memory of %s (%" PRIu64 " KiB) is not all at "
+            xen_complain("the memory of %s (%" PRIu64 " KiB) is not all at "
                          "its home 0x" RAM_ADDR_FMT " in the guest: it is "
                          "not moved to 0x%" HWADDR_PRIx,
                          xen_physmap_name(r->ram),
@@ -223,7 +251,7 @@ bool xen_range_place(XenPhysmapRange *r)
     int ret;
 
     if (xen_physmap_is_in_the_way(gaddr, r)) {
-        error_report("cannot move %s (%" PRIu64 " KiB) to 0x%" HWADDR_PRIx
+        xen_complain("cannot move %s (%" PRIu64 " KiB) to 0x%" HWADDR_PRIx
                      ": other device memory is there; the guest will find it "
                      "slow or missing", xen_physmap_name(r->ram), size / 1024,
                      gaddr);
@@ -236,7 +264,7 @@ bool xen_range_place(XenPhysmapRange *r)
     if (ret) {
         XenPhysmapRange *stray[ARRAY_SIZE(moved.piece)];
 
-        error_report("cannot move %s (%" PRIu64 " KiB) from its home 0x"
+        xen_complain("cannot move %s (%" PRIu64 " KiB) from its home 0x"
                      RAM_ADDR_FMT " to 0x%" HWADDR_PRIx ": %s",
                      xen_physmap_name(r->ram), size / 1024, r->ram, gaddr,
                      strerror(-ret));
@@ -262,7 +290,10 @@ bool xen_range_place(XenPhysmapRange *r)
  */
 static bool range_claim(XenPhysmapRange *r)
 {
+    RAMBlock *block = xen_physmap_block(r->ram);
     uint64_t size = xen_range_size(r);
+    /* A mapping to come would be of frames at several places. */
+    bool adopt = block->host || size == block->max_length;
     XenPhysmapRange *other;
 
 again:
@@ -274,7 +305,7 @@ again:
         if (other->visible) {
             return false;
         }
-        if (other->ram == r->ram && xen_range_size(other) == size &&
+        if (adopt && other->ram == r->ram && xen_range_size(other) == size &&
             xen_range_gaddr(other) == xen_range_gaddr(r)) {
             r->placed = true;
             r->pinned = other->pinned;
@@ -403,14 +434,41 @@ static XenPhysmapRange *section_find(const MemoryRegionSection *section)
     return NULL;
 }
 
+/* Brings home what is at a place of old and not shown there yet. */
+static void gather_strays(ram_addr_t addr, ram_addr_t size)
+{
+    XenPhysmapRange *r;
+
+again:
+    FOR_EACH_RANGE(r) {
+        if (r->placed && !r->visible &&
+            xen_overlap(r->ram, xen_range_size(r), addr, size)) {
+            if (!range_go_home(r)) {
+                return;
+            }
+            goto again;     /* the tree has changed */
+        }
+    }
+}
+
 /*
  * For the mapcache: where to map a block.  It is in one piece when it has no
- * mapping yet, see range_map().
+ * mapping yet, see range_map(), but for one case: xenstore said, at a
+ * restore, that a piece of it is elsewhere.  No thread but this one is there
+ * yet then, and it has the BQL.
  */
 static hwaddr block_place(ram_addr_t addr, ram_addr_t size)
 {
+    uint64_t len = size;
+    hwaddr gaddr;
+
     RCU_READ_LOCK_GUARD();
-    return xen_physmap_ram_to_gaddr(addr);
+    gaddr = xen_physmap_translate(addr, &len);
+    if (len < size && runstate_check(RUN_STATE_INMIGRATE) && bql_locked()) {
+        gather_strays(addr, size);
+        gaddr = xen_physmap_ram_to_gaddr(addr);
+    }
+    return gaddr;
 }
 
 void xen_physmap_add(MemoryRegionSection *section)

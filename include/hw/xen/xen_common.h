@@ -9,9 +9,10 @@
  * rest of the series asks for a capability by its name:
  *
  *  XEN_COMPAT_PHYSMAP    defined if a foreign mapping cannot be made at an
- *                        address of our choice: libxenforeignmemory before
- *                        4.10, or a build that was told to behave as if
- *                        (XEN_FORCE_COMPAT_PHYSMAP, from the build option).
+ *                        address of our choice: meson found no
+ *                        xenforeignmemory_map2() (libxen before 4.10), or
+ *                        was told to build as if (-Dxen_compat_physmap=true);
+ *                        it then sets XEN_FORCE_COMPAT_PHYSMAP.
  *                        A dummy mapping can then not be replaced in place,
  *                        and where device memory sits in the guest is kept
  *                        in xenstore across a save (xen-physmap-compat.c).
@@ -29,8 +30,7 @@
 #error Include hw/xen/xen_native.h, which includes this
 #endif
 
-#if defined(XEN_FORCE_COMPAT_PHYSMAP) || \
-    CONFIG_XEN_CTRL_INTERFACE_VERSION < 41000
+#ifdef XEN_FORCE_COMPAT_PHYSMAP
 #define XEN_COMPAT_PHYSMAP 1
 #endif
 

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a display shows is the same after a save and a restore, pixel by
+ * pixel, in text mode and in linear modes, whatever its memory's size.
+ *
+ * There is no firmware here: the guest programs the VGA as a driver would.
+ */
+#include "xen-physmap-device.c.inc"
+
+/* How a picture is drawn and where the registers are. */
+typedef enum Picture {
+    TEXT,               /* 80x25 characters through the window at 0xb8000 */
+    LINEAR_256,         /* 320x200, a byte for each pixel, by VGA registers */
+    LINEAR_PORTS,       /* 640x480x32 by the Bochs registers at 0x1ce */
+    LINEAR_MMIO,        /* the same by those in BAR 2 */
+    LINEAR_SVGA,        /* 800x600x32 by the VMware registers in BAR 0 */
+} Picture;
+
+#define MMIO_BAR    0xf6000000u
+#define SVGA_IO     0xc200u
+
+/* Registers of the VGA for a mode: 25 CRTC, 9 graphics, 5 sequencer. */
+typedef struct Mode {
+    uint8_t misc, attr_mode;
+    uint8_t seq[5], crtc[25], gfx[9];
+} Mode;
+
+static const Mode text_mode = {
+    0x67, 0x0c, { 3, 0, 3, 0, 2 },
+    { 0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x20, 0x0e,
+      0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff },
+    { 0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff },
+};
+
+static const Mode linear_256_mode = {
+    0x63, 0x41, { 3, 1, 0x0f, 0, 0x0e },
+    { 0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0, 0x41, 0, 0,
+      0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff },
+    { 0, 0, 0, 0, 0, 0x40, 0x05, 0x0f, 0xff },
+};
+
+static void index_out(XenTest *t, uint16_t port, unsigned index, uint8_t val)
+{
+    xensim_outw(t->dom, port, index | val << 8);
+}
+
+static void set_mode(XenTest *t, const Mode *m)
+{
+    xensim_outb(t->dom, 0x3c2, m->misc);
+    for (unsigned i = 0; i < sizeof(m->seq); i++) {
+        index_out(t, 0x3c4, i, m->seq[i]);
+    }
+    index_out(t, 0x3d4, 0x11, 0);       /* unlocks the first eight */
+    for (unsigned i = 0; i < sizeof(m->crtc); i++) {
+        index_out(t, 0x3d4, i, m->crtc[i]);
+    }
+    for (unsigned i = 0; i < sizeof(m->gfx); i++) {
+        index_out(t, 0x3ce, i, m->gfx[i]);
+    }
+    xensim_inb(t->dom, 0x3da);
+    for (unsigned i = 0; i < 21; i++) {
+        xensim_outb(t->dom, 0x3c0, i);
+        xensim_outb(t->dom, 0x3c0, i < 16 ? i : i == 16 ? m->attr_mode :
+                    i == 18 ? 0x0f : 0);
+    }
+    xensim_outb(t->dom, 0x3c0, 0x20);   /* the screen is on */
+    xensim_outb(t->dom, 0x3c6, 0xff);
+    xensim_outb(t->dom, 0x3c8, 0);
+    for (unsigned i = 0; i < 768; i++) {
+        xensim_outb(t->dom, 0x3c9, (i * 11 + i / 3) & 0x3f);
+    }
+}
+
+/* Copies @len bytes to the VGA window at @at, by way of RAM. */
+static void window_write(XenTest *t, uint64_t at, const uint8_t *bytes,
+                         unsigned len)
+{
+    xensim_write(t->dom, 0x700000, bytes, len);
+    for (unsigned i = 0; i < len; i += XEN_TEST_PAGE) {
+        xensim_mmio_copy(t->dom, at + i, 0x700000 + i, 4,
+                         MIN(len - i, XEN_TEST_PAGE) / 4, false, false);
+    }
+}
+
+/* A font in plane 2, then characters and colours of all kinds. */
+static void draw_text(XenTest *t)
+{
+    g_autofree uint8_t *bytes = g_malloc(8192);
+
+    index_out(t, 0x3c4, 2, 4);
+    index_out(t, 0x3c4, 4, 6);
+    index_out(t, 0x3ce, 5, 0);
+    index_out(t, 0x3ce, 6, 4);
+    for (unsigned i = 0; i < 8192; i++) {
+        bytes[i] = i % 32 < 16 ? i * 37 + i / 32 : 0;
+    }
+    window_write(t, 0xa0000, bytes, 8192);
+    set_mode(t, &text_mode);
+    for (unsigned i = 0; i < 4000; i++) {
+        bytes[i] = i % 2 ? i / 2 * 13 : i / 2;
+    }
+    window_write(t, 0xb8000, bytes, 4000);
+}
+
+static void draw_frames(XenTest *t, uint64_t base, unsigned len)
+{
+    g_autofree uint8_t *bytes = g_malloc(len);
+
+    for (unsigned i = 0; i < len; i++) {
+        bytes[i] = i * 7 + i / 253;
+    }
+    if (xensim_write(t->dom, base, bytes, len)) {
+        xen_test_leave(t, "left a page of a BAR without a frame");
+    }
+}
+
+static void dispi(XenTest *t, Picture p, unsigned index, uint16_t val)
+{
+    if (p == LINEAR_MMIO) {
+        xensim_mmio_write(t->dom, MMIO_BAR + 0x500 + index * 2, 2, val);
+    } else {
+        xensim_outw(t->dom, 0x1ce, index);
+        xensim_outw(t->dom, 0x1cf, val);
+    }
+}
+
+static void svga(XenTest *t, unsigned index, uint32_t val)
+{
+    xensim_outl(t->dom, SVGA_IO, index);
+    xensim_outl(t->dom, SVGA_IO + 1, val);
+}
+
+static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
+{
+    switch (p) {
+    case TEXT:
+        draw_text(t);
+        break;
+    case LINEAR_256:
+        set_mode(t, &linear_256_mode);
+        index_out(t, 0x3c4, 6, 0x12);   /* a Cirrus: unlocked, */
+        index_out(t, 0x3c4, 7, 1);      /* ... bytes in a row */
+        draw_frames(t, base, 320 * 200);
+        break;
+    case LINEAR_MMIO:
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, MMIO_BAR));
+        /* The screen is on; a bochs-display has no such register. */
+        xensim_mmio_write(t->dom, MMIO_BAR + 0x400, 1, 0x20);
+        /* fall through */
+    case LINEAR_PORTS:
+        dispi(t, p, 4, 0);
+        dispi(t, p, 1, 640);
+        dispi(t, p, 2, 480);
+        dispi(t, p, 3, 32);
+        dispi(t, p, 4, 0x41 | 0x80);    /* linear; memory is kept */
+        xensim_inb(t->dom, 0x3da);
+        xensim_outb(t->dom, 0x3c0, 0x20);
+        draw_frames(t, base, 640 * 480 * 4);
+        break;
+    case LINEAR_SVGA:
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, SVGA_IO));
+        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_IO, 0));
+        svga(t, 0, 0x90000002);
+        svga(t, 2, 800);
+        svga(t, 3, 600);
+        svga(t, 1, 1);
+        svga(t, 20, 1);                 /* the queue of commands is there */
+        draw_frames(t, base, 800 * 600 * 4);
+        break;
+    }
+}
+
+/* Is there a picture?  One colour all over would prove nothing. */
+static const char *has_colours(GBytes *shot)
+{
+    gsize len;
+    const uint8_t *b = g_bytes_get_data(shot, &len);
+    unsigned seen[256] = { 0 }, n = 0;
+
+    for (gsize i = 64; i < len; i++) {
+        n += !seen[b[i]]++;
+    }
+    XEN_REQUIRE(len > 100000 && n > 4, "shows %u bytes of %u values",
+                (unsigned)len, n);
+    return NULL;
+}
+
+/* A picture before and after two saves, and after its memory has moved. */
+static const char *picture(XenTest *t, const Device *d, Picture p)
+{
+    g_autoptr(GBytes) before = NULL;
+    uint64_t at = FIRST;
+
+    xen_test_start(t, d->args);
+    place(t, d, at);
+    draw(t, d, p, at);
+    g_bytes_unref(xen_test_screendump(t));      /* a mode is set by drawing */
+    before = xen_test_screendump(t);
+    XEN_TRY(has_colours(before));
+    for (unsigned i = 0; i < 3; i++) {
+        g_autoptr(GBytes) after = NULL;
+
+        if (i == 2) {
+            at = SECOND;
+            place(t, d, at);
+        }
+        xen_test_save_restore(t, d->args);
+        after = xen_test_screendump(t);
+        XEN_REQUIRE(g_bytes_equal(before, after),
+                    "shows another picture after restore %u", i + 1);
+    }
+    /* The picture is of the memory that the guest has. */
+    if (p != TEXT) {
+        g_autoptr(GBytes) other = NULL;
+
+        g_assert_cmpint(xensim_fill(t->dom, at + 64000 / 2, 0x55, 16000), ==,
+                        0);
+        qtest_qmp_assert_success(t->qts, "{'execute': 'stop'}");
+        qtest_qmp_assert_success(t->qts, "{'execute': 'cont'}");
+        other = xen_test_screendump(t);
+        XEN_REQUIRE(!g_bytes_equal(before, other),
+                    "does not show what the guest drew");
+    }
+    return NULL;
+}
+
+#define SPICE "-spice unix=on,addr=%s/spice,disable-ticketing=on "
+
+static const char *qxl(XenTest *t, Picture p)
+{
+    g_autofree char *args =
+        g_strdup_printf(SPICE "-device qxl-vga,addr=8,vgamem_mb=8,"
+                        "ram_size_mb=16,vram_size_mb=8 ", t->dir);
+    Device d = { "qxl", args, { { 0, 8 * MiB } } };
+
+    return picture(t, &d, p);
+}
+
+#define PICTURE(id, args, bar, bytes, how)                              \
+    static const char *show_##id(XenTest *t)                            \
+    {                                                                   \
+        Device d = { #id, "-device " args " ", { { bar, bytes } } };    \
+                                                                        \
+        return picture(t, &d, how);                                     \
+    }
+PICTURE(vga_text, "VGA,addr=8", 0, 16 * MiB, TEXT)
+PICTURE(vga_256, "VGA,addr=8", 0, 16 * MiB, LINEAR_256)
+PICTURE(vga, "VGA,addr=8", 0, 16 * MiB, LINEAR_PORTS)
+PICTURE(secondary, "secondary-vga,addr=8", 0, 16 * MiB, LINEAR_MMIO)
+PICTURE(cirrus_text, "cirrus-vga,addr=8", 0, 4 * MiB, TEXT)
+PICTURE(cirrus_256, "cirrus-vga,addr=8", 0, 4 * MiB, LINEAR_256)
+PICTURE(bochs, "bochs-display,addr=8", 0, 16 * MiB, LINEAR_MMIO)
+PICTURE(virtio_text, "virtio-vga,addr=8", 0, 8 * MiB, TEXT)
+PICTURE(virtio, "virtio-vga,addr=8", 0, 8 * MiB, LINEAR_PORTS)
+PICTURE(vmware_text, "vmware-svga,addr=8", 1, 16 * MiB, TEXT)
+PICTURE(vmware, "vmware-svga,addr=8", 1, 16 * MiB, LINEAR_SVGA)
+
+static const char *show_qxl_text(XenTest *t)
+{
+    return qxl(t, TEXT);
+}
+
+static const char *show_qxl(XenTest *t)
+{
+    return qxl(t, LINEAR_PORTS);
+}
+
+/* ---- sizes ---- */
+
+/* A guest may have more memory for video than 64 MiB. */
+static const char *size(XenTest *t, const Device *d)
+{
+    XensimDomainConfig cfg = {
+        .ram_bytes = XEN_TEST_RAM_MB * MiB,
+        .max_pages = (XEN_TEST_RAM_MB + 256 + 32) * MiB / XEN_TEST_PAGE,
+    };
+    g_autofree char *args = machine(t, d->args);
+
+    /* Not scattered: the host may have fewer areas than this has pages. */
+    t->dom = xensim_domain_create(t->sim, &cfg);
+    g_assert_nonnull(t->dom);
+    xen_test_boot(t, args);
+    xen_test_ide(t);
+    place(t, d, FIRST);
+    /* A Cirrus shows its memory once a mode is set. */
+    xensim_outw(t->dom, 0x3ce, 0x000b);
+    stamp(t, d, FIRST, 15);
+    for (unsigned i = 0; i < 2; i++) {
+        const char *file = xen_test_save(t);
+        XensimDomain *old = t->dom;
+
+        cfg.flags |= XENSIM_DOM_EMPTY;
+        t->dom = xensim_domain_create(t->sim, &cfg);
+        g_assert_cmpint(xensim_domain_copy_memory(t->dom, old), ==, 0);
+        xen_test_stop(t);
+        xensim_domain_destroy(old);
+        xen_test_boot_incoming(t, args, file);
+        XEN_TRY(in_place(t, d, i ? SECOND : FIRST, 15));
+        place(t, d, SECOND);
+    }
+    XEN_TRY(gone(t, d, FIRST));
+    return in_place(t, d, SECOND, 15);
+}
+
+#define SIZE(id, args, mib)                                             \
+    static const char *size_##id(XenTest *t)                            \
+    {                                                                   \
+        Device d = { #id, "-device " args " ", { { 0, mib * MiB } } };  \
+                                                                        \
+        return size(t, &d);                                             \
+    }
+SIZE(vga_64m, "VGA,addr=8,vgamem_mb=64", 64)
+SIZE(vga_256m, "VGA,addr=8,vgamem_mb=256", 256)
+SIZE(cirrus_8m, "cirrus-vga,addr=8,vgamem_mb=8", 8)
+SIZE(cirrus_16m, "cirrus-vga,addr=8,vgamem_mb=16", 16)
+SIZE(bochs_4m, "bochs-display,addr=8,vgamem=4M", 4)
+SIZE(bochs_128m, "bochs-display,addr=8,vgamem=128M", 128)
+SIZE(bochs_256m, "bochs-display,addr=8,vgamem=256M", 256)
+
+/* ---- a distribution's device model ---- */
+
+#define OTHER "/usr/libexec/xen-qemu-system-i386"
+
+/* The screen, and a digest of all of the display's memory at FIRST. */
+typedef struct Seen {
+    const char *screen, *memory;        /* as long as the case */
+} Seen;
+
+static void look(XenTest *t, TsGuest *guest, const Device *d, Seen *seen)
+{
+    g_autofree char *file = g_strdup_printf("%s/screen.ppm", t->dir);
+    g_autofree uint8_t *bytes = g_malloc(d->ram[0].bytes);
+    g_autofree char *shot = NULL;
+    g_autoptr(GError) err = NULL;
+    gsize len;
+
+    if (xensim_read(t->dom, FIRST, bytes, d->ram[0].bytes)) {
+        xen_test_leave(t, "left a page of a BAR without a frame");
+    }
+    ts_screendump(guest, file, "ppm", &err);
+    g_assert_no_error(err);
+    g_assert_true(g_file_get_contents(file, &shot, &len, NULL));
+    g_assert_cmpint(len, >, 100000);
+    seen->memory =
+        xen_test_keep(t, g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes,
+                                                     d->ram[0].bytes));
+    seen->screen =
+        xen_test_keep(t, g_compute_checksum_for_data(G_CHECKSUM_SHA256,
+                                                     (uint8_t *)shot, len));
+}
+
+static void forget_state(char *dir)
+{
+    static const char *const files[] = { "device-model", "memory" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *file = g_build_filename(dir, files[i], NULL);
+
+        g_unlink(file);
+    }
+    g_rmdir(dir);
+    g_free(dir);
+}
+
+/*
+ * A state goes from Debian's to ours, to Debian's, and to ours again, with
+ * the machine version that both have (xenfv): the same memory, picture, and
+ * registers each time.
+ */
+static const char *debian(XenTest *t, const Device *d, const char *device,
+                          Picture p)
+{
+    const char *const args[] = { "-device", device, NULL };
+    TsConfig config = {
+        .qemu = OTHER,
+        .ram_bytes = XEN_TEST_RAM_MB * MiB,
+        .vga = "",
+        .rom_dir = getenv("XEN_TEST_ROMS") ?: "/usr/share/seabios",
+        .args = args,
+    };
+    g_autoptr(GError) err = NULL;
+    TsGuest *guest = ts_create(t->ts, &config, &err);
+    Seen first, now;
+
+    g_assert_no_error(err);
+    t->dom = ts_domain(guest);
+    t->pc = guest_pc_new(t->dom);
+    place(t, d, FIRST);
+    xensim_outw(t->dom, 0x3ce, 0x000b);
+    stamp(t, d, FIRST, 80);
+    draw(t, d, p, FIRST);
+    /* A mode is set by drawing. */
+    look(t, guest, d, &first);
+    look(t, guest, d, &first);
+    for (unsigned i = 0; i < 3; i++) {
+        char *dir = g_build_filename(t->dir, "saved", NULL);
+
+        g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
+        ts_save(guest, dir, &err);
+        g_assert_no_error(err);
+        g_clear_pointer(&t->pc, guest_pc_free);
+        ts_destroy(guest);
+        config.qemu = i % 2 ? OTHER : getenv("QTEST_QEMU_BINARY");
+        guest = ts_restore(t->ts, &config, dir, &err);
+        forget_state(dir);
+        XEN_REQUIRE(guest, "restore %u: %s", i + 1, err->message);
+        t->dom = ts_domain(guest);
+        t->pc = guest_pc_new(t->dom);
+        look(t, guest, d, &now);
+        XEN_REQUIRE(g_str_equal(now.memory, first.memory),
+                    "has other video memory after restore %u", i + 1);
+        XEN_REQUIRE(g_str_equal(now.screen, first.screen),
+                    "shows another picture after restore %u", i + 1);
+        /* The device writes where the guest reads. */
+        if (p == LINEAR_PORTS) {
+            xensim_mmio_write(t->dom, 0xa0010, 4, 0x600d0000 + i);
+            XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x10, 4) ==
+                        0x600d0000 + i, "has two memories");
+            look(t, guest, d, &first);
+        }
+    }
+    ts_destroy(guest);
+    return NULL;
+}
+
+#define DEBIAN(id, device, bytes, how)                                  \
+    static const char *debian_##id(XenTest *t)                          \
+    {                                                                   \
+        Device d = { #id, "", { { 0, bytes } } };                       \
+                                                                        \
+        return debian(t, &d, device, how);                              \
+    }
+DEBIAN(vga, "VGA,addr=8", 16 * MiB, LINEAR_PORTS)
+DEBIAN(vga_text, "VGA,addr=8", 16 * MiB, TEXT)
+DEBIAN(cirrus, "cirrus-vga,addr=8", 4 * MiB, LINEAR_256)
+DEBIAN(cirrus_text, "cirrus-vga,addr=8", 4 * MiB, TEXT)
+
+static void no_debian(void)
+{
+    g_test_skip(OTHER " (package qemu-system-xen) is not installed");
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("picture/vga-text", show_vga_text, "ended by SIGABRT");
+    xen_test_add("picture/vga-256", show_vga_256, "ended by SIGABRT");
+    xen_test_add("picture/vga", show_vga, "ended by SIGABRT");
+    xen_test_add("picture/secondary-vga", show_secondary, "ended by SIGABRT");
+    xen_test_add("picture/cirrus-text", show_cirrus_text, "ended by SIGABRT");
+    xen_test_add("picture/cirrus-256", show_cirrus_256, "ended by SIGABRT");
+    xen_test_add("picture/bochs-display", show_bochs,
+                 "left a page of a BAR without a frame");
+    xen_test_add("picture/virtio-vga-text", show_virtio_text,
+                 "ended by SIGABRT");
+    xen_test_add("picture/virtio-vga", show_virtio, "ended by SIGABRT");
+    xen_test_add("picture/vmware-svga-text", show_vmware_text,
+                 "ended by SIGABRT");
+    xen_test_add("picture/vmware-svga", show_vmware, "ended by SIGABRT");
+    if (qtest_has_device("qxl-vga")) {
+        xen_test_add("picture/qxl-text", show_qxl_text, "ended by SIGABRT");
+        xen_test_add("picture/qxl", show_qxl, "ended by SIGABRT");
+    }
+    xen_test_add("size/vga-64m", size_vga_64m, "ended by SIGABRT");
+    xen_test_add("size/vga-256m", size_vga_256m, "ended by SIGABRT");
+    xen_test_add("size/cirrus-8m", size_cirrus_8m, "ended by SIGABRT");
+    xen_test_add("size/cirrus-16m", size_cirrus_16m, "ended by SIGABRT");
+    xen_test_add("size/bochs-4m", size_bochs_4m,
+                 "left a page of a BAR without a frame");
+    xen_test_add("size/bochs-128m", size_bochs_128m,
+                 "left a page of a BAR without a frame");
+    xen_test_add("size/bochs-256m", size_bochs_256m,
+                 "left a page of a BAR without a frame");
+    if (g_file_test(OTHER, G_FILE_TEST_IS_EXECUTABLE)) {
+        xen_test_add("debian/vga", debian_vga, NULL);
+        xen_test_add("debian/vga-text", debian_vga_text, NULL);
+        xen_test_add("debian/cirrus", debian_cirrus, NULL);
+        xen_test_add("debian/cirrus-text", debian_cirrus_text, NULL);
+    } else {
+        qtest_add_func("xen/debian", no_debian);
+    }
+    return g_test_run();
+}
