@@ -684,7 +684,7 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
                               MCACHE_BUCKET_PAGES, saved_errno);
         return false;
     }
-    s->bucket = bucket;
+    qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
     qatomic_set(&s->referenced, true); /* a late reader may look at it */
     mcache_mark(s, qatomic_read(&mapcache.gen) - 1);
 #ifdef XEN_COMPAT_PHYSMAP

@@ -542,7 +542,8 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
         case MCACHE_LIVE:
         case MCACHE_STALE:
         case MCACHE_RETIRED:
-            return ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
+            return ((ram_addr_t)qatomic_read(&s->bucket) <<
+                    MCACHE_BUCKET_SHIFT) +
                    ((uint8_t *)ptr - mcache_slot_host(nr));
         default:
             return RAM_ADDR_INVALID;

@@ -4,8 +4,8 @@
  *
  * One scenario goes through all that the mapcache does.  It is run over and
  * over, each time in a process of its own, with the Nth call of one kind
- * failing, once or from then on, for N = 1, 2, … until the scenario has no Nth
- * call.  Whatever fails: no exit but where the header promises one, no wrong
+ * failing, once or from then on, for N = 1, 2, … until there is no Nth call in
+ * the scenario.  Whatever fails: no exit but where the header promises one, no wrong
  * byte, and once the fault is gone nothing is left mapped and all works.
  */
 #include "qemu/osdep.h"
@@ -14,7 +14,9 @@
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "exec/ram_addr.h"
+#include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
+#include "xen-mapcache-int.h"
 #include "xen-mapcache-twin.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
@@ -29,7 +31,7 @@
 /* The most that a kind may fail in the scenario before it is endless. */
 #define ENDLESS     400
 
-/* --- what fails ---------------------------------------------------------- */
+/* --- what fails -------------------------------------------------- */
 
 typedef enum Kind {
     KIND_XEN,           /* a call of libxen's, by name */
@@ -147,6 +149,56 @@ int __wrap_memfd_create(const char *name, unsigned flags)
     return __real_memfd_create(name, flags);
 }
 
+/* Mistakes from outside, to see that they are found. */
+typedef enum Mistake {
+    MISTAKE_NONE,
+    MISTAKE_FORGET,     /* what could not be unmapped is forgotten */
+    MISTAKE_EXIT,       /* a failure ends QEMU */
+    MISTAKE_BYTES,      /* a page that is not there is taken for one */
+} Mistake;
+
+static Mistake mistake;
+
+void __real_mcache_unmap_again_locked(void);
+void __wrap_mcache_unmap_again_locked(void);
+void __real_mcache_report_failure(const char *what, hwaddr addr,
+                                  size_t pages, int err);
+void __wrap_mcache_report_failure(const char *what, hwaddr addr,
+                                  size_t pages, int err);
+void *__real_mcache_map_call_locked(void *host, uint64_t first_gfn,
+                                    size_t pages, int *err);
+void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
+                                    size_t pages, int *err);
+
+void __wrap_mcache_unmap_again_locked(void)
+{
+    if (mistake != MISTAKE_FORGET) {
+        __real_mcache_unmap_again_locked();
+    }
+}
+
+void __wrap_mcache_report_failure(const char *what, hwaddr addr,
+                                  size_t pages, int err)
+{
+    if (mistake == MISTAKE_EXIT) {
+        exit(EXIT_FAILURE);
+    }
+    __real_mcache_report_failure(what, addr, pages, err);
+}
+
+void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
+                                    size_t pages, int *err)
+{
+    void *p = __real_mcache_map_call_locked(host, first_gfn, pages, err);
+
+    if (!p && !host && mistake == MISTAKE_BYTES) {
+        p = __real_mmap64(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        memset(err, 0, pages * sizeof(*err));
+    }
+    return p;
+}
+
 #define ALLOC(function, parameters, arguments)                      \
     gpointer __wrap_##function parameters                           \
     {                                                               \
@@ -200,7 +252,7 @@ static void disarm(void)
     in_mapcache = false;        \
 } while (0)
 
-/* --- the scenario ----------------------------------------------------------- */
+/* --- the scenario ------------------------------------------------ */
 
 static bool all_must_work;  /* no fault is armed any more */
 
@@ -423,7 +475,7 @@ static void check_quiet(void)
         if (!left && !s.buckets_pending) {
             break;
         }
-        g_usleep(10000);
+        g_usleep(5000);
     }
     if (left || s.buckets_pending || s.buckets) {
         g_error("%" PRIu64 " pages, %" PRIu64 " buckets, %" PRIu64
@@ -463,7 +515,7 @@ static void run(void)
     check_quiet();
 }
 
-/* --- the sweep ---------------------------------------------------------------- */
+/* --- the sweep --------------------------------------------------- */
 
 static void tell_output(int fd)
 {
@@ -478,10 +530,11 @@ static void tell_output(int fd)
     }
 }
 
-/* Runs it once; true if the call that was to fail came. */
+/* Runs it once; false if it was not as it must be. */
 static bool run_apart(const Plan *plan, unsigned nth, bool for_ever)
 {
     int output = memfd_create("output", MFD_CLOEXEC), status;
+    bool good;
     pid_t pid;
 
     g_assert_cmpint(output, >=, 0);
@@ -499,10 +552,11 @@ static bool run_apart(const Plan *plan, unsigned nth, bool for_ever)
         exit(EXIT_SUCCESS);
     }
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    if (!(WIFEXITED(status) &&
-          (WEXITSTATUS(status) == EXIT_SUCCESS ||
-           (WEXITSTATUS(status) == EXIT_FAILURE && shared->may_exit &&
-            shared->fired)))) {
+    good = WIFEXITED(status) &&
+           (WEXITSTATUS(status) == EXIT_SUCCESS ||
+            (WEXITSTATUS(status) == EXIT_FAILURE && shared->may_exit &&
+             shared->fired));
+    if (!good && mistake == MISTAKE_NONE) {
         tell_output(output);
         g_test_message("%s: call %u fails %s: wait status 0x%x%s", plan->name,
                        nth, for_ever ? "for ever" : "once", status,
@@ -510,7 +564,7 @@ static bool run_apart(const Plan *plan, unsigned nth, bool for_ever)
         g_test_fail();
     }
     close(output);
-    return shared->fired;
+    return good;
 }
 
 static void sweep(gconstpointer opaque)
@@ -519,8 +573,11 @@ static void sweep(gconstpointer opaque)
     unsigned nth, runs = 0, for_ever;
 
     for (for_ever = 0; for_ever < 2; for_ever++) {
-        for (nth = 1; run_apart(plan, nth, for_ever) && nth < ENDLESS;
-             nth++) {
+        for (nth = 1; nth < ENDLESS; nth++) {
+            run_apart(plan, nth, for_ever);
+            if (!shared->fired) {
+                break;
+            }
             runs++;
         }
         g_assert_cmpuint(nth, <, ENDLESS);
@@ -528,6 +585,27 @@ static void sweep(gconstpointer opaque)
         g_assert_cmpuint(nth, >, 1);
     }
     g_test_message("%s: failed in %u runs", plan->name, runs);
+}
+
+/* With a mistake in it, the sweep's checks must fail at some call. */
+static void seeded(gconstpointer opaque)
+{
+    static const Plan map = { TWIN_MAP_CALL, KIND_XEN };
+    static const Plan unmap = { "munmap", KIND_MUNMAP };
+    const Plan *plan;
+    unsigned nth;
+    bool found = false;
+
+    mistake = GPOINTER_TO_INT(opaque);
+    plan = mistake == MISTAKE_FORGET ? &unmap : &map;
+    for (nth = 1; nth < ENDLESS && !found; nth++) {
+        found = !run_apart(plan, nth, false);
+        if (!shared->fired) {
+            break;
+        }
+    }
+    mistake = MISTAKE_NONE;
+    g_assert_true(found);
 }
 
 int main(int argc, char **argv)
@@ -544,5 +622,13 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(path, &plans[i], sweep);
     }
+#ifndef SWEEP_ONLY
+    g_test_add_data_func("/xen-mapcache/faults/seeded/forgotten",
+                         GINT_TO_POINTER(MISTAKE_FORGET), seeded);
+    g_test_add_data_func("/xen-mapcache/faults/seeded/exit",
+                         GINT_TO_POINTER(MISTAKE_EXIT), seeded);
+    g_test_add_data_func("/xen-mapcache/faults/seeded/wrong-bytes",
+                         GINT_TO_POINTER(MISTAKE_BYTES), seeded);
+#endif
     return g_test_run();
 }

@@ -3,7 +3,8 @@
  * The mapcache, case by case and beside its naive twin.
  *
  * XEN_MAPCACHE_SEED and XEN_MAPCACHE_OPS set the random stream's seed and how
- * many bytes of it are run; XEN_MAPCACHE_REPLAY names a file to run instead.
+ * many bytes of it are run; XEN_MAPCACHE_REPLAY names a file to run instead,
+ * XEN_MAPCACHE_CORPUS a folder of files to run as well.
  */
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
@@ -359,6 +360,33 @@ static void test_twin(void)
                    n.bytes_checked);
 }
 
+/* Every stream that the fuzzer failed on once, and those it began with. */
+static void test_replay(void)
+{
+    const char *corpus = g_getenv("XEN_MAPCACHE_CORPUS"), *name;
+    g_autoptr(GDir) dir = corpus ? g_dir_open(corpus, 0, NULL) : NULL;
+    TwinCounts n = { 0 };
+    unsigned files = 0;
+
+    if (!corpus) {
+        g_test_skip("XEN_MAPCACHE_CORPUS names no folder of streams");
+        return;
+    }
+    g_assert_nonnull(dir);
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(corpus, name, NULL);
+        g_autofree char *data = NULL;
+        size_t size;
+
+        g_test_message("replaying %s", name);
+        g_assert_true(g_file_get_contents(path, &data, &size, NULL));
+        twin_run((uint8_t *)data, size, &n);
+        files++;
+    }
+    g_test_message("%u streams, %" PRIu64 " operations", files, n.ops);
+    g_assert_cmpuint(n.ops, >, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -367,6 +395,7 @@ int main(int argc, char **argv)
     xen_map_cache_init();
     /* The twin counts unmatched releases from 0. */
     g_test_add_func("/xen-mapcache/twin", test_twin);
+    g_test_add_func("/xen-mapcache/replay", test_replay);
     g_test_add_func("/xen-mapcache/kept", test_kept);
     g_test_add_func("/xen-mapcache/hole", test_hole);
     g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);

@@ -499,17 +499,17 @@ static void op_grant(void)
 {
     TwinGrant *g = &twin.grant[twin.nr_grants];
     hwaddr len = XENSIM_PAGE_SIZE;
-    uint64_t addr;
+    uint64_t gfn = take(PAGES), addr;
 
     twin.n->grants++;
-    g->gfn = take(PAGES);
-    if (twin.nr_grants == MAX_GRANTS || !twin.serial[g->gfn] || take(4) == 0) {
+    if (twin.nr_grants == MAX_GRANTS || !twin.serial[gfn] || take(4) == 0) {
         if (twin.nr_grants) {
             grant_release(take(twin.nr_grants));
         }
         return;
     }
-    g->ref = xensim_grant(harness_dom, 0, g->gfn, false);
+    g->gfn = gfn;
+    g->ref = xensim_grant(harness_dom, 0, gfn, false);
     g_assert_cmpint(g->ref, >, 0);
     addr = BLOCK_AT + ((uint64_t)g->ref << XENSIM_PAGE_SHIFT);
     WITH_RCU_READ_LOCK_GUARD() {
