@@ -768,7 +768,8 @@ const char *__tsan_default_options(void);
 __attribute__((no_sanitize("thread")))
 const char *__tsan_default_options(void)
 {
-    return "halt_on_error=1 suppressions=" TSAN_SUPPRESSIONS;
+    return "halt_on_error=1 history_size=5 suppressions="
+           TSAN_SUPPRESSIONS;
 }
 #endif
 

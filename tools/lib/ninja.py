@@ -33,6 +33,7 @@ def _first_errors(lines, limit=12):
             told = [part[0]] + part[2:]
             first = next((n for n, x in enumerate(told) if 'error' in x), 1)
             return [told[0]] + told[max(first - 1, 1):first + limit]
+    lines = [x for x in lines if not STEP.match(x)]
     said = [x for x in lines if re.search(r'error|ERROR|FAILED', x)]
     return (said or lines)[-limit:]
 
@@ -43,6 +44,8 @@ def explain(lines, what, log, build):
     if FULL in text:
         raise Failure(f'{what}: the disk is full ({build}): '
                       'make room and run again')
+    if any('interrupted by user' in line for line in lines[-3:]):
+        raise Failure(f'{what} was interrupted; run again to go on')
     print('\n'.join('    ' + line for line in _first_errors(lines)),
           flush=True)
     raise Failure(f'{what} failed (above: the first errors); '
