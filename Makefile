@@ -46,7 +46,7 @@ run: build
 	    --out "$(BUILD)/report/run"
 
 check: setup
-	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-compat
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-compat-with-series
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
 
 check-noxen: setup
