@@ -11,7 +11,7 @@ export JOBS
 MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
-.PHONY: help run check build check-noxen series series-check check-bare \
+.PHONY: help run check build bench check-noxen series series-check check-bare \
         setup clean fuzz
 .NOTPARALLEL:
 
@@ -22,6 +22,7 @@ help:
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
+#: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
 #: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
 #: make series       write the series as patches for git am: build/series/
 #: make series-check the same, and build QEMU after each patch (long)
@@ -55,6 +56,10 @@ check-noxen: setup
 	    --binaries noxen
 	@tools/qemu-tests qtest --build "$(BUILD)" --obj obj-noxen \
 	    --binaries noxen --no-stock --quick
+
+bench: setup
+	@$(NINJA) -C "$(BUILD)" --quiet
+	@tools/bench --build "$(BUILD)"
 
 fuzz: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
