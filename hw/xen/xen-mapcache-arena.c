@@ -865,7 +865,8 @@ void mcache_check_locked(void)
     for (nr = 0; nr < mapcache.nr_slots; nr++) {
         if (test_bit(nr, mapcache.reap_map) ||
             test_bit(nr, mapcache.grace_map)) {
-            assert(mcache_phase(mapcache.slot[nr].state) == MCACHE_RETIRED);
+            assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
+                   MCACHE_RETIRED);
             queued++;
         }
     }
