@@ -686,7 +686,7 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
     }
     qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
     qatomic_set(&s->referenced, true); /* a late reader may look at it */
-    mcache_mark(s, qatomic_read(&mapcache.gen) - 1);
+    mcache_mark_unused(s, qatomic_read(&mapcache.gen));
 #ifdef XEN_COMPAT_PHYSMAP
     s->host = host;
     mcache_slot_enter_locked(nr);

@@ -184,6 +184,23 @@ static inline void mcache_mark(MapCacheSlot *s, uint32_t gen)
     }
 }
 
+/*
+ * Marks the slot as not used in generation @gen yet, unless a late reader of
+ * its last life has just said otherwise.  Whatever else the mark says may be so
+ * old that it looks new.  With the lock.
+ */
+static inline void mcache_mark_unused(MapCacheSlot *s, uint32_t gen)
+{
+    uint32_t old = qatomic_read(&s->iothread_gen), seen;
+
+    for (; old != gen; old = seen) {
+        seen = qatomic_cmpxchg(&s->iothread_gen, old, gen - 1);
+        if (seen == old) {
+            return;
+        }
+    }
+}
+
 /* The forward table's cell for @bucket, or NULL if it has none yet. */
 static inline uint32_t *mcache_forward(uint64_t bucket)
 {
@@ -196,6 +213,11 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     leaf = qatomic_load_acquire(&mapcache.root[bucket >> MCACHE_LEAF_SHIFT]);
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
+
+/* --- xen-mapcache.c -------------------------------------------------- */
+
+/* Sees to it that this thread's end is noticed. */
+void mcache_thread_enter(void);
 
 /* --- xen-mapcache-arena.c ------------------------------------------- */
 
@@ -253,22 +275,6 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
 
 /* --- xen-mapcache-rev.c --------------------------------------------- */
 
-/*
- * A reverse entry: one for each long-lived mapping that lies where foreign
- * mappings do, found by the host address that its holder has.
- */
-typedef struct MapCacheRev {
-    uint64_t host;      /* atomic: address and use; 0: free, 1: being written */
-    uint16_t use;       /* how often the cell was used; its claimer's */
-    uint64_t size;      /* bytes */
-    uint32_t seconds;   /* coarse clock at the map */
-    uint16_t owner;
-    bool dma;           /* [b] DMA, as opposed to [a] a device's own memory */
-    bool held;          /* long-held: not a transfer */
-    bool named;         /* … and named in a report already */
-    bool is_write;      /* the device writes */
-} MapCacheRev;
-
 typedef enum MapCacheRevKind {
     MCACHE_REV_BLOCK,   /* [a] */
     MCACHE_REV_DMA,     /* [b], a transfer */
@@ -277,7 +283,7 @@ typedef enum MapCacheRevKind {
 
 /*
  * Records a mapping of @size bytes at @host, held through @as (may be NULL).
- * Lock-free; allocates when a chain must grow.
+ * Lock-free but for a thread's first; allocates when a chain must grow.
  */
 void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
                     bool is_write, AddressSpace *as);
@@ -288,6 +294,9 @@ void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
  */
 uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
                            MapCacheRevKind kind);
+
+/* This thread ends: its records stay, its table is another's to fill. */
+void mcache_rev_thread_exit_locked(void);
 
 /* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
 void mcache_rev_report(void);

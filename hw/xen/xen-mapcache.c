@@ -87,9 +87,10 @@ MapCache mapcache;
  * write would be what makes them wait for each other.
  */
 typedef struct MapCacheCounts {
-    uint64_t hits;
-    uint64_t dma_made;
-    uint64_t dma_ended;
+    uint64_t hits;              /* but for those counted here: */
+    uint64_t dma_hits;          /* DMA mappings made by a hit, */
+    uint64_t dma_made;          /* … made otherwise, */
+    uint64_t dma_ended;         /* … and ended */
 } MapCacheCounts;
 
 typedef struct MapCacheThread {
@@ -108,18 +109,24 @@ static void thread_exit(Notifier *n, void *unused)
 
     qemu_mutex_lock(&mapcache.lock);
     threads_gone.hits += t->n.hits;
+    threads_gone.dma_hits += t->n.dma_hits;
     threads_gone.dma_made += t->n.dma_made;
     threads_gone.dma_ended += t->n.dma_ended;
     QLIST_REMOVE(t, next);
+    mcache_rev_thread_exit_locked();
     qemu_mutex_unlock(&mapcache.lock);
     this_thread = NULL;
     g_free(t);
 }
 
-static void thread_enter(void)
+void mcache_thread_enter(void)
 {
-    MapCacheThread *t = g_new0(MapCacheThread, 1);
+    MapCacheThread *t;
 
+    if (this_thread) {
+        return;
+    }
+    t = g_new0(MapCacheThread, 1);
     t->exit.notify = thread_exit;
     qemu_thread_atexit_add(&t->exit);
     qemu_mutex_lock(&mapcache.lock);
@@ -131,7 +138,7 @@ static void thread_enter(void)
 static inline MapCacheCounts *counts(void)
 {
     if (unlikely(!this_thread)) {
-        thread_enter();
+        mcache_thread_enter();
     }
     return &this_thread->n;
 }
@@ -150,14 +157,15 @@ static inline void count(uint64_t *counter)
 static uint64_t dma_outstanding_locked(void)
 {
     uint64_t ended = threads_gone.dma_ended;
-    uint64_t made = threads_gone.dma_made;
+    uint64_t made = threads_gone.dma_made + threads_gone.dma_hits;
     MapCacheThread *t;
 
     QLIST_FOREACH(t, &threads, next) {
         ended += qatomic_load_acquire(&t->n.dma_ended);
     }
     QLIST_FOREACH(t, &threads, next) {
-        made += qatomic_load_acquire(&t->n.dma_made);
+        made += qatomic_load_acquire(&t->n.dma_made) +
+                qatomic_load_acquire(&t->n.dma_hits);
     }
     return made - ended;
 }
@@ -168,9 +176,10 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
 
     qemu_mutex_lock(&mapcache.lock);
     *stats = mapcache.stats;
-    stats->hits = threads_gone.hits;
+    stats->hits = threads_gone.hits + threads_gone.dma_hits;
     QLIST_FOREACH(t, &threads, next) {
-        stats->hits += qatomic_load_acquire(&t->n.hits);
+        stats->hits += qatomic_load_acquire(&t->n.hits) +
+                       qatomic_load_acquire(&t->n.dma_hits);
     }
     stats->buckets = mapcache.nr_used - mapcache.nr_pending;
     stats->buckets_pending = mapcache.nr_pending;
@@ -208,14 +217,14 @@ static inline bool mcache_touch(MapCacheSlot *s, uint32_t gen)
     if (!qatomic_read(&s->referenced)) {
         qatomic_set(&s->referenced, true);
     }
-    if (bql_locked()) {
-        return true; /* an invalidate cannot come in between */
-    }
     /*
      * If another thread's mark is seen, so is, by the order of this load and
      * the next, every generation step that this mark came after.
      */
     if (qatomic_load_acquire(&s->iothread_gen) != gen) {
+        if (bql_locked()) {
+            return true; /* an invalidate cannot come in between */
+        }
         mcache_mark(s, gen);
         /*
          * The mark before the generation; pairs with the full barrier in
@@ -366,7 +375,7 @@ static inline uint32_t buckets_spanned(ram_addr_t addr, hwaddr len)
  * Locks the slot in which @bucket may be used in generation @gen, or NULL.
  * The lock itself keeps the slot mapped, so there is no mark to make.
  */
-static inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
+static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
                                                  uint32_t gen)
 {
     uint32_t *fwd = mcache_forward(bucket);
@@ -391,6 +400,27 @@ static inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
         qatomic_set(&s->referenced, true);
     }
     return s;
+}
+
+/*
+ * Locks the mapping of @len bytes at @addr, the common case: all of it is
+ * there, in one bucket.  NULL if it takes more.
+ */
+static inline uint8_t *mcache_lock_hit(ram_addr_t addr, hwaddr len)
+{
+    MapCacheSlot *s = mcache_find_and_lock(addr >> MCACHE_BUCKET_SHIFT,
+                                           qatomic_read(&mapcache.gen));
+
+    if (unlikely(!s)) {
+        return NULL;
+    }
+    if (unlikely(!test_bit(page_of(addr), s->valid)) ||
+        unlikely(present_bytes(s, addr, len) != len)) {
+        slot_unlock(s);
+        return NULL;
+    }
+    return mcache_slot_host(s - mapcache.slot) +
+           (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
 /*
@@ -445,9 +475,11 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
     return mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
-                           ram_addr_t block_offset, hwaddr *plen,
-                           XenMapUse use, bool is_write, AddressSpace *as)
+/* All that is not mcache_lock_hit(). */
+static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
+                                         ram_addr_t block_offset,
+                                         hwaddr *plen, XenMapUse use,
+                                         bool is_write, AddressSpace *as)
 {
     bool failed;
     uint8_t *p;
@@ -468,9 +500,8 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     /* So that one request does not keep all the others waiting. */
     *plen = MIN(*plen, MCACHE_DMA_MAX);
 
-    trace_xen_map_cache(addr);
     p = mcache_lock_run(addr, plen, false);
-    if (likely(p)) {
+    if (p) {
         count(&counts()->hits);
     } else {
         qemu_mutex_lock(&mapcache.lock);
@@ -501,6 +532,25 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     } else {
         *plen = 0;
     }
+    return p;
+}
+
+uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
+                           ram_addr_t block_offset, hwaddr *plen,
+                           XenMapUse use, bool is_write, AddressSpace *as)
+{
+    uint8_t *p = NULL;
+
+    trace_xen_map_cache(addr);
+    if (likely(use == XEN_MAP_DMA) && likely(!xen_mr_is_grants(mr))) {
+        p = mcache_lock_hit(addr, *plen);
+    }
+    if (likely(p)) {
+        count(&counts()->dma_hits);
+        mcache_rev_add(p, *plen, MCACHE_REV_DMA, is_write, as);
+    } else {
+        p = map_dma_slow(mr, addr, block_offset, plen, use, is_write, as);
+    }
     trace_xen_map_cache_return(p);
     return p;
 }
@@ -516,9 +566,13 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
         uint64_t size = mcache_rev_remove(buffer, len, MCACHE_REV_DMA);
 
         if (likely(size)) {
+            hwaddr rest = mcache_slot_host(nr) + MCACHE_BUCKET_SIZE - buffer;
+
             count(&counts()->dma_ended);
-            slots_unlock(nr, buckets_spanned(buffer - mcache_slot_host(nr),
-                                             size));
+            slot_unlock(&mapcache.slot[nr]);
+            if (unlikely(size > rest)) {
+                slots_unlock(nr + 1, buckets_spanned(0, size - rest));
+            }
             return;
         }
     } else if (mcache_outside_release(buffer)) {

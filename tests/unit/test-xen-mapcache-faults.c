@@ -547,7 +547,7 @@ static bool run_apart(const Plan *plan, unsigned nth, bool for_ever)
         fault.plan = plan;
         fault.nth = nth;
         fault.for_ever = for_ever;
-        alarm(60);
+        alarm(300);
         run();
         exit(EXIT_SUCCESS);
     }

@@ -83,7 +83,7 @@ static void check_chunk(Check *c, uint32_t i)
 {
     XsimChunk *chunk = xsim_chunk(c->v, i);
     Count *n = &c->count[chunk->owner];
-    unsigned used = 0, k;
+    unsigned used = 0, held = 0, k;
     uint64_t refs = 0;
 
     if (chunk->state == XSIM_CHUNK_FREE ||
@@ -95,26 +95,32 @@ static void check_chunk(Check *c, uint32_t i)
         XsimFrame *f = xsim_frame_info(c->v, mfn);
         uint64_t want = (uintptr_t)g_hash_table_lookup(c->refs,
                                                        &(gint64) { mfn });
+        unsigned has = xsim_frame_refs(c->v, mfn);
 
-        refs += f->refs;
-        if (f->refs != want) {
+        refs += has;
+        if (has != want) {
             wrong(c, "mfn 0x%" PRIx64 " has %u references, mappings make %"
-                  PRIu64, mfn, f->refs, want);
+                  PRIu64, mfn, has, want);
         }
         if (chunk->state == XSIM_CHUNK_SUPER) {
             used++;
             continue;
         }
         used += f->m2p != XSIM_M2P_FREE;
-        n->held += f->m2p == XSIM_M2P_HELD;
+        held += f->m2p == XSIM_M2P_HELD;
         n->lost += f->m2p == XSIM_M2P_LOST;
         n->xen += f->m2p == XSIM_M2P_XEN;
-        if (f->m2p == XSIM_M2P_HELD && !f->refs) {
+        if (f->m2p == XSIM_M2P_HELD && !has) {
             wrong(c, "mfn 0x%" PRIx64 " is held by nobody", mfn);
         }
-        if (f->m2p == XSIM_M2P_FREE && f->refs) {
+        if (f->m2p == XSIM_M2P_FREE && has) {
             wrong(c, "mfn 0x%" PRIx64 " is free and mapped", mfn);
         }
+    }
+    n->held += held;
+    if (chunk->state == XSIM_CHUNK_SPLIT && held != chunk->held) {
+        wrong(c, "chunk %u: %u frames are held, it says %u", i, held,
+              chunk->held);
     }
     if (used != chunk->used) {
         wrong(c, "chunk %u: %u frames in use, it says %u", i, used,

@@ -176,32 +176,84 @@ void xsim_chunk_split(XsimView *v, uint32_t i)
     c->state = XSIM_CHUNK_SPLIT;
 }
 
+static uint32_t *half_refs(XsimView *v, uint64_t mfn)
+{
+    XsimChunk *c = xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT);
+
+    return &c->half_refs[mfn / XSIM_HALF_FRAMES % 2];
+}
+
+uint32_t xsim_frame_refs(XsimView *v, uint64_t mfn)
+{
+    return xsim_frame_info(v, mfn)->refs + *half_refs(v, mfn);
+}
+
+/* @by more references, or less, for all of [@mfn, @mfn + @n) in a half. */
+static void half_count(XsimView *v, uint64_t mfn, uint64_t n, int by)
+{
+    XsimFrame *f;
+    uint64_t i;
+
+    xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT)->refs += by * (int)n;
+    if (n == XSIM_HALF_FRAMES) {
+        *half_refs(v, mfn) += by;
+        return;
+    }
+    f = xsim_frame_info(v, mfn);
+    for (i = 0; i < n; i++) {
+        f[i].refs += by;
+    }
+}
+
+static uint64_t in_half(uint64_t mfn, uint64_t n)
+{
+    uint64_t k = XSIM_HALF_FRAMES - mfn % XSIM_HALF_FRAMES;
+
+    return k < n ? k : n;
+}
+
 void xsim_frames_ref(XsimView *v, uint64_t mfn, uint64_t n)
 {
     while (n) {
-        uint64_t k = XSIM_CHUNK_FRAMES - mfn % XSIM_CHUNK_FRAMES;
-        XsimFrame *f = xsim_frame_info(v, mfn);
-        uint64_t i;
+        uint64_t k = in_half(mfn, n);
 
-        k = k < n ? k : n;
-        for (i = 0; i < k; i++) {
-            f[i].refs++;
-        }
-        xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT)->refs += k;
+        half_count(v, mfn, k, 1);
         mfn += k;
         n -= k;
     }
 }
 
-/* A frame outside the p2m has lost its last reference. */
-static void unheld(XsimView *v, unsigned slot, uint64_t mfn, XsimPunch *punch)
+void xsim_frames_ref_longer(XsimView *v, uint64_t mfn, uint64_t n,
+                            uint64_t more)
 {
-    XsimDom *d = xsim_dom(v, slot);
-    XsimFrame *f = xsim_frame_info(v, mfn);
+    uint64_t again = (mfn + n) % XSIM_HALF_FRAMES;
 
-    if (f->m2p == XSIM_M2P_HELD) {
-        d->held_pages--;
-        xsim_frame_free(v, mfn, punch);
+    /* The half it ended in may be whole now, and is counted otherwise. */
+    again = again < n ? again : n;
+    if (again) {
+        half_count(v, mfn + n - again, again, -1);
+    }
+    xsim_frames_ref(v, mfn + n - again, again + more);
+}
+
+/* Free those frames outside the p2m that have lost their last reference. */
+static void free_unheld(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
+                        XsimPunch *punch)
+{
+    XsimChunk *c = xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT);
+    uint64_t i;
+
+    if (c->state != XSIM_CHUNK_SPLIT || *half_refs(v, mfn)) {
+        return;
+    }
+    for (i = mfn; i < mfn + n && c->held; i++) {
+        XsimFrame *f = xsim_frame_info(v, i);
+
+        if (f->m2p == XSIM_M2P_HELD && f->refs == 0) {
+            xsim_dom(v, slot)->held_pages--;
+            c->held--;
+            xsim_frame_free(v, i, punch);
+        }
     }
 }
 
@@ -209,34 +261,31 @@ void xsim_frames_unref(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
                        XsimPunch *punch)
 {
     while (n) {
-        uint64_t k = XSIM_CHUNK_FRAMES - mfn % XSIM_CHUNK_FRAMES;
-        XsimChunk *c = xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT);
-        XsimFrame *f = xsim_frame_info(v, mfn);
-        uint64_t i;
-        bool split = c->state == XSIM_CHUNK_SPLIT;
+        uint64_t k = in_half(mfn, n);
 
-        k = k < n ? k : n;
-        c->refs -= k;
-        for (i = 0; i < k; i++) {
-            if (--f[i].refs == 0 && split) {
-                unheld(v, slot, mfn + i, punch);
-            }
-        }
+        half_count(v, mfn, k, -1);
+        free_unheld(v, slot, mfn, k, punch);
         mfn += k;
         n -= k;
     }
 }
 
+bool xsim_frame_hold(XsimView *v, unsigned slot, uint64_t mfn)
+{
+    if (!xsim_frame_refs(v, mfn)) {
+        return false;
+    }
+    xsim_frame_info(v, mfn)->m2p = XSIM_M2P_HELD;
+    xsim_chunk(v, mfn >> XSIM_CHUNK_SHIFT)->held++;
+    xsim_dom(v, slot)->held_pages++;
+    return true;
+}
+
 void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
                         XsimPunch *punch)
 {
-    XsimFrame *f = xsim_frame_info(v, mfn);
-
     xsim_dom(v, slot)->p2m_pages--;
-    if (f->refs) {
-        f->m2p = XSIM_M2P_HELD;
-        xsim_dom(v, slot)->held_pages++;
-    } else {
+    if (!xsim_frame_hold(v, slot, mfn)) {
         xsim_frame_free(v, mfn, punch);
     }
 }

@@ -186,13 +186,8 @@ void xsim_server_destroy(XsimView *v, unsigned slot, unsigned id)
     for (i = 0; i < 2; i++) {
         hide(v, slot, s, i);
         if (s->mfn[i]) {
-            XsimFrame *f = xsim_frame_info(v, s->mfn[i]);
-
             d->xen_pages--;
-            if (f->refs) {
-                f->m2p = XSIM_M2P_HELD;
-                d->held_pages++;
-            } else {
+            if (!xsim_frame_hold(v, slot, s->mfn[i])) {
                 xsim_frame_free(v, s->mfn[i], &punch);
             }
         }

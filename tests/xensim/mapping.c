@@ -86,6 +86,7 @@ int xsim_map_add(XsimView *v, unsigned proc, uint32_t map, unsigned slot,
 
     if (m->nr_runs && m->kind != XSIM_MAP_GRANT && run->slot == slot &&
         run->gfn + run->pages == gfn && run->mfn + run->pages == mfn) {
+        xsim_frames_ref_longer(v, run->mfn, run->pages, pages);
         run->pages += pages;
     } else {
         if (m->nr_runs) {
@@ -107,8 +108,8 @@ int xsim_map_add(XsimView *v, unsigned proc, uint32_t map, unsigned slot,
         run->grant = grant;
         run->slot = slot;
         m->nr_runs++;
+        xsim_frames_ref(v, mfn, pages);
     }
-    xsim_frames_ref(v, mfn, pages);
     xsim_dom(v, slot)->mapped_pages += pages;
     return 0;
 }

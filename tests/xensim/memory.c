@@ -114,7 +114,7 @@ void xensim_set_max_pages(XensimDomain *dom, uint64_t pages)
 unsigned xensim_mfn_mappings(Xensim *sim, uint64_t mfn)
 {
     xensim_reap(sim);
-    return mfn < XSIM_MAX_MFN ? xsim_frame_info(&sim->v, mfn)->refs : 0;
+    return mfn < XSIM_MAX_MFN ? xsim_frame_refs(&sim->v, mfn) : 0;
 }
 
 unsigned xensim_gfn_mappings(XensimDomain *dom, uint64_t gfn)

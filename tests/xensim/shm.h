@@ -38,7 +38,7 @@
  * The two libraries of a simulation must be of one build: count VERSION up
  * when a structure changes but not its size.
  */
-#define XSIM_VERSION          2ull
+#define XSIM_VERSION          3ull
 #define XSIM_MAGIC            (0x58454e53494d0000ull + (XSIM_VERSION << 48) + \
                                sizeof(XsimHeader) + sizeof(XsimDom))
 #define XSIM_MAX_DOMS         64u
@@ -99,7 +99,7 @@
 #define XSIM_M2P_XEN   0xfffffff2u  /* Xen's own: an ioreq page */
 
 typedef struct XsimFrame {
-    uint32_t refs;     /* pages of live mappings that show it */
+    uint32_t refs;     /* pages of live mappings, whole halves apart */
     uint32_t m2p;      /* not valid while the chunk is SUPER */
 } XsimFrame;
 
@@ -108,12 +108,20 @@ enum { XSIM_CHUNK_FREE, XSIM_CHUNK_SUPER, XSIM_CHUNK_SPLIT };
 /*
  * 512 machine frames.  Guarded by the owner's lock, or by alloc_lock while
  * it is free.
+ *
+ * A half is as much as a device model maps at a time: one that is mapped
+ * whole is counted once, so that a mapping costs little beside the real
+ * mmap().
  */
+#define XSIM_HALF_FRAMES      (XSIM_CHUNK_FRAMES / 2)
+
 typedef struct XsimChunk {
     uint8_t state;
     uint8_t owner;         /* domain slot */
     uint16_t used;         /* frames that are not free */
+    uint16_t held;         /* ... of them XSIM_M2P_HELD */
     uint32_t refs;         /* sum over its frames */
+    uint32_t half_refs[2]; /* mappings that show all frames of a half */
     uint32_t gfn;          /* SUPER: first gfn */
     uint32_t next;         /* free list */
 } XsimChunk;

@@ -114,11 +114,21 @@ void xsim_punch_add(XsimView *v, XsimPunch *punch, uint64_t mfn, uint64_t n);
 void xsim_chunk_free(XsimView *v, uint32_t chunk, XsimPunch *punch);
 /* Make a SUPER chunk SPLIT: writes the m2p of each frame. */
 void xsim_chunk_split(XsimView *v, uint32_t chunk);
+/* How many pages of live mappings show @mfn. */
+uint32_t xsim_frame_refs(XsimView *v, uint64_t mfn);
 /* @n frames from @mfn (crossing chunks or not) get a reference more. */
 void xsim_frames_ref(XsimView *v, uint64_t mfn, uint64_t n);
-/* ... or less; what nobody needs any more is freed. */
+/* The reference of [@mfn, @mfn + @n) comes to cover @more frames behind. */
+void xsim_frames_ref_longer(XsimView *v, uint64_t mfn, uint64_t n,
+                            uint64_t more);
+/*
+ * ... or less; what nobody needs any more is freed.  Of the very range that
+ * got the reference.
+ */
 void xsim_frames_unref(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
                        XsimPunch *punch);
+/* A frame that leaves its place becomes held, if it is mapped; false if not. */
+bool xsim_frame_hold(XsimView *v, unsigned slot, uint64_t mfn);
 /* A frame has left the p2m: free it, or keep it as held. */
 void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
                         XsimPunch *punch);
