@@ -214,11 +214,6 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
-/* --- xen-mapcache.c -------------------------------------------------- */
-
-/* Sees to it that this thread's end is noticed. */
-void mcache_thread_enter(void);
-
 /* --- xen-mapcache-arena.c ------------------------------------------- */
 
 /* Reserves the arena and its tables, or ends QEMU with a message. */
@@ -295,8 +290,7 @@ void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
 uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
                            MapCacheRevKind kind);
 
-/* This thread ends: its records stay, its table is another's to fill. */
-void mcache_rev_thread_exit_locked(void);
+void mcache_rev_init(void);
 
 /* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
 void mcache_rev_report(void);

@@ -72,10 +72,16 @@ QEMU_BUILD_BUG_ON(sizeof(RevChunk) != 128);
 typedef struct RevTable {
     RevChunk *chain[REV_CHAINS];    /* atomic; set by its thread */
     struct RevTable *next;          /* constant */
-    bool in_use;                    /* it has a thread; mapcache.lock */
+    bool in_use;                    /* it has a thread; rev_lock */
+    Notifier exit;
 } RevTable;
 
-static RevTable *rev_tables;        /* atomic; grows, under mapcache.lock */
+/*
+ * Guards the list of tables and the names, which are looked up without it but
+ * added to with it.  Innermost: device memory is recorded with mapcache.lock.
+ */
+static QemuMutex rev_lock;
+static RevTable *rev_tables;        /* atomic; grows, under rev_lock */
 /* This thread's; NULL before its first mapping. */
 static __thread RevTable *rev_own;
 
@@ -130,12 +136,23 @@ static inline bool rev_fits(const MapCacheRev *rev, uint64_t word,
            (qatomic_read(&rev->info) & REV_KIND) == rev_kind(kind);
 }
 
+/* This thread ends: its records stay, its table is another's to fill. */
+static void rev_thread_exit(Notifier *n, void *unused)
+{
+    RevTable *t = container_of(n, RevTable, exit);
+
+    qemu_mutex_lock(&rev_lock);
+    t->in_use = false;
+    qemu_mutex_unlock(&rev_lock);
+    rev_own = NULL;
+}
+
 /* This thread's table: one that an ended thread left, or a new one. */
 static G_NO_INLINE RevTable *rev_table_get(void)
 {
     RevTable *t;
 
-    qemu_mutex_lock(&mapcache.lock);
+    qemu_mutex_lock(&rev_lock);
     for (t = rev_tables; t && t->in_use; t = t->next) {
         ;
     }
@@ -146,18 +163,16 @@ static G_NO_INLINE RevTable *rev_table_get(void)
         qatomic_store_release(&rev_tables, t);
     }
     t->in_use = true;
-    qemu_mutex_unlock(&mapcache.lock);
+    qemu_mutex_unlock(&rev_lock);
+    t->exit.notify = rev_thread_exit;
+    qemu_thread_atexit_add(&t->exit);
     rev_own = t;
-    mcache_thread_enter();
     return t;
 }
 
-void mcache_rev_thread_exit_locked(void)
+void mcache_rev_init(void)
 {
-    if (rev_own) {
-        rev_own->in_use = false;
-        rev_own = NULL;
-    }
+    qemu_mutex_init(&rev_lock);
 }
 
 /* The table after @t, or the first. */
@@ -193,7 +208,7 @@ static G_NO_INLINE unsigned owner_find(AddressSpace *as)
         return 0; /* more devices than there are cells for names */
     }
 
-    qemu_mutex_lock(&mapcache.lock);
+    qemu_mutex_lock(&rev_lock);
     for (; n < OWNERS && !owner; n++) {
         i = (first + n) % OWNERS;
         if (i && owners[i].as == as && !strcmp(owners[i].name, as->name)) {
@@ -205,7 +220,7 @@ static G_NO_INLINE unsigned owner_find(AddressSpace *as)
             owner = i;
         }
     }
-    qemu_mutex_unlock(&mapcache.lock);
+    qemu_mutex_unlock(&rev_lock);
     return owner;
 }
 

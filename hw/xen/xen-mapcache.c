@@ -53,7 +53,7 @@
  * A slot that is retired at any other time (a hole that was filled, eviction)
  * goes to the reaper always: the pointer may be this very thread's.
  *
- * Lock order: BQL, mapcache.lock.  The lock is held over map calls, which
+ * Lock order: BQL, mapcache.lock, rev_lock.  The lock is held over map calls, which
  * makes misses wait for each other; hits need it not.  Nobody waits for a
  * grace period with the BQL, since a reader may be waiting for the BQL.
  *
@@ -113,20 +113,15 @@ static void thread_exit(Notifier *n, void *unused)
     threads_gone.dma_made += t->n.dma_made;
     threads_gone.dma_ended += t->n.dma_ended;
     QLIST_REMOVE(t, next);
-    mcache_rev_thread_exit_locked();
     qemu_mutex_unlock(&mapcache.lock);
     this_thread = NULL;
     g_free(t);
 }
 
-void mcache_thread_enter(void)
+static void thread_enter(void)
 {
-    MapCacheThread *t;
+    MapCacheThread *t = g_new0(MapCacheThread, 1);
 
-    if (this_thread) {
-        return;
-    }
-    t = g_new0(MapCacheThread, 1);
     t->exit.notify = thread_exit;
     qemu_thread_atexit_add(&t->exit);
     qemu_mutex_lock(&mapcache.lock);
@@ -138,7 +133,7 @@ void mcache_thread_enter(void)
 static inline MapCacheCounts *counts(void)
 {
     if (unlikely(!this_thread)) {
-        mcache_thread_enter();
+        thread_enter();
     }
     return &this_thread->n;
 }
@@ -198,6 +193,7 @@ void xen_map_cache_init(void)
     qemu_mutex_init(&mapcache.lock);
     mapcache.gen = 1;
     mcache_arena_init();
+    mcache_rev_init();
     mcache_outside_init();
     mapcache.ready = true;
 }
