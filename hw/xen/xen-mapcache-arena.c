@@ -65,7 +65,9 @@ static uint64_t max_map_count(void)
 /* How many slots the limits of this process allow. */
 static uint32_t slots_allowed(void)
 {
-    uint64_t n = ARENA_CAP_DEFAULT >> MCACHE_BUCKET_SHIFT;
+    uint64_t wanted = (mapcache.size ? mapcache.size : ARENA_CAP_DEFAULT) >>
+                      MCACHE_BUCKET_SHIFT;
+    uint64_t n = wanted;
     uint64_t areas = max_map_count();
     struct rlimit as;
 
@@ -81,7 +83,17 @@ static uint32_t slots_allowed(void)
                                              : bytes / 2;
         n = MIN(n, bytes >> MCACHE_BUCKET_SHIFT);
     }
-    return MAX(n, ARENA_MIN_SLOTS);
+    n = MAX(n, ARENA_MIN_SLOTS);
+    if (mapcache.size && n < wanted) {
+        warn_report("xen mapcache: limits leave room for %" PRIu64 " MiB of "
+                    "guest memory instead of the %" PRIu64 " MiB of "
+                    "mapcache-size. Raise vm.max_map_count to %" PRIu64
+                    ", and the limit on address space (ulimit -v).",
+                    n << MCACHE_BUCKET_SHIFT >> 20,
+                    wanted << MCACHE_BUCKET_SHIFT >> 20,
+                    2 * wanted + ARENA_KEEP_AREAS);
+    }
+    return n;
 }
 
 /* Reserves addresses for @n slots, or for fewer; returns for how many. */

@@ -88,6 +88,7 @@ typedef struct MapCacheSlot {
 typedef struct MapCache {
     /* Set at init, constant after. */
     bool ready;
+    uint64_t size;          /* bytes that the user allows; 0: the default */
     uint8_t *arena;
     int memfd;              /* what the arena's empty slots map */
     uint32_t nr_slots;      /* slots in the arena */

@@ -1,5 +1,5 @@
 /*
- * Xen mapcache: what the monitor shows of it
+ * Xen mapcache: what the user sees of it: its size, and the monitor's commands
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
@@ -12,8 +12,50 @@
 #include "monitor/hmp.h"
 #include "monitor/hmp-target.h"
 #include "monitor/monitor.h"
+#include "qapi/visitor.h"
+#include "qemu/units.h"
+#include "qom/object.h"
 
+#include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+
+#define SIZE_MIN (32 * MiB)
+
+static void size_get(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    uint64_t size = mapcache.size;
+
+    visit_type_size(v, name, &size, errp);
+}
+
+static void size_set(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    uint64_t size;
+
+    if (!visit_type_size(v, name, &size, errp)) {
+        return;
+    }
+    if (xen_map_cache_ready()) {
+        error_setg(errp, "'%s' cannot be changed any more", name);
+    } else if (size < SIZE_MIN) {
+        error_setg(errp, "'%s' is %" PRIu64 " bytes, the least is 32M", name,
+                   size);
+    } else {
+        mapcache.size = size;
+    }
+}
+
+void xen_map_cache_add_property(ObjectClass *oc)
+{
+    object_class_property_add(oc, "mapcache-size", "size", size_get, size_set,
+                              NULL, NULL);
+    object_class_property_set_description(oc, "mapcache-size",
+        "The most guest memory that is kept mapped, in bytes (default 32G, "
+        "less where limits leave less)");
+}
 
 XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
 {

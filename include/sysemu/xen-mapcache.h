@@ -71,6 +71,14 @@ typedef struct XenMapCacheStats {
 #ifdef CONFIG_XEN_IS_POSSIBLE
 
 /*
+ * Adds the property "mapcache-size" to the class of the Xen accelerator: the
+ * most guest memory, in bytes, that is kept mapped, device memory and grants
+ * apart; at least 32 MiB.  Settable until xen_map_cache_init().  Without it
+ * the most is 32 GiB, less where limits of the process leave less.
+ */
+void xen_map_cache_add_property(ObjectClass *oc);
+
+/*
  * Sets the cache up.  Called once, with the BQL, after xen_fmem and
  * xen_domid are known and before a RAM block is allocated.  Opens the grant
  * device and reserves the arena here, because a restricted device model may

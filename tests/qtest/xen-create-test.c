@@ -294,6 +294,37 @@ static const char *early_memory(XenTest *t)
     return NULL;
 }
 
+/* A user may allow less guest memory to be mapped than there is. */
+static const char *mapcache_size(XenTest *t)
+{
+    enum { ALLOWED_MB = 32 };
+
+    xen_test_start(t, "-machine mapcache-size=32M");
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint64_t gpa = XEN_TEST_PAGE; gpa < XEN_TEST_RAM_MB << 20;
+             gpa += XEN_TEST_BUCKET) {
+            uint64_t put = gpa ^ round << 28, got = 0;
+
+            xensim_write(t->dom, gpa, &put, sizeof(put));
+            XEN_REQUIRE(qtest_readq(t->qts, gpa) == put,
+                        "reads other bytes at 0x%" PRIx64, gpa);
+            qtest_writeq(t->qts, gpa, ~put);
+            xensim_read(t->dom, gpa, &got, sizeof(got));
+            XEN_REQUIRE(got == ~put, "writes other bytes at 0x%" PRIx64, gpa);
+        }
+        XEN_REQUIRE(xen_test_stat(t, "buckets") <= ALLOWED_MB,
+                    "keeps more than it may");
+        XEN_REQUIRE(xen_test_settles(t, "buckets-pending", NULL),
+                    "does not let go of what it may not keep");
+        XEN_REQUIRE(xen_test_ram_mapped(t) <=
+                    ALLOWED_MB * XEN_TEST_BUCKET / XEN_TEST_PAGE,
+                    "maps more than it may");
+    }
+    XEN_REQUIRE(xen_test_stat(t, "buckets-max") <= ALLOWED_MB,
+                "says that it keeps more than it may");
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -307,5 +338,6 @@ int main(int argc, char **argv)
                  "left a frame behind");
     xen_test_add("create/picture", picture, NULL);
     xen_test_add("create/early-memory", early_memory, "ended by signal*");
+    xen_test_add("create/mapcache-size", mapcache_size, NULL);
     return g_test_run();
 }
