@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/grant_table.h>
+
 #include "host-priv.h"
 
 #define MMIO_HOLE_START  0xf0000000ull
@@ -156,6 +158,17 @@ static void set_params(XsimView *v, unsigned slot)
     p[HVM_PARAM_ACPI_IOPORTS_LOCATION] = 1;
 }
 
+/* The two that a toolstack grants, for xenstored and xenconsoled. */
+static void set_grants(XsimDom *d)
+{
+    d->grant[GNTTAB_RESERVED_CONSOLE] = (XsimGrant) {
+        .in_use = true, .gfn = SPECIAL_CONSOLE,
+    };
+    d->grant[GNTTAB_RESERVED_XENSTORE] = (XsimGrant) {
+        .in_use = true, .gfn = SPECIAL_XENSTORE,
+    };
+}
+
 XensimDomain *xensim_domain_create(Xensim *sim, const XensimDomainConfig *cfg)
 {
     XsimView *v = &sim->v;
@@ -197,6 +210,7 @@ XensimDomain *xensim_domain_create(Xensim *sim, const XensimDomainConfig *cfg)
             slot = -ENOMEM;
         } else {
             set_params(v, slot);
+            set_grants(d);
             warm_up(v, slot);
             xsim_unlock(&d->lock);
             /* Pairs with the acquire in xsim_find_dom(). */

@@ -249,7 +249,10 @@ static void local_unbind(XsimView *v, uint32_t local)
 {
     XsimLocalPort *l = &v->h->local[local];
 
-    if (l->state == XSIM_PORT_BOUND && l->virq < 0) {
+    if (l->state == XSIM_PORT_BOUND && l->slot == XSIM_SLOT_LOCAL &&
+        l->virq < 0) {
+        v->h->local[l->remote_port].state = XSIM_PORT_UNBOUND;
+    } else if (l->state == XSIM_PORT_BOUND && l->virq < 0) {
         XsimPort *p = &xsim_dom(v, l->slot)->port[l->remote_port];
 
         p->state = XSIM_PORT_UNBOUND;
@@ -309,6 +312,31 @@ int xsim_local_alloc(XsimView *v, unsigned handle, uint32_t remote_dom)
     return i;
 }
 
+/* Both ends in the device models' domain. */
+static int local_bind_local(XsimView *v, unsigned handle, uint32_t port)
+{
+    XsimLocalPort *other = port < XSIM_MAX_LOCAL_PORTS ? &v->h->local[port]
+                                                       : NULL;
+    int i = -EINVAL;
+
+    xsim_lock(&v->h->evtchn_lock);
+    if (other && other->state == XSIM_PORT_UNBOUND && other->remote_dom == 0) {
+        i = local_new(v, handle);
+    }
+    if (i > 0) {
+        XsimLocalPort *l = &v->h->local[i];
+
+        l->state = other->state = XSIM_PORT_BOUND;
+        l->slot = other->slot = XSIM_SLOT_LOCAL;
+        l->remote_dom = 0;
+        l->remote_port = port;
+        other->remote_port = i;
+        deliver_local(v, i);
+    }
+    xsim_unlock(&v->h->evtchn_lock);
+    return i;
+}
+
 int xsim_local_bind(XsimView *v, unsigned handle, uint32_t domid,
                     uint32_t port)
 {
@@ -316,6 +344,9 @@ int xsim_local_bind(XsimView *v, unsigned handle, uint32_t domid,
     XsimPort *p;
     int i;
 
+    if (domid == 0) {
+        return local_bind_local(v, handle, port);
+    }
     if (slot < 0) {
         return -ESRCH;
     }
@@ -391,7 +422,9 @@ int xsim_local_notify(XsimView *v, unsigned handle, uint32_t local)
     if (l && l->virq < 0) {
         /* To an end that nobody bound yet, Xen sends without complaint. */
         rc = 0;
-        if (l->state == XSIM_PORT_BOUND) {
+        if (l->state == XSIM_PORT_BOUND && l->slot == XSIM_SLOT_LOCAL) {
+            deliver_local(v, l->remote_port);
+        } else if (l->state == XSIM_PORT_BOUND) {
             deliver_guest(&xsim_dom(v, l->slot)->port[l->remote_port]);
         }
     }
@@ -402,12 +435,11 @@ int xsim_local_notify(XsimView *v, unsigned handle, uint32_t local)
 int xsim_local_unmask(XsimView *v, unsigned handle, uint32_t local)
 {
     XsimLocalPort *l;
-    int rc = -EINVAL;
 
     xsim_lock(&v->h->evtchn_lock);
     l = local_get(v, handle, local);
+    /* As Linux: a port that is not the handle's is passed over in silence. */
     if (l) {
-        rc = 0;
         l->masked = false;
         if (l->pending) {
             l->pending = false;
@@ -415,7 +447,7 @@ int xsim_local_unmask(XsimView *v, unsigned handle, uint32_t local)
         }
     }
     xsim_unlock(&v->h->evtchn_lock);
-    return rc;
+    return 0;
 }
 
 unsigned xsim_virq_raise(XsimView *v, unsigned virq)

@@ -204,7 +204,6 @@ uint64_t xsim_server_frame(XsimView *v, unsigned slot, unsigned id,
 
     if (!s->mfn[frame]) {
         uint64_t mfn = xsim_frame_alloc(v, slot);
-        unsigned i;
 
         if (mfn == XENSIM_NO_MFN) {
             return mfn;
@@ -212,18 +211,6 @@ uint64_t xsim_server_frame(XsimView *v, unsigned slot, unsigned id,
         xsim_frame_info(v, mfn)->m2p = XSIM_M2P_XEN;
         d->xen_pages++;
         s->mfn[frame] = mfn;
-        if (frame == 1) {
-            for (i = 0; i < d->vcpus; i++) {
-                off_t off = ((off_t)mfn << XENSIM_PAGE_SHIFT) +
-                            i * sizeof(ioreq_t) +
-                            offsetof(ioreq_t, vp_eport);
-
-                if (pwrite(v->mem_fd, &s->vcpu_port[i], 4, off) != 4) {
-                    xsim_die("cannot write an ioreq page: %s",
-                             strerror(errno));
-                }
-            }
-        }
     }
     return s->mfn[frame];
 }
@@ -255,6 +242,24 @@ int xsim_server_show(XsimView *v, unsigned slot, unsigned id, unsigned frame,
     return 0;
 }
 
+/* Tells the device model the ports of its vCPUs. */
+static void write_ports(XsimView *v, unsigned slot, unsigned id)
+{
+    XsimDom *d = xsim_dom(v, slot);
+    XsimServer *s = &d->server[id];
+    uint64_t mfn = xsim_server_frame(v, slot, id, 1);
+    unsigned i;
+
+    for (i = 0; mfn != XENSIM_NO_MFN && i < d->vcpus; i++) {
+        off_t off = ((off_t)mfn << XENSIM_PAGE_SHIFT) + i * sizeof(ioreq_t) +
+                    offsetof(ioreq_t, vp_eport);
+
+        if (pwrite(v->mem_fd, &s->vcpu_port[i], 4, off) != 4) {
+            xsim_die("cannot write an ioreq page: %s", strerror(errno));
+        }
+    }
+}
+
 void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on)
 {
     XsimServer *s = &xsim_dom(v, slot)->server[id];
@@ -265,7 +270,8 @@ void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on)
         for (i = 0; i < 2; i++) {
             hide(v, slot, s, i);
         }
-        xsim_server_frame(v, slot, id, 1);
+        /* Not before: Xen fills them in for a server that is enabled. */
+        write_ports(v, slot, id);
     }
     s->enabled = on;
 }

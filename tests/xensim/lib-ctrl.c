@@ -102,7 +102,7 @@ XSIM_EXPORT int xc_domain_populate_physmap_exact(
             k++;
         }
         if (xsim_p2m_populate(xsim_lib(), slot, extent_start[i], n) != n) {
-            rc = -ENOMEM;
+            rc = -EBUSY; /* what libxenctrl calls it: not all were done */
         }
         i += k;
     }

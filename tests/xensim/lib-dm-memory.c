@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <xenctrl.h>
 #include <xendevicemodel.h>
 
 #include "lib.h"
@@ -39,6 +40,54 @@ XSIM_EXPORT int xendevicemodel_relocate_memory(
                            (unsigned long long)dst_gfn, size);
 }
 
+/*
+ * As Xen: a range is known by both its ends, and does not overlap another.
+ */
+static int pin_range(XsimDom *d, uint64_t start, uint64_t end, uint32_t type)
+{
+    XsimPin *room = NULL;
+    unsigned i;
+
+    for (i = 0; i < XSIM_MAX_PINS; i++) {
+        XsimPin *p = &d->pin[i];
+
+        if (!p->in_use) {
+            room = room ? room : p;
+        } else if (p->start == start && p->end == end) {
+            p->in_use = type != XEN_DOMCTL_DELETE_MEM_CACHEATTR;
+            p->type = type;
+            return 0;
+        } else if (type != XEN_DOMCTL_DELETE_MEM_CACHEATTR &&
+                   start <= p->end && end >= p->start) {
+            return -EBUSY;
+        }
+    }
+    if (type == XEN_DOMCTL_DELETE_MEM_CACHEATTR) {
+        return -ENOENT;
+    }
+    if (!room) {
+        return -ENOMEM;
+    }
+    *room = (XsimPin) { true, start, end, type };
+    return 0;
+}
+
+static bool pin_type_known(uint32_t type)
+{
+    switch (type) {
+    case XEN_DOMCTL_MEM_CACHEATTR_UC:
+    case XEN_DOMCTL_MEM_CACHEATTR_WC:
+    case XEN_DOMCTL_MEM_CACHEATTR_WT:
+    case XEN_DOMCTL_MEM_CACHEATTR_WP:
+    case XEN_DOMCTL_MEM_CACHEATTR_WB:
+    case XEN_DOMCTL_MEM_CACHEATTR_UCM:
+    case XEN_DOMCTL_DELETE_MEM_CACHEATTR:
+        return true;
+    default:
+        return false;
+    }
+}
+
 XSIM_EXPORT int xendevicemodel_pin_memory_cacheattr(
     xendevicemodel_handle *dmod, domid_t domid, uint64_t start, uint64_t end,
     uint32_t type)
@@ -46,9 +95,11 @@ XSIM_EXPORT int xendevicemodel_pin_memory_cacheattr(
     unsigned call = XSIM_CALL_xendevicemodel_pin_memory_cacheattr;
     XsimGfnSet set = { NULL, start, end - start + 1 };
     int slot = xsim_dm_enter(dmod, call, domid, &set);
-    int rc = slot < 0 ? slot : end < start ? -EINVAL : 0;
+    int rc = slot;
 
     if (slot >= 0) {
+        rc = end < start || !pin_type_known(type) ? -EINVAL :
+             pin_range(xsim_dom(xsim_lib(), slot), start, end, type);
         xsim_log_add(xsim_dom(xsim_lib(), slot), XENSIM_LOG_CACHEATTR, start,
                      end, type, -rc);
     }
@@ -126,7 +177,8 @@ XSIM_EXPORT int xendevicemodel_modified_memory_bulk(
 /*
  * As Xen does with hardware-assisted paging: a new range starts to be tracked
  * and is all dirty; the same range again gives what the guest's CPUs wrote
- * since; none (nr 0) stops.  What a device model writes does not show.
+ * since; none (nr 0) stops.  What a device model writes does not show.  Linux
+ * takes no bitmap of more than a page.
  */
 XSIM_EXPORT int xendevicemodel_track_dirty_vram(
     xendevicemodel_handle *dmod, domid_t domid, uint64_t first_pfn,
@@ -136,8 +188,8 @@ XSIM_EXPORT int xendevicemodel_track_dirty_vram(
     XsimGfnSet set = { NULL, first_pfn, nr };
     int slot = xsim_dm_enter(dmod, call, domid, &set);
     XsimDom *d = slot >= 0 ? xsim_dom(xsim_lib(), slot) : NULL;
-    int rc = slot < 0 ? slot : nr > XSIM_MAX_VRAM_PAGES ? -EINVAL : 0;
     size_t bytes = (nr + 7) / 8;
+    int rc = slot < 0 ? slot : nr > XSIM_MAX_VRAM_PAGES ? -E2BIG : 0;
 
     if (!rc && !nr) {
         d->vram_pages = 0;

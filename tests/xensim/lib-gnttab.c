@@ -64,11 +64,9 @@ static int grant_frame(XsimView *v, int slot, uint32_t ref, bool write,
         return GNTST_bad_gntref;
     }
     g = &xsim_dom(v, slot)->grant[ref];
-    if (!g->in_use) {
-        return GNTST_bad_gntref;
-    }
-    if (g->to != 0 || (write && g->readonly)) {
-        return GNTST_permission_denied;
+    /* Xen does not tell these apart: the entry's flags are not as needed. */
+    if (!g->in_use || g->to != 0 || (write && g->readonly)) {
+        return GNTST_general_error;
     }
     e = xsim_p2m_get(v, slot, g->gfn);
     if (!e) {

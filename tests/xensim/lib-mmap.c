@@ -5,7 +5,7 @@
  * The latter are interposed because device models unmap foreign mappings by
  * plain munmap(), or by mapping something else over them: the references
  * that the mapping holds have to be given up then.  Mapping over a part of
- * one, or unmapping a part, is refused with ENOMEM, which is what Linux
+ * one is refused with ENOMEM, unmapping a part with EINVAL, which is what Linux
  * answered under the real Xen.  A process that has no mapping, and a mmap()
  * that is not MAP_FIXED, go straight to the kernel.
  */
@@ -226,7 +226,8 @@ int xsim_lib_munmap(void *addr, size_t len)
     if (v) {
         rc = take_range(v, addr, len, &list);
         if (rc) {
-            errno = -rc;
+            /* Of munmap() Linux gives the reason; mmap() says ENOMEM. */
+            errno = EINVAL;
             return -1;
         }
     }

@@ -4,7 +4,8 @@
  *
  * What the real one leaves a process after xentoolcore_restrict_all(): foreign
  * memory and device model calls for that domain only (EPERM for others),
- * event channels it has, and new bindings to that domain (EACCES for others);
+ * event channels it has, and binding to ports that the domain offers (EACCES
+ * for others' ports, and for offering one);
  * the file descriptors of xenctrl, gnttab and xenstore are /dev/null then
  * (ENOTTY for an ioctl).  Opening a new handle of any kind is refused, as it
  * is to a process that gave up root, which a device model does next.
@@ -22,8 +23,9 @@ XSIM_EXPORT int xentoolcore_restrict_all(domid_t domid)
     unsigned call = XSIM_CALL_xentoolcore_restrict_all;
     int e = xsim_lib_begin(call, NULL, NULL);
 
-    if (!e && !xensim_may_control(domid)) {
-        e = EINVAL;
+    if (!e && xensim_restricted()) {
+        /* An event channel handle cannot be restricted twice. */
+        e = xensim_may_control(domid) ? EACCES : EINVAL;
     }
     if (!e) {
         xsim_lib_restrict(domid);

@@ -53,7 +53,8 @@
 #define XSIM_MAX_FAULTS       64u
 #define XSIM_LOG_LEN          65536u
 #define XSIM_HVM_PARAMS       64u
-#define XSIM_MAX_VRAM_PAGES   (1u << 18)
+#define XSIM_MAX_VRAM_PAGES   (1u << 15) /* what a dm_op of Linux takes */
+#define XSIM_MAX_PINS         64u
 
 #define XSIM_CHUNK_SHIFT      9
 #define XSIM_CHUNK_FRAMES     (1u << XSIM_CHUNK_SHIFT)
@@ -165,6 +166,13 @@ typedef struct XsimGrant {
     uint32_t maps;         /* live mappings made through it */
 } XsimGrant;
 
+/* Guest frames whose cache attribute a device model has pinned. */
+typedef struct XsimPin {
+    bool in_use;
+    uint64_t start, end;   /* gfns, the last one included */
+    uint32_t type;
+} XsimPin;
+
 typedef struct XsimLog {
     uint64_t count;
     XensimLogEntry entry[XSIM_LOG_LEN];
@@ -191,6 +199,8 @@ typedef struct XsimDom {
 
     uint64_t vram_gfn, vram_pages;
     uint8_t vram_dirty[XSIM_MAX_VRAM_PAGES / 8];
+
+    XsimPin pin[XSIM_MAX_PINS];
 
     uint8_t isa_level[16];
     uint32_t isa_edges[16];
@@ -241,12 +251,14 @@ typedef struct XsimHandle {
     int restricted;           /* 1 + domid, 0: no */
 } XsimHandle;
 
+#define XSIM_SLOT_LOCAL 0xffu /* the other end is a local port too */
+
 typedef struct XsimLocalPort {
     uint8_t state;
     bool pending, masked;
     int16_t virq;             /* -1: interdomain */
     uint16_t handle;
-    uint8_t slot;             /* the remote domain's */
+    uint8_t slot;             /* the remote domain's, or XSIM_SLOT_LOCAL */
     uint32_t remote_dom;
     uint32_t remote_port;
 } XsimLocalPort;

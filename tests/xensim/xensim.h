@@ -124,7 +124,8 @@ typedef struct XensimDomainConfig {
  * Build an HVM domain as libxl lays one out: RAM from 0 to the MMIO hole and
  * again from 4 GiB, nothing at 0xa0000-0xbffff, special pages from
  * 0xfeff8000 (ioreq, buffered ioreq, xenstore, console ...), HVM parameters
- * that name them, unbound event channels for xenstore and console.
+ * that name them, unbound event channels for xenstore and console, and grants
+ * of their pages by the references that are reserved for them.
  * RAM costs no host memory until it is written.  NULL and errno on failure.
  * The handle stays valid until xensim_domain_destroy() or xensim_free().
  */

@@ -96,9 +96,9 @@ static void test_vram(void)
     g_assert_cmpint(xendevicemodel_track_dirty_vram(h, id, 0x900, 64, map),
                     ==, 0);
     g_assert_cmphex(map[0], ==, ~0ul);
-    g_assert_cmpint(xendevicemodel_track_dirty_vram(h, id, 0, (1u << 18) + 1,
+    g_assert_cmpint(xendevicemodel_track_dirty_vram(h, id, 0, (1u << 15) + 1,
                                                     map), ==, -1);
-    g_assert_cmpint(errno, ==, EINVAL);
+    g_assert_cmpint(errno, ==, E2BIG);
     end_domain(dom);
 }
 
@@ -174,7 +174,31 @@ static void test_relocate(void)
     end_domain(dom);
 }
 
-/* More than the domain may have: as many as fit, and ENOMEM. */
+static int pin(uint64_t first, uint64_t last, uint32_t type)
+{
+    return xendevicemodel_pin_memory_cacheattr(h, id, first, last, type) ?
+           errno : 0;
+}
+
+static void test_pin(void)
+{
+    setup();
+    g_assert_cmpint(pin(0x100, 0x1ff, 6), ==, 0);
+    g_assert_cmpint(pin(0x100, 0x1ff, 0), ==, 0);
+    g_assert_cmpint(pin(0x1ff, 0x2ff, 6), ==, EBUSY);
+    g_assert_cmpint(pin(0x200, 0x2ff, 6), ==, 0);
+    g_assert_cmpint(pin(0x100, 0x1fe, XEN_DOMCTL_DELETE_MEM_CACHEATTR), ==,
+                    ENOENT);
+    g_assert_cmpint(pin(0x100, 0x1ff, XEN_DOMCTL_DELETE_MEM_CACHEATTR), ==,
+                    0);
+    g_assert_cmpint(pin(0x100, 0x1ff, XEN_DOMCTL_DELETE_MEM_CACHEATTR), ==,
+                    ENOENT);
+    g_assert_cmpint(pin(0x1ff, 0x1ff, 2), ==, EINVAL);
+    g_assert_cmpint(pin(0x1ff, 0x1fe, 6), ==, EINVAL);
+    end_domain(dom);
+}
+
+/* More than the domain may have: as many as fit, and EBUSY. */
 static void test_populate_limit(void)
 {
     xen_pfn_t gfn[32];
@@ -189,7 +213,7 @@ static void test_populate_limit(void)
     xensim_set_max_pages(dom, tot + 20);
     g_assert_cmpint(xc_domain_populate_physmap_exact(xc, id, 32, 0, 0, gfn),
                     ==, -1);
-    g_assert_cmpint(errno, ==, ENOMEM);
+    g_assert_cmpint(errno, ==, EBUSY);
     g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot + 20);
     g_assert(xensim_gfn_to_mfn(dom, gfn[19]) != XENSIM_NO_MFN);
     g_assert(xensim_gfn_to_mfn(dom, gfn[20]) == XENSIM_NO_MFN);
@@ -269,6 +293,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xensim/dmop/vram", test_vram);
     g_test_add_func("/xensim/dmop/modified", test_modified);
     g_test_add_func("/xensim/dmop/relocate", test_relocate);
+    g_test_add_func("/xensim/dmop/pin", test_pin);
     g_test_add_func("/xensim/dmop/populate-limit", test_populate_limit);
     g_test_add_func("/xensim/dmop/mem-type", test_mem_type);
     g_test_add_func("/xensim/dmop/params", test_params);

@@ -486,11 +486,12 @@ static void test_server_gfns(void)
     page = xenforeignmemory_map(fmem, d, PROT_READ | PROT_WRITE, 1, &gfn,
                                 NULL);
     g_assert_nonnull(page);
+    g_assert_cmpuint(page->vcpu_ioreq[0].vp_eport, ==, 0);
+    g_assert(!xendevicemodel_set_ioreq_server_state(h, d, id, 1));
     g_assert_cmpuint(page->vcpu_ioreq[0].vp_eport, >, 0);
     g_assert_cmpuint(page->vcpu_ioreq[1].vp_eport, >, 0);
     g_assert_cmpuint(page->vcpu_ioreq[1].vp_eport, !=,
                      page->vcpu_ioreq[0].vp_eport);
-    g_assert(!xendevicemodel_set_ioreq_server_state(h, d, id, 1));
     g_assert(xensim_gfn_to_mfn(dom, gfn) == XENSIM_NO_MFN);
     g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot);
     /* The resource is the same page. */
