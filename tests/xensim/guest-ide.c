@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "guest-pc-int.h"
 
@@ -53,25 +52,6 @@ enum {
 
 #define PRD_LAST 0x80000000u
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
-/* Between two looks: none at first, then ever longer, up to 1 ms. */
-static void poll_pause(unsigned round)
-{
-    if (round > 16) {
-        long us = round > 200 ? 1000 : 50;
-        const struct timespec ts = { 0, us * 1000 };
-
-        nanosleep(&ts, NULL);
-    }
-}
-
 static int reg_in(GuestIde *ide, unsigned reg, uint8_t *val)
 {
     uint32_t v;
@@ -93,7 +73,7 @@ static int bm_in(GuestIde *ide, uint8_t *val)
 /* Wait until BUSY is clear and, if not 0, one of WANT or an error is set. */
 static int wait_status(GuestIde *ide, uint8_t want)
 {
-    int64_t end = now_ms() + ide->pc->timeout_ms;
+    int64_t end = guest_pc_now_ms() + ide->pc->timeout_ms;
     unsigned round;
     int rc;
 
@@ -112,12 +92,12 @@ static int wait_status(GuestIde *ide, uint8_t want)
                 return 0;
             }
         }
-        if (now_ms() > end) {
+        if (guest_pc_now_ms() > end) {
             return guest_pc_fail(ide->pc, ETIMEDOUT, "disk: status 0x%02x "
                                  "for %u ms", ide->status,
                                  ide->pc->timeout_ms);
         }
-        poll_pause(round);
+        guest_pc_pause(round);
     }
 }
 
@@ -291,7 +271,7 @@ int guest_ide_prd(GuestIde *ide, const GuestSg *sg, unsigned n)
             prd[0] = gpa;
             prd[1] = (len & 0xffff) |
                      (!left && i + 1 == n ? PRD_LAST : 0);
-            rc = xensim_write(ide->pc->dom, place, prd, sizeof(prd));
+            rc = guest_mem_write(ide->pc, place, prd, sizeof(prd));
             place += sizeof(prd);
             gpa += len;
         }
@@ -381,7 +361,7 @@ static int dma_finish(GuestIde *ide)
 
 int guest_ide_dma_wait(GuestIde *ide)
 {
-    int64_t end = now_ms() + ide->pc->timeout_ms;
+    int64_t end = guest_pc_now_ms() + ide->pc->timeout_ms;
     unsigned round;
     int rc;
 
@@ -394,12 +374,12 @@ int guest_ide_dma_wait(GuestIde *ide)
         if (!(ide->bm_status & BM_ACTIVE) || (ide->bm_status & BM_IRQ)) {
             return dma_finish(ide);
         }
-        if (now_ms() > end) {
+        if (guest_pc_now_ms() > end) {
             return guest_pc_fail(ide->pc, ETIMEDOUT, "disk DMA: bus master "
                                  "status 0x%02x for %u ms", ide->bm_status,
                                  ide->pc->timeout_ms);
         }
-        poll_pause(round);
+        guest_pc_pause(round);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What guest-pc.c and guest-ide.c share. */
+/* What the guest's drivers share. */
 
 #ifndef XENSIM_GUEST_PC_INT_H
 #define XENSIM_GUEST_PC_INT_H
@@ -7,7 +7,9 @@
 #include "guest-pc.h"
 
 struct GuestPc {
-    XensimDomain *dom;
+    XensimDomain *dom;          /* NULL: on another machine, below */
+    const GuestBus *bus;
+    void *opaque;
     unsigned timeout_ms;
     char error[256];            /* of the last failure, one line */
 };
@@ -15,6 +17,19 @@ struct GuestPc {
 /* Note what went wrong, printf-style; returns -ERROR. */
 int guest_pc_fail(GuestPc *pc, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/*
+ * Ask DONE again and again, until it returns other than 0, and return that if
+ * it is an error, else 0.  After the timeout the error is "WHAT: nothing for
+ * ... ms".
+ */
+typedef int GuestPollFn(void *opaque);
+int guest_pc_poll(GuestPc *pc, GuestPollFn *done, void *opaque,
+                  const char *what);
+
+/* What guest_pc_poll() is made of: between two looks, and the clock. */
+void guest_pc_pause(unsigned round);
+int64_t guest_pc_now_ms(void);
 
 /* Send REQ and wait; what nobody claims reads as all-ones.  0 or -errno. */
 int guest_pc_ioreq(GuestPc *pc, XensimIoreq *req);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's drivers for the simulated Xen: access, PCI and the display. */
+/* A guest's drivers for the simulated Xen: access, memory, PCI. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,38 +7,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "guest-pc-int.h"
 
 #define PCI_COMMAND 0x04
 #define PCI_BAR0    0x10
 
-#define DISPI_INDEX_PORT 0x1ce
-#define DISPI_DATA_PORT  0x1cf
-#define DISPI_MMIO       0x500  /* in BAR 2: register n at + 2 * n */
-
-enum {
-    DISPI_ID = 0,
-    DISPI_XRES = 1,
-    DISPI_YRES = 2,
-    DISPI_BPP = 3,
-    DISPI_ENABLE = 4,
-    DISPI_VIDEO_MEMORY_64K = 10,
-};
-
-#define DISPI_ON       0x01
-#define DISPI_LINEAR   0x40
-#define DISPI_NO_CLEAR 0x80
-
-GuestPc *guest_pc_new(XensimDomain *dom)
+static GuestPc *new_pc(void)
 {
     GuestPc *pc = calloc(1, sizeof(*pc));
 
     if (!pc) {
         abort();
     }
-    pc->dom = dom;
     pc->timeout_ms = 10000;
+    return pc;
+}
+
+GuestPc *guest_pc_new(XensimDomain *dom)
+{
+    GuestPc *pc = new_pc();
+
+    pc->dom = dom;
+    return pc;
+}
+
+GuestPc *guest_pc_new_on(const GuestBus *bus, void *opaque)
+{
+    GuestPc *pc = new_pc();
+
+    pc->bus = bus;
+    pc->opaque = opaque;
     return pc;
 }
 
@@ -72,6 +72,47 @@ int guest_pc_fail(GuestPc *pc, int error, const char *fmt, ...)
     return -error;
 }
 
+/* ---- waiting ---- */
+
+int64_t guest_pc_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* None at first, then ever longer, up to 1 ms. */
+void guest_pc_pause(unsigned round)
+{
+    if (round > 16) {
+        long us = round > 200 ? 1000 : 50;
+        const struct timespec ts = { 0, us * 1000 };
+
+        nanosleep(&ts, NULL);
+    }
+}
+
+int guest_pc_poll(GuestPc *pc, GuestPollFn *done, void *opaque,
+                  const char *what)
+{
+    int64_t end = guest_pc_now_ms() + pc->timeout_ms;
+    unsigned round;
+
+    for (round = 0;; round++) {
+        int rc = done(opaque);
+
+        if (rc) {
+            return rc < 0 ? rc : 0;
+        }
+        if (guest_pc_now_ms() > end) {
+            return guest_pc_fail(pc, ETIMEDOUT, "%s: nothing for %u ms",
+                                 what, pc->timeout_ms);
+        }
+        guest_pc_pause(round);
+    }
+}
+
 /* ---- one ioreq ---- */
 
 static const char *type_name(unsigned type)
@@ -82,8 +123,17 @@ static const char *type_name(unsigned type)
 
 int guest_pc_ioreq(GuestPc *pc, XensimIoreq *req)
 {
-    XensimStatus status = xensim_ioreq(pc->dom, req);
+    XensimStatus status;
 
+    if (pc->bus) {
+        int rc = pc->bus->access(pc->opaque, req);
+
+        return rc ? guest_pc_fail(pc, -rc, "%s %s 0x%" PRIx64 ", %u bytes: "
+                                  "%s", type_name(req->type),
+                                  req->read ? "read" : "write", req->addr,
+                                  req->size, strerror(-rc)) : 0;
+    }
+    status = xensim_ioreq(pc->dom, req);
     if (status == XENSIM_OK) {
         return 0;
     }
@@ -147,6 +197,30 @@ int guest_mmio_in(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t *val)
 int guest_mmio_out(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t val)
 {
     return access(pc, XENSIM_IOREQ_COPY, gpa, size, false, &val);
+}
+
+/* ---- memory ---- */
+
+static int no_memory(GuestPc *pc, int rc, uint64_t gpa, size_t len)
+{
+    return rc ? guest_pc_fail(pc, -rc, "%zu bytes at 0x%" PRIx64 " are not in "
+                              "guest memory", len, gpa) : 0;
+}
+
+int guest_mem_read(GuestPc *pc, uint64_t gpa, void *buf, size_t len)
+{
+    int rc = pc->bus ? pc->bus->read(pc->opaque, gpa, buf, len)
+                     : xensim_read(pc->dom, gpa, buf, len);
+
+    return no_memory(pc, rc, gpa, len);
+}
+
+int guest_mem_write(GuestPc *pc, uint64_t gpa, const void *buf, size_t len)
+{
+    int rc = pc->bus ? pc->bus->write(pc->opaque, gpa, buf, len)
+                     : xensim_write(pc->dom, gpa, buf, len);
+
+    return no_memory(pc, rc, gpa, len);
 }
 
 /* ---- PCI ---- */
@@ -334,136 +408,6 @@ int guest_pci_place_bar(GuestPc *pc, unsigned devfn, unsigned bar,
     if (!rc) {
         command |= b.io ? GUEST_PCI_IO : GUEST_PCI_MEMORY;
         rc = guest_pci_out(pc, devfn, PCI_COMMAND, 2, command);
-    }
-    return rc;
-}
-
-/* ---- the display ---- */
-
-int guest_dispi_in(GuestVga *vga, unsigned index, uint16_t *val)
-{
-    uint32_t v = 0;
-    uint64_t wide = 0;
-    int rc;
-
-    if (vga->ports) {
-        rc = guest_out(vga->pc, DISPI_INDEX_PORT, 2, index);
-        if (!rc) {
-            rc = guest_in(vga->pc, DISPI_DATA_PORT, 2, &v);
-        }
-        *val = v;
-    } else {
-        rc = guest_mmio_in(vga->pc, vga->mmio + DISPI_MMIO + 2 * index, 2,
-                           &wide);
-        *val = wide;
-    }
-    return rc;
-}
-
-int guest_dispi_out(GuestVga *vga, unsigned index, uint16_t val)
-{
-    int rc;
-
-    if (!vga->ports) {
-        return guest_mmio_out(vga->pc, vga->mmio + DISPI_MMIO + 2 * index, 2,
-                              val);
-    }
-    rc = guest_out(vga->pc, DISPI_INDEX_PORT, 2, index);
-    return rc ? rc : guest_out(vga->pc, DISPI_DATA_PORT, 2, val);
-}
-
-int guest_vga_init(GuestPc *pc, GuestVga *vga, unsigned index)
-{
-    uint32_t class;
-    uint64_t addr;
-    int rc;
-
-    memset(vga, 0, sizeof(*vga));
-    vga->pc = pc;
-    rc = guest_pci_find(pc, 0x1234, 0x1111, index, &vga->devfn);
-    if (!rc) {
-        rc = guest_pci_in(pc, vga->devfn, 0x0a, 2, &class);
-    }
-    if (rc) {
-        return rc;
-    }
-    vga->ports = class == 0x0300;
-    rc = guest_pci_bar_size(pc, vga->devfn, 0, &vga->vram_bytes);
-    if (!rc) {
-        rc = guest_pci_bar_addr(pc, vga->devfn, 0, &addr);
-    }
-    /* All ones below the size is what an unplaced BAR may hold as well. */
-    if (!rc && addr) {
-        vga->vram = addr;
-    }
-    if (!rc) {
-        rc = guest_pci_bar_addr(pc, vga->devfn, 2, &vga->mmio);
-    }
-    return rc;
-}
-
-int guest_vga_place(GuestVga *vga, uint64_t vram, uint64_t mmio)
-{
-    int rc = guest_pci_place_bar(vga->pc, vga->devfn, 0, vram);
-
-    if (!rc) {
-        vga->vram = vram;
-        if (mmio) {
-            rc = guest_pci_place_bar(vga->pc, vga->devfn, 2, mmio);
-            vga->mmio = rc ? 0 : mmio;
-        }
-    }
-    return rc;
-}
-
-/* The attribute controller blanks a VGA until bit 5 of its index is set. */
-static int unblank(GuestPc *pc)
-{
-    uint32_t ignored;
-    int rc = guest_in(pc, 0x3da, 1, &ignored);
-
-    return rc ? rc : guest_out(pc, 0x3c0, 1, 0x20);
-}
-
-int guest_vga_mode(GuestVga *vga, unsigned width, unsigned height,
-                   unsigned bpp)
-{
-    const struct {
-        unsigned index, value;
-    } steps[] = {
-        { DISPI_ENABLE, 0 },
-        { DISPI_XRES, width },
-        { DISPI_YRES, height },
-        { DISPI_BPP, bpp },
-        { DISPI_ENABLE, DISPI_ON | DISPI_LINEAR | DISPI_NO_CLEAR },
-    };
-    uint16_t got;
-    unsigned i;
-    int rc = 0;
-
-    if (!vga->ports && !vga->mmio) {
-        return guest_pc_fail(vga->pc, EINVAL, "this display's registers are "
-                             "in its BAR 2; place that first");
-    }
-    for (i = 0; !rc && i < sizeof(steps) / sizeof(steps[0]); i++) {
-        rc = guest_dispi_out(vga, steps[i].index, steps[i].value);
-    }
-    for (i = 1; !rc && i < 4; i++) {
-        rc = guest_dispi_in(vga, steps[i].index, &got);
-        if (!rc && got != steps[i].value) {
-            return guest_pc_fail(vga->pc, EIO, "the display took %u for %u "
-                                 "in mode %ux%ux%u (register %u)", got,
-                                 steps[i].value, width, height, bpp,
-                                 steps[i].index);
-        }
-    }
-    if (!rc && vga->ports) {
-        rc = unblank(vga->pc);
-    }
-    if (!rc) {
-        vga->width = width;
-        vga->height = height;
-        vga->bpp = bpp;
     }
     return rc;
 }

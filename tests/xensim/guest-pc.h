@@ -3,7 +3,9 @@
  * A guest's drivers for the simulated Xen: PCI, the IDE disk, the display.
  *
  * They do what a guest's CPU would do, through the ioreqs of xensim.h, and
- * nothing behind the device model's back.
+ * nothing behind the device model's back.  Further disks and a network card
+ * have headers of their own: guest-virtio.h, guest-ahci.h, guest-nvme.h,
+ * guest-e1000.h.
  *
  * Errors: every function that returns int gives 0 or -errno and never calls
  * the simulation's fail handler:
@@ -31,6 +33,23 @@ typedef struct GuestPc GuestPc;
 GuestPc *guest_pc_new(XensimDomain *dom);
 void guest_pc_free(GuestPc *pc);
 
+/*
+ * The same drivers on another machine: how its CPU reaches devices and memory.
+ * Each function returns 0 or -errno; access() takes port I/O
+ * (XENSIM_IOREQ_PIO), MMIO (XENSIM_IOREQ_COPY) and PCI configuration
+ * (XENSIM_IOREQ_PCI_CONFIG), one item at a time, and reads as all-ones what
+ * nobody claims.
+ */
+typedef struct GuestBus {
+    int (*access)(void *opaque, XensimIoreq *req);
+    int (*read)(void *opaque, uint64_t gpa, void *buf, size_t len);
+    int (*write)(void *opaque, uint64_t gpa, const void *buf, size_t len);
+} GuestBus;
+
+/* BUS must outlive them.  They have no domain. */
+GuestPc *guest_pc_new_on(const GuestBus *bus, void *opaque);
+
+/* NULL on another machine. */
 XensimDomain *guest_pc_domain(const GuestPc *pc);
 
 /* What the last function that failed ran into; valid until the next fails. */
@@ -45,6 +64,11 @@ int guest_in(GuestPc *pc, uint16_t port, unsigned size, uint32_t *val);
 int guest_out(GuestPc *pc, uint16_t port, unsigned size, uint32_t val);
 int guest_mmio_in(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t *val);
 int guest_mmio_out(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t val);
+
+/* ---- memory, as the guest's CPU reaches it; -EFAULT: not there ---- */
+
+int guest_mem_read(GuestPc *pc, uint64_t gpa, void *buf, size_t len);
+int guest_mem_write(GuestPc *pc, uint64_t gpa, const void *buf, size_t len);
 
 /* ---- PCI, bus 0; DEVFN is slot << 3 | function ---- */
 

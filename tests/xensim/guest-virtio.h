@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest's driver for legacy ("0.9") virtio PCI devices, and for virtio-blk
+ * on top of it.  QEMU's device must have its legacy registers: a transitional
+ * one on the PIIX has (or say disable-legacy=off,disable-modern=on).
+ *
+ * Errors and threads are as in guest-pc.h.  A queue belongs to one thread;
+ * two queues of a device may be used by two threads on two vCPUs, once the
+ * device is set up.
+ */
+
+#ifndef XENSIM_GUEST_VIRTIO_H
+#define XENSIM_GUEST_VIRTIO_H
+
+#include "guest-pc.h"
+
+/* PCI device ids of transitional devices. */
+enum {
+    GUEST_VIRTIO_NET = 0x1000,
+    GUEST_VIRTIO_BLK = 0x1001,
+    GUEST_VIRTIO_BALLOON = 0x1002,
+    GUEST_VIRTIO_SCSI = 0x1004,
+};
+
+typedef struct GuestVirtio {
+    GuestPc *pc;
+    unsigned devfn;
+    uint16_t io;                /* where BAR 0 is */
+    uint32_t features;          /* what was agreed on */
+} GuestVirtio;
+
+/*
+ * Set up the (INDEX + 1)th device with DEVICE_ID: place its ports at IO, a
+ * multiple of 128, reset it, and agree on those of FEATURES that it offers.
+ * Queues come next, then guest_virtio_start().
+ */
+int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
+                      unsigned index, uint16_t io, uint32_t features);
+
+/* The driver is ready: the device may use its queues. */
+int guest_virtio_start(GuestVirtio *dev);
+
+/* The device lets go of its queues and of all that is in them. */
+int guest_virtio_reset(GuestVirtio *dev);
+
+/* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET. */
+int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,
+                        uint32_t *val);
+
+/* ---- queues ---- */
+
+#define GUEST_VIRTQ_MAX 1024u
+
+typedef struct GuestVirtq {
+    GuestVirtio *dev;
+    unsigned index, size;
+    uint64_t desc, avail, used; /* gpas of its parts */
+    uint64_t end;               /* the first byte after it */
+    uint16_t avail_idx;         /* of what was added */
+    uint16_t shown_idx;         /* ... and shown to the device */
+    uint16_t used_idx;          /* of what was reaped */
+    unsigned free;              /* descriptors not in use */
+    uint16_t next[GUEST_VIRTQ_MAX]; /* chains, the free ones among them */
+    uint16_t first_free;
+} GuestVirtq;
+
+/*
+ * Put queue INDEX, of the size that the device gives, at RING, a multiple of
+ * 4096 below 16 TiB; memory from there to queue->end belongs to it.  The device
+ * is asked to interrupt at each used entry if IRQ, else never.
+ */
+int guest_virtq_init(GuestVirtio *dev, GuestVirtq *queue, unsigned index,
+                     uint64_t ring, bool irq);
+
+/*
+ * Add a request: OUT pieces that the device reads, then IN pieces that it
+ * writes, all in SG.  *HEAD is its name until it is reaped.  -EAGAIN when the
+ * queue has no room, with nothing changed.  The device does not see it yet.
+ */
+int guest_virtq_add(GuestVirtq *queue, const GuestSg *sg, unsigned out,
+                    unsigned in, uint16_t *head);
+
+/* Show the device what was added, and, if NOTIFY, tell it to look. */
+int guest_virtq_kick(GuestVirtq *queue, bool notify);
+
+/*
+ * Take a request that the device has finished: 1, and *HEAD and *BYTES (may
+ * be NULL) say which and how much the device wrote; 0 if there is none;
+ * -errno.  guest_virtq_wait() waits for one, and gives 0.
+ */
+int guest_virtq_reap(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
+int guest_virtq_wait(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
+
+/* ---- virtio-blk, its first queue ---- */
+
+/* Guest memory that the driver itself needs. */
+#define GUEST_VBLK_BYTES 0x20000u
+
+typedef struct GuestVblk {
+    GuestVirtio dev;
+    GuestVirtq queue;
+    uint64_t headers;           /* 32 bytes for each request */
+    uint64_t sectors;           /* how large the disk is */
+} GuestVblk;
+
+/*
+ * Set up the (INDEX + 1)th virtio-blk, with its ports at IO (a multiple of
+ * 128) and GUEST_VBLK_BYTES of the driver's own at MEM (a multiple of 4096).
+ */
+int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
+                    uint64_t mem);
+
+/*
+ * Start to move the N pieces of SG (1 to 126), whole sectors in all, to the
+ * disk at LBA if WRITE, else from there.  *TAG names the request.  -EAGAIN
+ * when the queue is full.  Several may be started before one
+ * guest_vblk_kick().
+ */
+int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
+                     const GuestSg *sg, unsigned n, uint16_t *tag);
+int guest_vblk_kick(GuestVblk *blk);
+
+/*
+ * Wait for the end of any request; *TAG says which (may be NULL).  -EIO if
+ * the device says that it failed.
+ */
+int guest_vblk_wait(GuestVblk *blk, uint16_t *tag);
+
+/* One request, from start to end; no other may be under way. */
+int guest_vblk_rw(GuestVblk *blk, bool write, uint64_t lba, const GuestSg *sg,
+                  unsigned n);
+
+#endif
