@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest's driver for a disk on an ICH9 AHCI controller, one command at a
+ * time.  Errors and threads are as in guest-pc.h.
+ */
+
+#ifndef XENSIM_GUEST_AHCI_H
+#define XENSIM_GUEST_AHCI_H
+
+#include "guest-pc.h"
+
+/* Guest memory that the driver needs for each port: lists and tables. */
+#define GUEST_AHCI_BYTES 0x2000u
+
+typedef struct GuestAhci {
+    GuestPc *pc;
+    unsigned devfn;
+    uint64_t port;              /* gpa of the port's registers */
+    uint64_t mem;
+} GuestAhci;
+
+/*
+ * Set up the disk at PORT (0-5) of the first controller, whose registers go
+ * to BAR, a multiple of 4096 in the MMIO hole; the same for each of its ports.
+ * GUEST_AHCI_BYTES at MEM, a multiple of 4096 below 4 GiB, are the driver's.
+ */
+int guest_ahci_init(GuestPc *pc, GuestAhci *ahci, unsigned port, uint64_t bar,
+                    uint64_t mem);
+
+/*
+ * Move SECTORS (1-65536) between the disk at LBA and the N (1-248) pieces of
+ * SG, whose lengths, even and up to 4 MiB, make SECTORS * 512; to the disk if
+ * WRITE.  Returns when the disk has finished.
+ */
+int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
+                   unsigned sectors, const GuestSg *sg, unsigned n);
+
+/* The port lets go of its lists. */
+int guest_ahci_stop(GuestAhci *ahci);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest's driver for the receiving side of an e1000 network card, without
+ * interrupts.  Errors and threads are as in guest-pc.h.
+ */
+
+#ifndef XENSIM_GUEST_E1000_H
+#define XENSIM_GUEST_E1000_H
+
+#include "guest-pc.h"
+
+#define GUEST_E1000_RING   256u         /* descriptors; one less is usable */
+#define GUEST_E1000_BUFFER 2048u        /* bytes for each of them */
+
+/* Guest memory that the driver needs. */
+#define GUEST_E1000_BYTES \
+    (0x1000u + GUEST_E1000_RING * GUEST_E1000_BUFFER)
+
+typedef struct GuestE1000 {
+    GuestPc *pc;
+    unsigned devfn;
+    uint64_t bar, mem;
+    unsigned head;              /* the next descriptor to be filled */
+} GuestE1000;
+
+/*
+ * Set up the first card: registers at BAR, a multiple of 128 KiB in the MMIO
+ * hole; ring and buffers, GUEST_E1000_BYTES, at MEM, a multiple of 4096.  It
+ * takes every packet from then on.
+ */
+int guest_e1000_init(GuestPc *pc, GuestE1000 *nic, uint64_t bar,
+                     uint64_t mem);
+
+/*
+ * Wait for a packet.  Up to SIZE bytes of it go to BUF (may be NULL), *LEN is
+ * how long it is.  Its descriptor is the card's again after the next
+ * guest_e1000_refill().
+ */
+int guest_e1000_receive(GuestE1000 *nic, void *buf, unsigned size,
+                        unsigned *len);
+int guest_e1000_refill(GuestE1000 *nic);
+
+#endif

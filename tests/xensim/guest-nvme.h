@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest's driver for QEMU's NVMe controller: one queue pair, namespace 1,
+ * no interrupts.  Errors and threads are as in guest-pc.h.
+ */
+
+#ifndef XENSIM_GUEST_NVME_H
+#define XENSIM_GUEST_NVME_H
+
+#include "guest-pc.h"
+
+#define GUEST_NVME_DEPTH 32u    /* one less can be under way */
+
+/* Guest memory that the driver needs: queues, and a list for each request. */
+#define GUEST_NVME_BYTES ((4 + GUEST_NVME_DEPTH) * 0x1000u)
+
+typedef struct GuestNvme {
+    GuestPc *pc;
+    unsigned devfn;
+    uint64_t bar, mem;
+    struct {
+        unsigned tail, head;    /* of submissions; of completions */
+        uint16_t phase;         /* that marks a new completion */
+    } queue[2];                 /* 0: commands to the controller, 1: I/O */
+    uint32_t busy;              /* bit for each request under way */
+} GuestNvme;
+
+/*
+ * Set up the (INDEX + 1)th controller: registers at BAR, a multiple of their
+ * size in the MMIO hole, and GUEST_NVME_BYTES at MEM, a multiple of 4096, for
+ * the driver.
+ */
+int guest_nvme_init(GuestPc *pc, GuestNvme *nvme, unsigned index,
+                    uint64_t bar, uint64_t mem);
+
+/*
+ * Start to move BYTES (a multiple of 512, up to 512 KiB) between guest memory
+ * at GPA, a multiple of 4, and the disk at LBA (sectors of 512); to the disk
+ * if WRITE.  *TAG names the request.  -EAGAIN when too many are under way.
+ * The device does not see it before guest_nvme_kick().
+ */
+int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
+                     uint32_t bytes, uint16_t *tag);
+
+/* The same with a flush of the disk's cache. */
+int guest_nvme_start_flush(GuestNvme *nvme, uint16_t *tag);
+
+int guest_nvme_kick(GuestNvme *nvme);
+
+/* Wait for the end of any request; *TAG (may be NULL) says which. */
+int guest_nvme_wait(GuestNvme *nvme, uint16_t *tag);
+
+/* Tell the device that what was waited for has been seen: now and then. */
+int guest_nvme_seen(GuestNvme *nvme);
+
+#endif
