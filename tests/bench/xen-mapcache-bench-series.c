@@ -5,8 +5,6 @@
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-bench.h"
 
-const char *const bench_name = "series";
-
 uint8_t *bench_lookup(uint64_t addr)
 {
     return xen_map_cache(addr, NULL);
@@ -40,4 +38,8 @@ void bench_invalidate(void)
 void bench_init(void)
 {
     xen_map_cache_init();
+}
+
+void bench_thread_init(void)
+{
 }

@@ -5,8 +5,6 @@
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-bench.h"
 
-const char *const bench_name = "stock";
-
 uint8_t *bench_lookup(uint64_t addr)
 {
     return xen_map_cache(harness_ram, addr, 0, 0, 0, false, true);
@@ -35,4 +33,13 @@ void bench_invalidate(void)
 void bench_init(void)
 {
     xen_map_cache_init(NULL, NULL);
+}
+
+void bench_thread_init(void)
+{
+    /*
+     * It tells the RAM block notifiers of each DMA mapping, from any thread;
+     * the harness allows that only with the BQL.
+     */
+    harness_bql(true);
 }

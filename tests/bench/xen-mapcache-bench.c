@@ -4,50 +4,51 @@
  *
  * Prints a line for each: name, unit, value, separated by tabs.  Values are
  * the least of several rounds where they are times, and exact where they are
- * counts.  tools/bench runs it for each implementation and prints ratios.
+ * counts.  After a time come the simulated map calls and the ends of mappings
+ * in one operation.  tools/bench runs it for each implementation and prints
+ * ratios.
  *
  * Fair terms: frames are contiguous within a bucket, and what a simulated map
- * call costs is measured too ("map-call"), so that it can be taken off.
+ * and unmap of a bucket cost is measured too ("map-call", "unmap-call", and
+ * "unmap-run" for each of many neighbours that end by one system call), so that
+ * it can be taken off.
  */
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "qemu/rcu.h"
-#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-bench.h"
 
-#define MIB         (1ull << 20)
-#define PAGE        XENSIM_PAGE_SIZE
 #define RAM         (4096 * MIB)
 #define ROUNDS      5
 #define BUCKETS     1024            /* of an invalidate */
+#define EMPTY       1000u           /* invalidates of nothing */
+#define MAP_CALLS   1024u
 #define HELD        1024
-#define WARM        16              /* buckets that hits go to */
-#define WARM_AT     (64 * MIB)
 
-static void report(const char *scenario, const char *unit, double value)
+/* --- timing ------------------------------------------------------------ */
+
+int64_t bench_now(void)
+{
+    return get_clock();
+}
+
+void bench_report(const char *scenario, const char *unit, double value)
 {
     printf("%s\t%s\t%.3f\n", scenario, unit, value);
     fflush(stdout);
 }
 
-static int64_t now(void)
+/* Mappings that ended so far. */
+static uint64_t unmaps(void)
 {
-    return get_clock();
-}
+    XensimCount maps = xensim_count_maps(harness_sim);
+    XensimMemInfo info;
 
-/* The least of the rounds: what is over it is the machine's, not ours. */
-static double least(double (*round)(void *), void *opaque)
-{
-    double best = 0, t;
-    unsigned i;
-
-    for (i = 0; i < ROUNDS; i++) {
-        t = round(opaque);
-        best = i && best < t ? best : t;
-    }
-    return best;
+    xensim_mem_info(harness_dom, &info);
+    return maps.calls - maps.failures - info.mappings;
 }
 
 static uint64_t map_calls(void)
@@ -60,71 +61,32 @@ static uint64_t map_pages(void)
     return xensim_count_maps(harness_sim).pages;
 }
 
-/* --- hits ------------------------------------------------------------- */
+static uint64_t maps_before, ends_before;
 
-/* Nanoseconds for a lookup among WARM buckets, in no order. */
-static double lookups(void *opaque)
+int64_t bench_start(void)
 {
-    const unsigned n = 1000000;
-    uint32_t x = 1;
-    int64_t start;
+    maps_before = map_calls();
+    ends_before = unmaps();
+    return bench_now();
+}
+
+void bench_time(const char *scenario, BenchRound *round, void *opaque,
+                unsigned operations)
+{
+    uint64_t maps = 0, ends = 0;
+    double best = 0, t;
     unsigned i;
 
-    RCU_READ_LOCK_GUARD();
-    start = now();
-    for (i = 0; i < n; i++) {
-        x = x * 1664525 + 1013904223;
-        if (!bench_lookup(WARM_AT + (uint64_t)(x >> 28) * MIB +
-                          ((x >> 12) & 0xff) * PAGE)) {
-            abort();
-        }
+    for (i = 0; i < ROUNDS; i++) {
+        bench_start();
+        t = round(opaque);
+        maps = map_calls() - maps_before;
+        ends = unmaps() - ends_before;
+        best = i && best < t ? best : t;
     }
-    return (double)(now() - start) / n;
-}
-
-static void warm_up(void)
-{
-    unsigned i;
-
-    RCU_READ_LOCK_GUARD();
-    for (i = 0; i < WARM; i++) {
-        g_assert_nonnull(bench_lookup(WARM_AT + i * MIB));
-    }
-}
-
-static int threads_go;
-
-static void *lookup_thread(void *opaque)
-{
-    rcu_register_thread();
-    while (!qatomic_load_acquire(&threads_go)) {
-        ;
-    }
-    *(double *)opaque = lookups(NULL);
-    rcu_unregister_thread();
-    return NULL;
-}
-
-/* Nanoseconds a lookup, all threads together, without the BQL. */
-static double lookups_threads(void *opaque)
-{
-    unsigned n = *(unsigned *)opaque, i;
-    QemuThread thread[8];
-    double ns[8], rate = 0;
-
-    harness_bql(false);
-    qatomic_set(&threads_go, 0);
-    for (i = 0; i < n; i++) {
-        qemu_thread_create(&thread[i], "lookup", lookup_thread, &ns[i],
-                           QEMU_THREAD_JOINABLE);
-    }
-    qatomic_store_release(&threads_go, 1);
-    for (i = 0; i < n; i++) {
-        qemu_thread_join(&thread[i]);
-        rate += 1 / ns[i];
-    }
-    harness_bql(true);
-    return 1 / rate;
+    printf("%s\tns\t%.3f\t%.4f\t%.4f\n", scenario, best,
+           (double)maps / operations, (double)ends / operations);
+    fflush(stdout);
 }
 
 /* --- DMA --------------------------------------------------------------- */
@@ -133,7 +95,7 @@ static double lookups_threads(void *opaque)
 static double dma(void *opaque)
 {
     unsigned n = *(unsigned *)opaque, i;
-    int64_t start = now();
+    int64_t start = bench_now();
 
     for (i = 0; i < n; i++) {
         uint64_t addr = WARM_AT + (i % WARM) * MIB + (i % 200) * PAGE;
@@ -144,7 +106,7 @@ static double dma(void *opaque)
         }
         bench_unmap(host, PAGE);
     }
-    return (double)(now() - start) / n;
+    return (double)(bench_now() - start) / n;
 }
 
 static void dma_scenarios(void)
@@ -153,9 +115,9 @@ static void dma_scenarios(void)
     unsigned n = 20000, i, outstanding;
     char name[64];
 
-    report("dma-warm", "ns", least(dma, &n));
+    bench_time("dma-warm", dma, &n, n);
     for (outstanding = 1; outstanding <= ARRAY_SIZE(held);
-         outstanding *= 8) {
+         outstanding *= 4) {
         unsigned m = MAX(n * 64 / MAX(outstanding, 64), 1000);
 
         /* Four to a page, in buckets of their own. */
@@ -163,7 +125,7 @@ static void dma_scenarios(void)
             held[i] = bench_map(1024 * MIB + (uint64_t)i * PAGE / 4, 512);
         }
         snprintf(name, sizeof(name), "dma-held-%u", outstanding);
-        report(name, "ns", least(dma, &m));
+        bench_time(name, dma, &m, m);
         for (i = 0; i < outstanding; i++) {
             bench_unmap(held[i], 512);
         }
@@ -172,7 +134,7 @@ static void dma_scenarios(void)
     for (i = 0; i < HELD; i++) {
         held[i] = bench_map(1024 * MIB + (uint64_t)i * PAGE, PAGE);
     }
-    report("dma-warm-1024-held", "ns", least(dma, &n));
+    bench_time("dma-warm-1024-held", dma, &n, n);
     for (i = 0; i < HELD; i++) {
         bench_unmap(held[i], PAGE);
     }
@@ -182,16 +144,16 @@ static void dma_scenarios(void)
 
 static double invalidate_empty(void *opaque)
 {
-    const unsigned n = 1000;
+    const unsigned n = EMPTY;
     int64_t start;
     unsigned i;
 
     bench_invalidate();
-    start = now();
+    start = bench_now();
     for (i = 0; i < n; i++) {
         bench_invalidate();
     }
-    return (double)(now() - start) / n;
+    return (double)(bench_now() - start) / n;
 }
 
 static double invalidate_full(void *opaque)
@@ -205,9 +167,9 @@ static double invalidate_full(void *opaque)
             g_assert_nonnull(bench_lookup(i * MIB));
         }
     }
-    start = now();
+    start = bench_start();
     bench_invalidate();
-    t = now() - start;
+    t = bench_now() - start;
     xensim_mem_info(harness_dom, &info);
     g_assert_cmpuint(info.mapped_pages, ==, 0);
     return t;
@@ -226,7 +188,7 @@ static void count_scenarios(void)
     for (i = 0; i < 100; i++) {
         bench_unmap(bench_map(0x300000 + i * PAGE, PAGE), PAGE);
     }
-    report("map-calls-warm-dma", "calls", map_calls() - before);
+    bench_report("map-calls-warm-dma", "calls", map_calls() - before);
 
     xensim_depopulate(harness_dom, 0x410, 1);
     bench_invalidate();
@@ -237,36 +199,87 @@ static void count_scenarios(void)
             g_assert_null(bench_lookup(0x410000));
         }
     }
-    report("map-calls-hole", "pages", map_pages() - before);
+    bench_report("map-calls-hole", "pages", map_pages() - before);
     g_assert_cmpuint(xensim_populate(harness_dom, 0x410, 1), ==, 1);
 }
 
-/* Nanoseconds that one simulated map and unmap of a bucket costs. */
-static double map_call(void *opaque)
+static int64_t map_buckets(void *place[MAP_CALLS])
 {
-    const unsigned n = 2000;
+    const int fixed = place[0] ? MAP_FIXED : 0;
     xen_pfn_t gfn[256];
     int err[256];
-    int64_t start;
-    unsigned i;
+    int64_t start = bench_now();
+    unsigned i, n;
 
-    for (i = 0; i < ARRAY_SIZE(gfn); i++) {
-        gfn[i] = 0x1000 + i;
+    for (n = 0; n < MAP_CALLS; n++) {
+        for (i = 0; i < ARRAY_SIZE(gfn); i++) {
+            gfn[i] = 0x1000 + n * ARRAY_SIZE(gfn) + i;
+        }
+        place[n] = xenforeignmemory_map2(xen_fmem, xen_domid, place[n],
+                                         PROT_READ | PROT_WRITE, fixed,
+                                         ARRAY_SIZE(gfn), gfn, err);
+        g_assert_nonnull(place[n]);
     }
-    start = now();
-    for (i = 0; i < n; i++) {
-        void *p = xenforeignmemory_map2(xen_fmem, xen_domid, NULL,
-                                        PROT_READ | PROT_WRITE, 0,
-                                        ARRAY_SIZE(gfn), gfn, err);
-
-        g_assert_nonnull(p);
-        munmap(p, ARRAY_SIZE(gfn) * PAGE);
-    }
-    return (double)(now() - start) / n;
+    return bench_now() - start;
 }
 
-/* KiB of writable memory of this process, touched or not. */
-static uint64_t data_kib(void)
+static int64_t unmap_buckets(void *const place[MAP_CALLS])
+{
+    int64_t start = bench_now();
+    unsigned n;
+
+    for (n = 0; n < MAP_CALLS; n++) {
+        munmap(place[n], MIB);
+    }
+    return bench_now() - start;
+}
+
+/*
+ * Nanoseconds that one simulated map of a bucket costs, and its end: of
+ * buckets that were never touched, as those of an invalidate here are.
+ */
+static double map_call(void *opaque)
+{
+    void *place[MAP_CALLS] = { NULL };
+    int64_t t = map_buckets(place);
+
+    unmap_buckets(place);
+    return (double)t / MAP_CALLS;
+}
+
+static double unmap_call(void *opaque)
+{
+    void *place[MAP_CALLS] = { NULL };
+
+    map_buckets(place);
+    return (double)unmap_buckets(place) / MAP_CALLS;
+}
+
+/* The same of neighbours, by one call. */
+static double unmap_run(void *opaque)
+{
+    void *place[MAP_CALLS];
+    void *area = mmap(NULL, MAP_CALLS * MIB, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int64_t start;
+    unsigned n;
+    double t;
+
+    g_assert_true(area != MAP_FAILED);
+    for (n = 0; n < MAP_CALLS; n++) {
+        place[n] = area + n * MIB;
+    }
+    map_buckets(place);
+    start = bench_now();
+    g_assert_true(mmap(area, MAP_CALLS * MIB, PROT_NONE, MAP_FIXED |
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
+                  area);
+    t = (double)(bench_now() - start) / MAP_CALLS;
+    munmap(area, MAP_CALLS * MIB);
+    return t;
+}
+
+uint64_t bench_data_kib(void)
 {
     g_autofree char *text = NULL;
     const char *line;
@@ -280,23 +293,30 @@ static uint64_t data_kib(void)
 
 int main(int argc, char **argv)
 {
-    unsigned threads = 2;
     uint64_t kib;
 
+    if (argc == 3 && !strcmp(argv[1], "--guest-mib")) {
+        bench_guest_size(g_ascii_strtoull(argv[2], NULL, 10) * MIB);
+        return 0;
+    } else if (argc > 1) {
+        fprintf(stderr, "usage: %s [--guest-mib SIZE]\n", argv[0]);
+        return 2;
+    }
     harness_init(RAM, 0);
     /* RAM costs no host memory until it is written: so is all of this. */
-    kib = data_kib();
+    kib = bench_data_kib();
     bench_init();
-    report("bookkeeping", "KiB", data_kib() - kib);
+    bench_report("bookkeeping", "KiB", bench_data_kib() - kib);
 
-    report("map-call", "ns", least(map_call, NULL));
-    warm_up();
-    report("unlocked-hit", "ns", least(lookups, NULL));
-    report("unlocked-hit-2-threads", "ns", least(lookups_threads, &threads));
+    bench_time("map-call", map_call, NULL, MAP_CALLS);
+    bench_time("unmap-call", unmap_call, NULL, MAP_CALLS);
+    bench_time("unmap-run", unmap_run, NULL, MAP_CALLS);
+    bench_hits();
     bench_invalidate();
     dma_scenarios();
-    report("invalidate-empty", "ns", least(invalidate_empty, NULL));
-    report("invalidate-1024", "ns", least(invalidate_full, NULL));
+    bench_dma_threads();
+    bench_time("invalidate-empty", invalidate_empty, NULL, EMPTY);
+    bench_time("invalidate-1024", invalidate_full, NULL, 1);
     count_scenarios();
     return 0;
 }

@@ -10,8 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the scenarios need, all of it on guest RAM; addresses in bytes. */
-extern const char *const bench_name;
+/* ---- the adapter: what the scenarios need, on guest RAM, in bytes ---- */
 
 /* An unlocked pointer to @addr, good to the end of its page; NULL: a hole. */
 uint8_t *bench_lookup(uint64_t addr);
@@ -28,5 +27,53 @@ void bench_invalidate(void);
 
 /* Sets the mapcache up; the domain and libxen are ready. */
 void bench_init(void);
+
+/* The calling thread, without the BQL, is going to map DMA. */
+void bench_thread_init(void);
+
+/* ---- what the scenarios share ---- */
+
+#define MIB         (1ull << 20)
+#define PAGE        4096u
+#define WARM        16u             /* buckets that hits go to */
+#define WARM_AT     (64 * MIB)
+
+/* One round: nanoseconds for an operation. */
+typedef double BenchRound(void *opaque);
+
+/*
+ * Prints the least of several rounds: what is above it is the machine's.  A
+ * round is @operations of them, for the calls in one.
+ */
+void bench_time(const char *scenario, BenchRound *round, void *opaque,
+                unsigned operations);
+
+void bench_report(const char *scenario, const char *unit, double value);
+
+/* Nanoseconds, of a clock that only goes on. */
+int64_t bench_now(void);
+
+/*
+ * The same, at the start of what is measured, if a round has work before it:
+ * the map calls of that do not count.
+ */
+int64_t bench_start(void);
+
+/* KiB of writable memory of this process, touched or not. */
+uint64_t bench_data_kib(void);
+
+/* ---- xen-mapcache-bench-hits.c ---- */
+
+/* Lookups that hit, alone, in threads, and beside a plain pointer. */
+void bench_hits(void);
+
+/* DMA in 1 to 4 threads, each to buckets of its own. */
+void bench_dma_threads(void);
+
+/*
+ * A guest of @ram_bytes of which next to nothing is populated: hits, DMA, an
+ * invalidate, bookkeeping.  The only scenario of a process.
+ */
+void bench_guest_size(uint64_t ram_bytes);
 
 #endif

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The benchmark's rows as a table, as Markdown and as pictures."""
+import os
+import re
+import subprocess
+
+# what docs/design.md promises: scenario, in words, the ratio or bound to reach
+PROMISED = [
+    ('unlocked-hit', 'unlocked lookup, hit', '4×'),
+    ('unlocked-hit-2-threads',
+     'the same, 2 threads without the BQL, each lookup', '8×'),
+    ('dma-warm', '4 KiB DMA map, reverse lookup, unmap, warm', '200×'),
+    ('dma-warm-1024-held', 'the same with 1,024 others outstanding', '200×'),
+    ('invalidate-empty', 'invalidate, empty cache', '500×'),
+    ('invalidate-1024', 'invalidate, 1,024 buckets, all unmapped on return',
+     '20×'),
+    ('map-calls-warm-dma', 'map calls for 100 DMAs to a warm bucket', '0'),
+    ('map-calls-hole', 'pages asked for in 100 reads of a hole', '100'),
+    ('bookkeeping', 'writable bookkeeping at start, no grants', '2048 KiB'),
+    ('ide-read-64k-map-calls',
+     'emulated IDE disk, 64 KiB read: map calls for each DMA', '0'),
+    ('ide-read-64k-faults', 'the same: page faults for each DMA', '0'),
+    ('map-call', 'one simulated map of a bucket', ''),
+    ('unmap-call', 'its end', ''),
+    ('unmap-run', 'the same of 1,024 neighbours by one call, each', ''),
+]
+GROWTH = [
+    ('dma-held-', 'DMA mappings outstanding',
+     'a DMA: map, reverse lookup, unmap', True),
+    ('hit-threads-', 'threads', 'a lookup, all threads together', False),
+    ('dma-threads-', 'threads', 'a DMA, all threads together', False),
+    (r'size-(\d+)-hit', 'guest, MiB', 'a lookup', True),
+    (r'size-(\d+)-dma', 'guest, MiB', 'a DMA', True),
+    (r'size-(\d+)-invalidate', 'guest, MiB', 'an invalidate, 64 buckets',
+     True),
+]
+
+
+def points(rows, pattern):
+    """[(x, row)] of a growth."""
+    if '(' not in pattern:
+        pattern += r'(\d+)'
+    found = [(re.fullmatch(pattern, row['scenario']), row) for row in rows]
+    return sorted(((int(m.group(1)), row) for m, row in found if m),
+                  key=lambda p: p[0])
+
+
+def number(value):
+    if value is None:
+        return '-'
+    if value == 0:
+        return '0'
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    text = f'{value:,.{digits}f}'
+    return text.rstrip('0').rstrip('.') if '.' in text else text
+
+
+def duration(ns):
+    for unit, size in (('ms', 1e6), ('µs', 1e3)):
+        if ns is not None and ns >= size:
+            return f'{number(ns / size)} {unit}'
+    return number(ns) + ' ns'
+
+
+def shown(value, unit):
+    if unit == 'ns':
+        return duration(value)
+    return number(value) + (' KiB' if unit == 'KiB' else '')
+
+
+def text_table(rows):
+    lines = [f'{"scenario":30} {"unit":>11} {"stock":>12} {"ours":>12} '
+             f'{"ratio":>8} {"w/o sim.":>8} {"plain":>10}']
+    for row in rows:
+        lines.append(
+            f'{row["scenario"]:30} {row["unit"]:>11} '
+            f'{number(row["stock"]):>12} {number(row["ours"]):>12} '
+            f'{number(row["ratio"]):>8} '
+            f'{number(row.get("ratio_without_simulation")):>8} '
+            f'{number(row.get("plain")):>10}')
+    return '\n'.join(lines)
+
+
+# ---- Markdown
+
+def md_table(head, body):
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in
+                     [head, ['---'] * len(head), *body]) + '\n'
+
+
+def md_promised(by_name):
+    body = []
+    for name, words, bar in PROMISED:
+        row = by_name.get(name)
+        if row:
+            body.append([words, shown(row['stock'], row['unit']),
+                         shown(row['ours'], row['unit']),
+                         number(row['ratio']),
+                         number(row.get('ratio_without_simulation')), bar])
+    return md_table(['operation', 'stock', 'series', 'ratio',
+                     'without the simulated calls', 'to reach'], body)
+
+
+def loads_of(rows):
+    return [row['scenario'][:-len('-map-calls')] for row in rows
+            if row['scenario'].endswith('-map-calls')]
+
+
+def md_qemu(by_name, loads):
+    def pair(load, measure):
+        row = by_name[f'{load}-{measure}']
+        return f'{number(row["stock"])} → {number(row["ours"])}'
+
+    body = []
+    for load in loads:
+        cpu = by_name[f'{load}-cpu']
+        unit = '' if cpu['unit'] == 'ms/GiB' else ' ns'
+        body.append([load, *(pair(load, m) for m in
+                             ('map-calls', 'map-pages', 'faults',
+                              'syscalls', 'instructions')),
+                     number(cpu['stock']) + unit, number(cpu['ours']) + unit,
+                     number(cpu['plain']) + unit, number(cpu['ratio']),
+                     number(by_name[f'{load}-time']['ratio'])])
+    return md_table(['load', 'map calls', 'pages', 'page faults',
+                     'system calls', 'instructions', 'CPU, ms/GiB: stock',
+                     'series', 'plain RAM', 'ratio', 'ratio of time'], body)
+
+
+def md_growth(rows):
+    parts = []
+    for pattern, axis, words, _ in GROWTH:
+        found = points(rows, pattern)
+        if found:
+            body = [[f'{x:,}', duration(row['stock']), duration(row['ours']),
+                     number(row['ratio'])] for x, row in found]
+            parts.append(f'{words[0].upper()}{words[1:]}:\n\n' +
+                         md_table([axis, 'stock', 'series', 'ratio'], body))
+    found = points(rows, r'size-(\d+)-bookkeeping')
+    if found:
+        body = [[f'{x:,}', number(row['stock']), number(row['ours'])]
+                for x, row in found]
+        parts.append('Writable bookkeeping in the end, KiB:\n\n' +
+                     md_table(['guest, MiB', 'stock', 'series'], body))
+    return '\n'.join(parts)
+
+
+def markdown(rows, machine):
+    by_name = {row['scenario']: row for row in rows}
+    parts = [machine + '\n', '## The mapcache\n', md_promised(by_name)]
+    access = by_name.get('access-8')
+    if access:
+        parts.append(
+            'Eight bytes of guest RAM by a lookup: '
+            f'{duration(access["stock"])} stock, {duration(access["ours"])} '
+            f'series; by a plain pointer: {duration(access["plain"])}.\n')
+    loads = loads_of(rows)
+    if loads:
+        parts += ['## Whole QEMU\n', md_qemu(by_name, loads)]
+    growth = md_growth(rows)
+    if growth:
+        parts += ['## Growth\n', growth]
+    return '\n'.join(parts)
+
+
+# ---- pictures
+
+TERMINALS = (('pngcairo size {},{} font "sans,11"', 'png'),
+             ('svg size {},{} font "sans,11" background "white"', 'svg'))
+
+
+def gnuplot(report, name, size, script):
+    for terminal, suffix in TERMINALS:
+        text = (f'set terminal {terminal.format(*size)}\n'
+                f'set output "{report}/{name}.{suffix}"\n' + script)
+        subprocess.run(['gnuplot'], text=True, check=True, input=text)
+
+
+def plot_ratios(rows, report):
+    """A bar for each timed row, longest first."""
+    wanted = [name for name, _, _ in PROMISED] + ['access-8']
+    words = {name: text for name, text, _ in PROMISED}
+    words['access-8'] = 'eight bytes of RAM, by a lookup'
+    bars = [(words[row['scenario']], row['ratio']) for row in rows
+            if row['scenario'] in wanted and row['unit'] == 'ns'
+            and row['ratio'] and 'map-' not in row['scenario']]
+    bars += [(f'CPU time: {row["scenario"][:-4]}', row['ratio'])
+             for row in rows if row['scenario'].endswith('-cpu')
+             and row['ratio']]
+    if not bars:
+        return
+    bars.sort(key=lambda b: b[1])
+    data = os.path.join(report, 'bench-ratios.tsv')
+    with open(data, 'w', encoding='utf-8') as out:
+        for at, (label, value) in enumerate(bars):
+            out.write(f'{at}\t{value}\t"{label}"\t"{number(value)}"\n')
+    top = max(value for _, value in bars)
+    gnuplot(report, 'bench-ratios', (1000, 120 + 24 * len(bars)), f'''
+set title "How many times as fast as stock (time, or CPU time of QEMU)"
+set logscale x
+set xrange [0.5:{top * 4}]
+set yrange [-0.7:{len(bars) - 0.3}]
+set xlabel "stock / series"
+set grid xtics
+set style fill solid 0.8
+set tics nomirror
+set arrow from 1,-0.7 to 1,{len(bars) - 0.3} nohead lc rgb "#404040"
+unset key
+plot "{data}" using 2:0:(0.5):2:($0-0.35):($0+0.35):ytic(3) \\
+       with boxxyerror lc rgb "#3070b0", \\
+     "{data}" using 2:0:4 with labels left offset 0.5,0
+''')
+
+
+def plot_growth(rows, report):
+    panels = [(pattern, axis, words, log)
+              for pattern, axis, words, log in GROWTH
+              if points(rows, pattern)]
+    if not panels:
+        return
+    script = (f'set multiplot layout {(len(panels) + 1) // 2},2\n'
+              'set logscale y\nset ylabel "ns"\nset grid\n'
+              'set key left top\nset format y "10^{%L}"\n')
+    for at, (pattern, axis, words, log) in enumerate(panels):
+        data = os.path.join(report, f'bench-growth-{at}.tsv')
+        found = points(rows, pattern)
+        with open(data, 'w', encoding='utf-8') as out:
+            for x, row in found:
+                out.write(f'{x}\t{row["stock"]}\t{row["ours"]}\n')
+        high = max(max(row['stock'], row['ours']) for _, row in found)
+        low = min(min(row['stock'], row['ours']) for _, row in found)
+        script += (('set logscale x\n' if log else
+                    'unset logscale x\nset xtics 1\n') +
+                   f'set xlabel "{axis}"\nset title "{words}"\n'
+                   f'set yrange [{low / 4}:{high * 30}]\n'
+                   f'plot "{data}" using 1:2 with linespoints pt 5 '
+                   'lc rgb "#b04030" title "stock", '
+                   f'"{data}" using 1:3 with linespoints pt 7 '
+                   'lc rgb "#3070b0" title "series"\n'
+                   + ('' if log else 'set xtics autofreq\n'))
+    gnuplot(report, 'bench-growth', (1000, 330 * ((len(panels) + 1) // 2)),
+            script + 'unset multiplot\n')
+
+
+def plots(rows, report):
+    plot_ratios(rows, report)
+    plot_growth(rows, report)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From what the benchmarks print to rows of scenario, stock, ours, ratio."""
+
+GIB = 2**30
+# of whole QEMU: measure, unit, is it a count?
+MEASURES = [('map-calls', 'per request', True),
+            ('map-pages', 'per request', True),
+            ('faults', 'per request', True),
+            ('syscalls', 'per request', True),
+            ('instructions', 'per request', False),
+            ('cpu-ns', 'ns', False),
+            ('time-ns', 'ns', False)]
+# what the scenario of that name costs with a plain pointer
+PLAIN = 'plain-'
+
+
+def read_micro(text):
+    """{scenario: (unit, value, simulated maps, simulated unmaps)}."""
+    values = {}
+    for line in text.splitlines():
+        parts = line.split('\t')
+        if len(parts) in (3, 5):
+            more = [float(p) for p in parts[3:]] or [0.0, 0.0]
+            values[parts[0]] = (parts[1], float(parts[2]), *more)
+    return values
+
+
+def least_micro(turns):
+    """The least of the turns: what is above it is the machine's."""
+    return {name: min((t[name] for t in turns if name in t),
+                      key=lambda v: v[1])
+            for name in turns[0]}
+
+
+def ratio(stock, ours):
+    """Stock over ours; None if there is none ("none at all" has no ratio)."""
+    if stock is None or not ours or ours <= 0 or stock < 0:
+        return None
+    return round(stock / ours, 2)
+
+
+SIMULATION = ('map-call', 'unmap-call', 'unmap-run')
+
+
+def net(values, name, in_runs):
+    """A time without what the simulated map calls in it cost.
+
+    `in_runs`: many mappings end by one system call, which costs less.
+    None if what is left is within the noise of what was taken off."""
+    unit, value, maps, ends = values[name]
+    if unit != 'ns' or name in SIMULATION:
+        return None
+    end = values['unmap-run' if in_runs and ends > 1 else 'unmap-call'][1]
+    left = value - maps * values['map-call'][1] - ends * end
+    return left if left > value / 20 else None
+
+
+def micro_rows(stock, ours):
+    rows = []
+    for name, (unit, mine, *_) in ours.items():
+        if name.startswith(PLAIN) or name not in stock:
+            continue
+        theirs = stock[name][1]
+        row = {'scenario': name, 'unit': unit, 'stock': theirs, 'ours': mine,
+               'ratio': ratio(theirs, mine)}
+        if unit == 'ns' and name not in SIMULATION:
+            row['ratio_without_simulation'] = ratio(
+                net(stock, name, False), net(ours, name, True))
+        if PLAIN + name in ours:
+            row['plain'] = ours[PLAIN + name][1]
+        rows.append(row)
+    return rows
+
+
+def read_qemu(text):
+    """{load: {measure: value or None}}."""
+    values = {}
+    for line in text.splitlines():
+        parts = line.split('\t')
+        if len(parts) == 3:
+            values.setdefault(parts[0], {})[parts[1]] = \
+                None if parts[2] == '-' else float(parts[2])
+    return values
+
+
+def merge_qemu(turns, most):
+    """Times: the least of the turns.  Counts: the most of them if `most`,
+    so that no count of ours is made to look better than it was."""
+    merged = {}
+    for load in turns[0]:
+        merged[load] = {}
+        for measure in {m for t in turns for m in t[load]}:
+            seen = [t[load][measure] for t in turns
+                    if t[load].get(measure) is not None]
+            is_count = measure in {m for m, _, c in MEASURES if c}
+            pick = max if most and is_count else min
+            merged[load][measure] = pick(seen) if seen else None
+    return merged
+
+
+def scaled(value, measure, size):
+    """Times of a load that moves bytes are told by GiB, in ms."""
+    if value is None or not measure.endswith('-ns') or not size:
+        return value
+    return value / 1e6 * GIB / size
+
+
+def qemu_rows(stock, ours, plain):
+    rows = []
+    for load, mine in ours.items():
+        size = mine['bytes']
+        for measure, unit, _ in MEASURES:
+            name = measure.replace('-ns', '')
+            values = [scaled(v.get(load, {}).get(measure), measure, size)
+                      for v in (stock, ours, plain)]
+            rows.append({
+                'scenario': f'{load}-{name}',
+                'unit': 'ms/GiB' if measure.endswith('-ns') and size else unit,
+                'stock': values[0], 'ours': values[1],
+                'ratio': ratio(*values[:2]), 'plain': values[2]})
+    return rows
