@@ -12,7 +12,7 @@
 #define TRACED 4        /* one of so many requests under strace */
 #define PARTS  4        /* after each of which the clock is looked at */
 #define BATCHES (PARTS * 128)   /* whole batches of any load, in each part */
-#define ENOUGH_US 700000
+#define ENOUGH_US 400000
 
 typedef struct Bench {
     char *qemu, *dir;

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The benchmark: its counts on whole QEMU, and how it reckons.  No times."""
+import os
+import subprocess
+import tempfile
+
+import benchreport
+import benchrows
+from bench import Skip, has
+
+MICRO = '''map-call\tns\t1000.000\t1.0000\t1.0000
+unmap-call\tns\t500.000\t1.0000\t1.0000
+unmap-run\tns\t100.000\t1.0000\t1.0000
+dma-warm\tns\t{dma}\t{maps}\t{maps}
+invalidate-1024\tns\t{inv}\t0.0000\t1024.0000
+access-8\tns\t12.000\t0.0000\t0.0000
+plain-access-8\tns\t4.000\t0.0000\t0.0000
+dma-held-1\tns\t{dma}\t0.0000\t0.0000
+dma-held-64\tns\t{dma}\t0.0000\t0.0000
+map-calls-warm-dma\tcalls\t{calls}
+'''
+QEMU = '''ide-read-64k\tbytes\t65536
+ide-read-64k\tmap-calls\t{calls}
+ide-read-64k\tmap-pages\t{calls}
+ide-read-64k\tfaults\t{faults}
+ide-read-64k\tcpu-ns\t{cpu}
+ide-read-64k\ttime-ns\t{cpu}
+ide-read-64k\tinstructions\t-
+'''
+
+
+def sample_rows():
+    micro = [benchrows.read_micro(text) for text in (
+        MICRO.format(dma='6500.000', maps='1.0000', inv='1512000.000',
+                     calls='100.000'),
+        MICRO.format(dma='50.000', maps='0.0000', inv='202400.000',
+                     calls='0.000'))]
+    qemu = [benchrows.read_qemu(text) for text in (
+        QEMU.format(calls='1.000', faults='16.000', cpu='61035.15625'),
+        QEMU.format(calls='0.000', faults='0.000', cpu='30517.578125'))]
+    return benchrows.micro_rows(*micro) + \
+        benchrows.qemu_rows(*qemu, {'ide-read-64k': {'cpu-ns': 15258.7890625}})
+
+
+def test_rows(_):
+    rows = {row['scenario']: row for row in sample_rows()}
+    warm = rows['dma-warm']
+    assert (warm['stock'], warm['ours'], warm['ratio']) == (6500, 50, 130)
+    # one map call and its end are taken off
+    assert warm['ratio_without_simulation'] == 100
+    # 1,024 ends by 1,024 calls, and the same by one
+    assert rows['invalidate-1024']['ratio_without_simulation'] == 10
+    # none at all has no ratio
+    assert rows['map-calls-warm-dma']['ratio'] is None
+    assert rows['access-8']['plain'] == 4
+    assert 'plain-access-8' not in rows
+    cpu = rows['ide-read-64k-cpu']
+    assert cpu['unit'] == 'ms/GiB'
+    assert (cpu['stock'], cpu['ours'], cpu['plain']) == (1000, 500, 250)
+    # what the machine cannot count is null, not 0
+    assert rows['ide-read-64k-instructions']['ours'] is None
+    assert rows['ide-read-64k-faults']['stock'] == 16
+
+
+def test_noise_has_no_ratio(_):
+    values = benchrows.read_micro(MICRO.format(
+        dma='1510.000', maps='1.0000', inv='512000.000', calls='0'))
+    assert benchrows.net(values, 'dma-warm', False) is None
+    assert benchrows.net(values, 'invalidate-1024', False) is None
+
+
+def test_turns_are_merged(_):
+    turns = [benchrows.read_qemu(QEMU.format(calls=calls, faults='1.000',
+                                             cpu=cpu))
+             for calls, cpu in (('0.000', '300.000'), ('2.000', '200.000'))]
+    # the least time; a count is made no better than it was
+    ours = benchrows.merge_qemu(turns, True)['ide-read-64k']
+    assert (ours['map-calls'], ours['cpu-ns']) == (2, 200)
+    stock = benchrows.merge_qemu(turns, False)['ide-read-64k']
+    assert (stock['map-calls'], stock['cpu-ns']) == (0, 200)
+    assert ours['instructions'] is None
+
+
+def test_markdown(_):
+    text = benchreport.markdown(sample_rows(), 'Somewhere.')
+    has(text, 'Somewhere.', '6.5 µs | 50 ns | 130 | 100 | 200×',
+        '| ide-read-64k | 1 → 0 | 1 → 0 | 16 → 0 | - → - | - → - | 1,000 | '
+        '500 | 250 | 2 | 2 |', '| 64 | 6.5 µs | 50 ns | 130 |')
+
+
+def test_what_is_missing_is_told(b):
+    os.makedirs(b.path('empty'))
+    has(b.run('bench', '--build', b.path('empty'), fails=True),
+        'obj/build.ninja is not built', 'make build')
+    has(b.run('bench', '--build', b.path('empty'), '--turns', '0',
+              fails=True), '--turns')
+
+
+def counts(b, binary):
+    """What some loads of a whole QEMU ask Xen for."""
+    program = os.path.join(b.real_build, 'obj', 'tests', 'bench',
+                           'xen-qemu-bench')
+    library = os.path.join(b.real_build, 'xensim', 'libxensim.so')
+    qemu = os.path.join(b.real_build, binary, 'qemu-system-i386')
+    for path in (program, library, qemu):
+        if not os.path.exists(path):
+            raise Skip(f'{path} is not built')
+    with tempfile.TemporaryDirectory(prefix='xen-bench-',
+                                     dir='/dev/shm') as scratch:
+        cmd = [program, '--qemu', qemu, '--dir', scratch, '--scale', '0.01']
+        for device in ('ide', 'ahci', 'nvme', 'vblk'):
+            cmd += ['--load', f'{device}-read-64k']
+        res = subprocess.run(
+            cmd + ['--load', 'e1000-receive'], check=False, text=True,
+            env=dict(os.environ, XENSIM_LIB=library, TMPDIR=scratch),
+            timeout=240, capture_output=True)
+    assert res.returncode == 0, res.stderr
+    return benchrows.read_qemu(res.stdout)
+
+
+def wrong(values):
+    """Loads for which a warm DMA is not free of map calls and faults."""
+    return [f'{load}: {name} {value[name]}'
+            for load, value in values.items()
+            for name, most in (('map-calls', 0), ('map-pages', 0),
+                               # the process may touch memory of its own
+                               ('faults', 0.1))
+            if value[name] > most]
+
+
+def test_warm_dma_makes_no_map_call(b):
+    values = counts(b, 'qemu')
+    assert len(values) == 5, values
+    assert not wrong(values), wrong(values)
+
+
+def test_stock_is_caught(b):
+    """The same on stock, which maps for each DMA: the check sees it."""
+    values = counts(b, 'stock')
+    assert values['ide-read-64k']['map-calls'] == 1, values
+    assert values['ide-read-64k']['faults'] >= 16, values
+    told = ' '.join(wrong(values))
+    has(told, 'ide-read-64k: map-calls', 'ahci-read-64k: faults',
+        'nvme-read-64k: map-pages', 'vblk-read-64k: map-calls')
