@@ -10,12 +10,13 @@
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-bench.h"
 
-#define LOOKUPS         1000000u
-#define DMAS            10000u
+#define LOOKUPS         250000u
+#define DMAS            2500u
 #define MAX_THREADS     4u
 #define PLAIN_BYTES     (WARM_AT + WARM * MIB)
 #define MMIO_HOLE       0xf0000000ull
 #define SIZE_BUCKETS    64u             /* of a guest of any size */
+#define SIZE_STRIDE     40507ull        /* a prime */
 
 static uint32_t next_random(uint32_t x)
 {
@@ -273,10 +274,8 @@ void bench_guest_size(uint64_t ram_bytes)
 
     harness_init(ram_bytes, XENSIM_DOM_EMPTY);
     for (i = 0; i < SIZE_BUCKETS; i++) {
-        /* No power of two apart, which a table of buckets might not like. */
-        uint64_t addr = QEMU_ALIGN_DOWN((ram_bytes - SIZE_BUCKETS * MIB) /
-                                        SIZE_BUCKETS * i, MIB) +
-                        (i + 1) * MIB;
+        /* In no order: a table of buckets might not like powers of two. */
+        uint64_t addr = (i * SIZE_STRIDE % (ram_bytes / MIB - 2) + 1) * MIB;
 
         /* RAM goes on at 4 GiB. */
         addr += addr >= MMIO_HOLE ? (1ull << 32) - MMIO_HOLE : 0;

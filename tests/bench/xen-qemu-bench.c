@@ -73,6 +73,7 @@ static bool measure(const Bench *bench, const BenchMachine *machine,
     }
     printf("%s\tbytes\t%u\n", load->name, load->bytes);
     if (machine->sim) {
+        report(load, "libxen-calls", after.libxen - before.libxen, n);
         report(load, "map-calls", after.calls - before.calls, n);
         report(load, "map-pages", after.pages - before.pages, n);
     }

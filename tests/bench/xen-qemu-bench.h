@@ -43,7 +43,8 @@ bool bench_machine_pass_time(BenchMachine *machine, unsigned ms);
 
 /* What a process used up; -1: this machine cannot count it. */
 typedef struct BenchReading {
-    int64_t calls, pages;       /* foreign mapping calls, pages they name */
+    int64_t libxen;             /* calls of libxen's functions */
+    int64_t calls, pages;       /* those that map, and the pages they name */
     int64_t faults;             /* minor page faults */
     int64_t cpu_ns, wall_ns;
     int64_t instructions;       /* in user space */

@@ -114,6 +114,7 @@ BenchReading bench_meter_read(BenchMeter *m)
     if (m->sim) {
         XensimCount maps = xensim_count_maps(m->sim);
 
+        r.libxen = xensim_count_calls(m->sim);
         r.calls = maps.calls;
         r.pages = maps.pages;
     }

@@ -336,6 +336,17 @@ XensimCount xensim_count_maps(Xensim *sim)
     return a;
 }
 
+uint64_t xensim_count_calls(Xensim *sim)
+{
+    uint64_t calls = 0;
+    unsigned i;
+
+    for (i = 0; i < XSIM_CALL_COUNT; i++) {
+        calls += atomic_load(&sim->v.h->counter[i].calls);
+    }
+    return calls;
+}
+
 void xensim_count_reset(Xensim *sim)
 {
     unsigned i;

@@ -547,6 +547,8 @@ typedef struct XensimCount {
 XensimCount xensim_count(Xensim *sim, const char *call);
 /* Of xenforeignmemory_map and xenforeignmemory_map2 together. */
 XensimCount xensim_count_maps(Xensim *sim);
+/* Calls of all simulated functions. */
+uint64_t xensim_count_calls(Xensim *sim);
 void xensim_count_reset(Xensim *sim);
 /* Print every count that is not 0, a line each, to @fd. */
 void xensim_count_print(Xensim *sim, int fd);

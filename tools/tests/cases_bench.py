@@ -84,8 +84,14 @@ def test_turns_are_merged(_):
 def test_markdown(_):
     text = benchreport.markdown(sample_rows(), 'Somewhere.')
     has(text, 'Somewhere.', '6.5 µs | 50 ns | 130 | 100 | 200×',
-        '| ide-read-64k | 1 → 0 | 1 → 0 | 16 → 0 | - → - | - → - | 1,000 | '
-        '500 | 250 | 2 | 2 |', '| 64 | 6.5 µs | 50 ns | 130 |')
+        '| ide-read-64k | 1 → 0 | 1 → 0 | 16 → 0 | '
+        '1,000 | 500 | 250 | 2 | 2 |', '| 64 | 6.5 µs | 50 ns | 130 |')
+
+
+def test_document(b):
+    path = b.write('figures.md', f'kept\n{benchreport.MARK}\n\nold\n')
+    benchreport.document(path, 'new\n')
+    assert b.read('figures.md') == f'kept\n{benchreport.MARK}\n\nnew\n'
 
 
 def test_what_is_missing_is_told(b):
