@@ -67,7 +67,9 @@ def duration(ns):
 def shown(value, unit):
     if unit == 'ns':
         return duration(value)
-    return number(value) + (' KiB' if unit == 'KiB' else '')
+    if unit == 'KiB' and value >= 10240:
+        return number(round(value / 1024)) + ' MiB'
+    return number(value) + (f' {unit}' if unit in ('KiB', 'ms/GiB') else '')
 
 
 def text_table(rows):
@@ -201,16 +203,43 @@ def markdown(rows, machine):
     return '\n'.join(parts)
 
 
+README_ROWS = [
+    ('unlocked-hit', 'unlocked lookup, hit'),
+    ('unlocked-hit-2-threads', 'the same, 2 threads, each lookup'),
+    ('dma-warm', 'DMA map, reverse lookup and unmap of a page, warm'),
+    ('invalidate-empty', 'invalidate, empty cache'),
+    ('invalidate-1024', 'invalidate, 1,024 buckets'),
+    ('map-calls-warm-dma', 'map calls for 100 DMAs to a warm bucket'),
+    ('map-calls-hole', 'pages asked for in 100 reads of a hole'),
+    ('bookkeeping', 'writable bookkeeping at start'),
+    ('ide-read-64k-map-calls', 'QEMU, 64 KiB read of an IDE disk: map calls'),
+    ('ide-read-64k-faults', 'the same: page faults'),
+    ('vblk-read-64k-cpu', 'QEMU, reads of a virtio disk: CPU time')]
+
+
+def md_readme(rows):
+    """The few rows that the README has."""
+    by_name = {row['scenario']: row for row in rows}
+    return md_table(['', 'stock', 'series'],
+                    [[words, shown(by_name[name]['stock'],
+                                   by_name[name]['unit']),
+                      shown(by_name[name]['ours'], by_name[name]['unit'])]
+                     for name, words in README_ROWS if name in by_name])
+
+
 MARK = '<!-- tools/bench --document writes what follows -->'
+END = '<!-- up to here -->'
 
 
 def document(path, text):
-    """Put TEXT behind the mark in a document."""
+    """Put TEXT behind the mark in a document, up to the next or its end."""
     with open(path, encoding='utf-8') as src:
-        before, mark, _ = src.read().partition(MARK)
+        before, mark, rest = src.read().partition(MARK)
     if not mark:
         raise Failure(f'{path}: there is no line "{MARK}" in it')
-    write_whole(path, f'{before}{MARK}\n\n{text}')
+    _, end, after = rest.partition(END)
+    tail = f'\n{end}{after}' if end else ''
+    write_whole(path, f'{before}{MARK}\n\n{text}{tail}')
 
 
 def write_whole(path, text):
