@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The naive twin: the model, and looking through pointers.
+ */
+#include "qemu/osdep.h"
+#include "xen-mapcache-twin-int.h"
+
+Twin twin;
+
+/* --- the stream ------------------------------------------------------ */
+
+unsigned twin_take(unsigned bound)
+{
+    unsigned v = 0;
+    unsigned bytes = bound > 65536 ? 3 : bound > 256 ? 2 : 1;
+
+    while (bytes--) {
+        v = v << 8 | (twin.data < twin.end ? *twin.data++ : 0);
+    }
+    return v % bound;
+}
+
+/* Addresses and lengths are often near what is apt to go wrong. */
+uint64_t twin_take_addr(void)
+{
+    uint64_t addr = (uint64_t)twin_take(PAGES) << XENSIM_PAGE_SHIFT;
+
+    switch (twin_take(4)) {
+    case 0:
+        addr = QEMU_ALIGN_DOWN(addr, BUCKET) + BUCKET - XENSIM_PAGE_SIZE;
+        break;
+    case 1:
+        addr = QEMU_ALIGN_DOWN(addr, BUCKET);
+        break;
+    }
+    return addr + (twin_take(2) ? twin_take(XENSIM_PAGE_SIZE) : 0);
+}
+
+uint64_t twin_take_len(uint64_t addr)
+{
+    uint64_t len;
+
+    switch (twin_take(4)) {
+    case 0:
+        len = 1 + twin_take(XENSIM_PAGE_SIZE);
+        break;
+    case 1:
+        len = XENSIM_PAGE_SIZE;
+        break;
+    case 2:
+        len = (1 + twin_take(32)) * XENSIM_PAGE_SIZE;
+        break;
+    default:
+        len = 1 + twin_take(MAX_LEN);
+        break;
+    }
+    return MIN(len, TWIN_RAM_BYTES - addr);
+}
+
+/* --- the model ------------------------------------------------------- */
+
+/* Bytes from @addr that are in present pages, cut at @limit. */
+uint64_t twin_present(uint64_t addr, uint64_t len, bool *unseen)
+{
+    uint64_t page, last = (addr + len - 1) >> XENSIM_PAGE_SHIFT;
+
+    *unseen = false;
+    for (page = addr >> XENSIM_PAGE_SHIFT; page <= last; page++) {
+        if (!twin.serial[page]) {
+            page <<= XENSIM_PAGE_SHIFT;
+            return page > addr ? page - addr : 0;
+        }
+        *unseen |= twin.unseen[page];
+    }
+    return len;
+}
+
+/* How often the arena was too small: only where it is made so. */
+uint64_t twin_no_room(void)
+{
+    XenMapCacheStats stats;
+
+    xen_map_cache_get_stats(&stats);
+#ifndef TWIN_TIGHT
+    g_assert_cmpuint(stats.no_room, ==, 0);
+#endif
+    return stats.no_room;
+}
+
+uint64_t twin_peek(const uint8_t *host)
+{
+    uint64_t v;
+
+    memcpy(&v, host, sizeof(v));
+    twin.n->bytes_checked += sizeof(v);
+    return v;
+}
+
+/* What lies at @host must be pages with @serial, in that order. */
+void twin_check_pages(const uint8_t *host, uint64_t addr, uint64_t len,
+                      const uint64_t *serial)
+{
+    const uint8_t *p = host - (addr & PAGE_MASK);
+    uint64_t pages = DIV_ROUND_UP((addr & PAGE_MASK) + len,
+                                  XENSIM_PAGE_SIZE), i;
+
+    for (i = 0; i < pages; i++) {
+        uint64_t seen = twin_peek(p + i * XENSIM_PAGE_SIZE);
+
+        if (seen != serial[i]) {
+            g_error("op %" PRIu64 ": address 0x%" PRIx64 ", page %" PRIu64
+                    " of %" PRIu64 ": shows frame %" PRIu64 ", should be %"
+                    PRIu64, twin.n->ops, addr, i, pages, seen, serial[i]);
+        }
+    }
+}
+
+void twin_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len)
+{
+    uint64_t at = twin_take(MIN(len, 1u << 24));
+    ram_addr_t got = xen_ram_addr_from_mapcache((void *)(host + at));
+
+    twin.n->reverses++;
+    if (got != addr + at) {
+        g_error("op %" PRIu64 ": reverse of 0x%" PRIx64 " + 0x%" PRIx64
+                " is 0x%" PRIx64, twin.n->ops, addr, at, (uint64_t)got);
+    }
+}
+
+/*
+ * A length that the mapcache gave must be what the model says.  Pages that
+ * came since the bucket was mapped may be missed; without an arena a mapping
+ * ends at a bucket's end, and in a small one there may be no room for more
+ * than the page.
+ */
+void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
+{
+    uint64_t least = unseen ? MIN(want, XENSIM_PAGE_SIZE -
+                                        (addr & PAGE_MASK)) : want;
+
+#if defined(TWIN_TIGHT)
+    least = MIN(least, XENSIM_PAGE_SIZE - (addr & PAGE_MASK));
+#elif defined(TWIN_COMPAT)
+    least = MIN(least, BUCKET - (addr & (BUCKET - 1)));
+#endif
+
+    if (got > want || got < least) {
+        g_error("op %" PRIu64 ": address 0x%" PRIx64 ": length 0x%" PRIx64
+                ", should be 0x%" PRIx64, twin.n->ops, addr, got, want);
+    }
+}
+
+void twin_page_comes(uint64_t page)
+{
+    uint64_t serial = twin.next_serial++;
+
+    g_assert_cmpuint(xensim_populate(harness_dom, page, 1), ==, 1);
+    g_assert_cmpint(xensim_write(harness_dom, page << XENSIM_PAGE_SHIFT,
+                                 &serial, sizeof(serial)), ==, 0);
+    twin.serial[page] = serial;
+    twin.unseen[page] = true;
+}
+
+bool twin_page_may_move(uint64_t page)
+{
+    return page < VGA_HOLE_FIRST || page > VGA_HOLE_LAST;
+}
