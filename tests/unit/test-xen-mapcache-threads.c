@@ -22,115 +22,10 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/rcu.h"
-#include "qemu/thread.h"
-#include "exec/memory.h"
-#include "exec/ram_addr.h"
-#include "hw/xen/xen_native.h"
-#include "xen-mapcache-harness.h"
-#include "xen-mapcache-int.h"
-#include "xen-mapcache-twin.h"
-
-#define PAGE        XENSIM_PAGE_SIZE
-#define RAM_BYTES   (64 * TWIN_BUCKET)  /* more than a tight arena holds */
-#define PAGES       (RAM_BYTES / PAGE)
-#define MAX_SPAN    (3 * MCACHE_BUCKET_PAGES + 1)
-#define THREADS     3
-#ifndef STRESS_OPS
-#define STRESS_OPS  10000   /* of each thread */
-#endif
-#define MAX_HELD    12      /* pointers in one section */
-#define MAX_DMA     6       /* outstanding in one thread */
-#define HAND_OVER   4
-#define SCRATCH_GFN 0xc0000 /* where a frame is stamped before it comes */
-#define BLOCK_AT    (1ull << 32)
-#define BLOCK_PAGES 40
-#define SMALL_RAM   (32u << 20)
-
-/* The hole that every HVM guest has. */
-#define VGA_HOLE_FIRST  0xa0
-#define VGA_HOLE_LAST   0xbf
-
-/* --- failing ----------------------------------------------------- */
-
-/* Every difference ends the process with this in front. */
-#define COMPLAINT   "mapcache stress: "
-
-static void G_GNUC_PRINTF(1, 2) complain(const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    fputs(COMPLAINT, stderr);
-    vfprintf(stderr, format, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    _exit(EXIT_FAILURE);
-}
-
-static void on_fault(int sig, siginfo_t *info, void *context)
-{
-    static const char text[] =
-        COMPLAINT "a pointer that is still good faulted\n";
-
-    if (write(STDERR_FILENO, text, sizeof(text) - 1)) {
-        _exit(EXIT_FAILURE);
-    }
-    _exit(EXIT_FAILURE);
-}
-
-/* --- threads and chance ------------------------------------------ */
-
-typedef struct Dma {
-    uint8_t *host;
-    uint64_t addr, len;
-    uint32_t serial[MAX_SPAN];
-} Dma;
-
-typedef struct Worker {
-    uint64_t random;
-    uint64_t ops, lookups, dmas, reverses, bytes, nulls;
-    Dma *dma[MAX_DMA];
-    unsigned nr_dma;
-    uint64_t sections;      /* atomic: RCU sections that have ended */
-    AddressSpace as;        /* its name is the owner in reports */
-    QemuThread thread;
-} Worker;
-
-static Worker workers[THREADS + 1]; /* the last is the main thread */
-static __thread Worker *self;
-static Dma *handed_over[HAND_OVER]; /* atomic */
-static unsigned running;            /* atomic */
-
-static uint32_t chance(uint32_t bound)
-{
-    uint64_t x = self->random;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    self->random = x;
-    return (x >> 20) % bound;
-}
-
-/* Gives the others a chance to come in between, here of all places. */
-static void pause_sometimes(uint32_t often)
-{
-    uint32_t n;
-
-    if (!self || chance(often)) {
-        return;
-    }
-    n = chance(64);
-    if (n < 4) {
-        g_usleep(n * 30);
-    } else if (n < 16) {
-        sched_yield();
-    } else {
-        for (n = chance(2000); n; n--) {
-            barrier();
-        }
-    }
-}
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/rcu.h"
+#include "xen-mapcache-stress.h"
 
 /* --- mistakes, from outside -------------------------------------- */
 
@@ -144,7 +39,6 @@ typedef enum Mistake {
 
 static Mistake mistake;
 
-void __real_synchronize_rcu(void);
 void __wrap_synchronize_rcu(void);
 void __real_mcache_flush_locked(void);
 void __wrap_mcache_flush_locked(void);
@@ -172,7 +66,7 @@ void __wrap_synchronize_rcu(void)
      * it understands no fences.  Pairs with section_end().
      */
     for (i = 0; i <= THREADS; i++) {
-        qatomic_load_acquire(&workers[i].sections);
+        qatomic_load_acquire(&stress_workers[i].sections);
     }
 }
 
@@ -208,7 +102,7 @@ uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
 /* Called between finding a slot and marking it. */
 bool __wrap_bql_locked(void)
 {
-    pause_sometimes(8);
+    stress_pause(8);
     return __real_bql_locked();
 }
 
@@ -217,417 +111,9 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
                     off_t offset)
 {
     if (prot == PROT_NONE && flags & MAP_FIXED) {
-        pause_sometimes(2);
+        stress_pause(2);
     }
     return __real_mmap64(addr, len, prot, flags, fd, offset);
-}
-
-/* --- pages ------------------------------------------------------- */
-
-typedef struct GuestPage {
-    uint32_t changes;   /* atomic; odd: there, and was since it became so */
-    uint32_t latest;    /* atomic: the last frame that it got */
-    uint32_t floor;     /* atomic: the first that a lookup may show */
-} GuestPage;
-
-static GuestPage pages[PAGES];
-
-static bool page_may_move(uint64_t page)
-{
-    return page < VGA_HOLE_FIRST || page > VGA_HOLE_LAST;
-}
-
-static void stamp(uint64_t gfn, uint64_t page, uint32_t serial)
-{
-    uint64_t v = (page + 1) << 32 | serial, at = gfn * PAGE;
-
-    g_assert_cmpint(xensim_write(harness_dom, at, &v, sizeof(v)), ==, 0);
-    g_assert_cmpint(xensim_write(harness_dom, at + PAGE - sizeof(v), &v,
-                                 sizeof(v)), ==, 0);
-}
-
-/* A page comes with its stamp on it: nobody ever sees it blank. */
-static void page_comes(uint64_t page)
-{
-    uint32_t serial = pages[page].latest + 1;
-
-    g_assert_cmpuint(xensim_populate(harness_dom, SCRATCH_GFN, 1), ==, 1);
-    stamp(SCRATCH_GFN, page, serial);
-    qatomic_store_release(&pages[page].latest, serial);
-    g_assert_cmpint(xensim_move(harness_dom, SCRATCH_GFN, page, 1), ==, 0);
-    qatomic_store_release(&pages[page].changes, pages[page].changes + 1);
-}
-
-static void page_goes(uint64_t page)
-{
-    qatomic_store_release(&pages[page].changes, pages[page].changes + 1);
-    smp_mb();
-    g_assert_cmpuint(xensim_depopulate(harness_dom, page, 1), ==, 1);
-}
-
-static void invalidate(void)
-{
-    uint64_t page;
-
-    xen_invalidate_map_cache();
-    for (page = 0; page < PAGES; page++) {
-        GuestPage *p = &pages[page];
-
-        qatomic_store_release(&p->floor, p->latest + !(p->changes & 1));
-    }
-}
-
-/* What a pointer was seen to show, and must go on to show. */
-typedef struct Span {
-    uint8_t *host;
-    uint64_t addr, len;
-    uint32_t *serial;   /* of each page */
-} Span;
-
-static unsigned span_pages(const Span *s)
-{
-    return DIV_ROUND_UP((s->addr & (PAGE - 1)) + s->len, PAGE);
-}
-
-static uint32_t span_look(const Span *s, unsigned i, const char *what)
-{
-    const uint8_t *p = s->host - (s->addr & (PAGE - 1)) + (uint64_t)i * PAGE;
-    uint64_t page = (s->addr >> XENSIM_PAGE_SHIFT) + i, v, end;
-
-    memcpy(&v, p, sizeof(v));
-    memcpy(&end, p + PAGE - sizeof(end), sizeof(end));
-    self->bytes += 16;
-    if (v >> 32 != page + 1 || end != v) {
-        complain("%s of page 0x%" PRIx64 " shows 0x%016" PRIx64 " … 0x%016"
-                 PRIx64, what, page, v, end);
-    }
-    return v;
-}
-
-/* Before the call that makes a pointer: what it may show at least. */
-static void span_before(Span *s)
-{
-    unsigned i;
-
-    for (i = 0; i < span_pages(s); i++) {
-        s->serial[i] = qatomic_load_acquire(
-            &pages[(s->addr >> XENSIM_PAGE_SHIFT) + i].floor);
-    }
-}
-
-/* The first look. */
-static void span_after(Span *s, const char *what)
-{
-    unsigned i;
-
-    for (i = 0; i < span_pages(s); i++) {
-        GuestPage *p = &pages[(s->addr >> XENSIM_PAGE_SHIFT) + i];
-        uint32_t serial = span_look(s, i, what);
-        uint32_t latest = qatomic_load_acquire(&p->latest);
-
-        if (serial < s->serial[i] || serial > latest) {
-            complain("%s of page 0x%" PRIx64 " shows its frame %u; it may "
-                     "be %u to %u", what,
-                     (s->addr >> XENSIM_PAGE_SHIFT) + i, serial,
-                     s->serial[i], latest);
-        }
-        s->serial[i] = serial;
-    }
-}
-
-static void span_again(const Span *s, const char *what)
-{
-    unsigned i;
-
-    for (i = 0; i < span_pages(s); i++) {
-        uint32_t serial = span_look(s, i, what);
-
-        if (serial != s->serial[i]) {
-            complain("%s of page 0x%" PRIx64 " shows frame %u, showed %u",
-                     what, (s->addr >> XENSIM_PAGE_SHIFT) + i, serial,
-                     s->serial[i]);
-        }
-    }
-}
-
-static void check_reverse(const Span *s)
-{
-    uint64_t at = chance(s->len);
-    ram_addr_t got = xen_ram_addr_from_mapcache(s->host + at);
-
-    self->reverses++;
-    if (got != s->addr + at) {
-        complain("reverse of 0x%" PRIx64 " is 0x%" PRIx64, s->addr + at,
-                 (uint64_t)got);
-    }
-}
-
-static uint64_t random_addr(void)
-{
-    uint64_t addr = (uint64_t)chance(PAGES) * PAGE;
-
-    switch (chance(4)) {
-    case 0: /* few pages that all want */
-        addr = (addr & 3 * PAGE) + MCACHE_BUCKET_SIZE - 2 * PAGE;
-        break;
-    case 1:
-        addr |= MCACHE_BUCKET_SIZE - PAGE;
-        break;
-    }
-    return addr + (chance(2) ? chance(PAGE) : 0);
-}
-
-/*
- * No pointer: is the page not there?  If it was there all the time then there
- * was no slot for it, which the mapcache counts.
- */
-static void no_pointer(uint64_t addr, uint32_t changes)
-{
-    smp_mb();
-    if (changes & 1 && changes == qatomic_load_acquire(
-            &pages[addr >> XENSIM_PAGE_SHIFT].changes)) {
-        self->nulls++;
-    }
-}
-
-static uint32_t changes_of(uint64_t addr)
-{
-    uint32_t n = qatomic_load_acquire(
-        &pages[addr >> XENSIM_PAGE_SHIFT].changes);
-
-    smp_mb();
-    return n;
-}
-
-/* --- operations -------------------------------------------------- */
-
-static uint8_t *block_host;     /* RCU: device memory that is there now */
-
-/* A DMA that ended in device memory; the block lives as long as the section. */
-static void look_at_block(void)
-{
-    uint8_t *host = qatomic_load_acquire(&block_host);
-    uint64_t at = chance(BLOCK_PAGES * PAGE), v;
-
-    if (!host) {
-        return;
-    }
-    memcpy(&v, host + at / PAGE * PAGE, sizeof(v));
-    if (v != BLOCK_AT + at / PAGE) {
-        complain("device memory shows 0x%" PRIx64, v);
-    }
-    xen_invalidate_map_cache_entry(host + at, 512);
-    if (xen_ram_addr_from_mapcache(host + at) != BLOCK_AT + at) {
-        complain("reverse of device memory at 0x%" PRIx64, at);
-    }
-}
-
-static void section_end(void)
-{
-    qatomic_store_release(&self->sections, self->sections + 1);
-    rcu_read_unlock();
-}
-
-static void op_section(void)
-{
-    uint32_t serial[MAX_HELD][MCACHE_BUCKET_PAGES + 1];
-    Span held[MAX_HELD];
-    unsigned wanted = 1 + chance(chance(4) ? 3 : MAX_HELD), n = 0, i;
-
-    rcu_read_lock();
-    while (wanted--) {
-        Span *s = &held[n];
-        uint32_t changes;
-        hwaddr len;
-
-        s->addr = random_addr();
-        s->serial = serial[n];
-        len = MIN(1 + chance(chance(2) ? PAGE : MCACHE_BUCKET_SIZE),
-                  MCACHE_BUCKET_SIZE - (s->addr & (MCACHE_BUCKET_SIZE - 1)));
-        s->len = len;
-        span_before(s);
-        changes = changes_of(s->addr);
-        s->host = xen_map_cache(s->addr, &len);
-        self->lookups++;
-        if (!s->host) {
-            no_pointer(s->addr, changes);
-            continue;
-        }
-        if (len == 0 || len > s->len) {
-            complain("a length of 0x%" PRIx64, (uint64_t)len);
-        }
-        s->len = len;
-        span_after(s, "an unlocked pointer");
-        n++;
-        pause_sometimes(16);
-    }
-    look_at_block();
-    pause_sometimes(4);
-    for (i = 0; i < n; i++) {
-        span_again(&held[i], "an unlocked pointer");
-        check_reverse(&held[i]);
-    }
-    section_end();
-}
-
-static Span dma_span(Dma *d)
-{
-    return (Span) { d->host, d->addr, d->len, d->serial };
-}
-
-static void op_dma(void)
-{
-    Dma *d = g_new(Dma, 1);
-    XenMapUse use = chance(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
-    uint32_t changes;
-    hwaddr len;
-    Span s;
-
-    d->addr = random_addr();
-    len = 1 + chance(chance(2) ? PAGE : 3 * MCACHE_BUCKET_SIZE);
-    len = MIN(len, RAM_BYTES - d->addr);
-    d->len = len;
-    s = dma_span(d);
-    span_before(&s);
-    changes = changes_of(d->addr);
-    d->host = xen_map_cache_dma(harness_ram, d->addr, 0, &len, use,
-                                chance(2), &self->as);
-    self->dmas++;
-    if (!d->host) {
-        if (use == XEN_MAP_DMA) {
-            no_pointer(d->addr, changes);
-        }
-        g_free(d);
-        return;
-    }
-    if (len == 0 || len > d->len) {
-        complain("a length of 0x%" PRIx64, (uint64_t)len);
-    }
-    d->len = len;
-    s = dma_span(d);
-    span_after(&s, "a DMA pointer");
-    self->dma[self->nr_dma++] = d;
-}
-
-static void dma_end(Dma *d)
-{
-    Span s = dma_span(d);
-
-    span_again(&s, "a DMA pointer");
-    check_reverse(&s);
-    xen_invalidate_map_cache_entry(d->host, d->len);
-    g_free(d);
-}
-
-static void op_dma_end(void)
-{
-    unsigned i = chance(self->nr_dma);
-    Dma *d = self->dma[i];
-
-    self->dma[i] = self->dma[--self->nr_dma];
-    if (chance(4) == 0) {
-        /* Another thread shall end it. */
-        d = qatomic_xchg(&handed_over[chance(HAND_OVER)], d);
-        if (!d) {
-            return;
-        }
-    }
-    dma_end(d);
-}
-
-static void work_once(void)
-{
-    unsigned n = chance(100);
-
-    self->ops++;
-    if (n < 50) {
-        op_section();
-    } else if (self->nr_dma < MAX_DMA && (n < 75 || !self->nr_dma)) {
-        op_dma();
-    } else {
-        op_dma_end();
-    }
-}
-
-static void *worker(void *opaque)
-{
-    uint64_t ops = *(uint64_t *)opaque;
-    sigset_t set;
-
-    /* QEMU blocks it in every thread that it makes; then it would kill. */
-    sigemptyset(&set);
-    sigaddset(&set, SIGBUS);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    rcu_register_thread();
-    self = &workers[qatomic_fetch_inc(&running)];
-    while (self->ops < ops) {
-        work_once();
-    }
-    while (self->nr_dma) {
-        dma_end(self->dma[--self->nr_dma]);
-    }
-    rcu_unregister_thread();
-    qatomic_dec(&running);
-    return NULL;
-}
-
-/* --- the main thread --------------------------------------------- */
-
-static void op_balloon(void)
-{
-    uint64_t page = chance(PAGES), n = 1 + chance(chance(8) ? 8 : PAGES);
-    bool out = chance(3) == 0;
-
-    for (; n && page < PAGES; n--, page++) {
-        if (page_may_move(page) && (pages[page].changes & 1) == out) {
-            if (out) {
-                page_goes(page);
-            } else {
-                page_comes(page);
-            }
-        }
-    }
-    if (out || chance(2)) {
-        invalidate();
-    }
-}
-
-static void op_block(void)
-{
-    uint64_t gfn = BLOCK_AT / PAGE, i;
-    uint8_t *host = block_host;
-
-    if (host) {
-        qatomic_set(&block_host, NULL);
-        __real_synchronize_rcu();
-        twin_block_free(host);
-        xensim_depopulate(harness_dom, gfn, BLOCK_PAGES);
-        return;
-    }
-    g_assert_cmpuint(xensim_populate(harness_dom, gfn, BLOCK_PAGES), ==,
-                     BLOCK_PAGES);
-    for (i = 0; i < BLOCK_PAGES; i++) {
-        uint64_t v = BLOCK_AT + i;
-
-        xensim_write(harness_dom, BLOCK_AT + i * PAGE, &v, sizeof(v));
-    }
-    host = xen_map_cache_block(BLOCK_AT, BLOCK_PAGES * PAGE);
-    qatomic_store_release(&block_host, host);
-}
-
-static void main_once(void)
-{
-    unsigned n = chance(100);
-
-    if (n < 15) {
-        op_balloon();
-    } else if (n < 25) {
-        invalidate();
-    } else if (n < 28) {
-        op_block();
-    } else {
-        work_once();
-    }
 }
 
 /* All is over: nothing may be left mapped, or counted, or locked. */
@@ -638,24 +124,24 @@ static void check_quiet(uint64_t unmatched)
     unsigned i;
 
     for (i = 0; i < HAND_OVER; i++) {
-        Dma *d = qatomic_xchg(&handed_over[i], NULL);
+        Dma *d = qatomic_xchg(&stress_handed_over[i], NULL);
 
         if (d) {
-            dma_end(d);
+            stress_dma_end(d);
         }
     }
-    while (self->nr_dma) {
-        dma_end(self->dma[--self->nr_dma]);
+    while (stress_self->nr_dma) {
+        stress_dma_end(stress_self->dma[--stress_self->nr_dma]);
     }
-    if (block_host) {
-        op_block();
+    if (stress_block_host) {
+        stress_op_block();
     }
     for (page = 0; page < PAGES; page++) {
-        if (page_may_move(page) && !(pages[page].changes & 1)) {
-            page_comes(page);
+        if (stress_page_may_move(page) && !(stress_pages[page].changes & 1)) {
+            stress_page_comes(page);
         }
     }
-    invalidate();
+    stress_invalidate();
     for (i = 0; i < 1000; i++) {
         xen_map_cache_get_stats(&s);
         if (!s.buckets_pending) {
@@ -664,24 +150,25 @@ static void check_quiet(uint64_t unmatched)
         g_usleep(10000); /* the reaper has its grace period */
     }
     for (i = 0; i <= THREADS; i++) {
-        nulls += workers[i].nulls;
+        nulls += stress_workers[i].nulls;
     }
     if (s.buckets || s.buckets_pending || harness_mapped_pages()) {
-        complain("%" PRIu64 " buckets, %" PRIu64 " pending, %" PRIu64
-                 " pages are mapped at the end", s.buckets,
-                 s.buckets_pending, harness_mapped_pages());
+        stress_complain("%" PRIu64 " buckets, %" PRIu64 " pending, %" PRIu64
+                        " pages are mapped at the end", s.buckets,
+                        s.buckets_pending, harness_mapped_pages());
     }
     if (s.dma || s.held || s.blocks || s.unmatched != unmatched) {
-        complain("%" PRIu64 " DMA, %" PRIu64 " held, %" PRIu64 " blocks, %"
-                 PRIu64 " unmatched at the end", s.dma, s.held, s.blocks,
-                 s.unmatched - unmatched);
+        stress_complain("%" PRIu64 " DMA, %" PRIu64 " held, %" PRIu64
+                        " blocks, %" PRIu64 " unmatched at the end", s.dma,
+                        s.held, s.blocks, s.unmatched - unmatched);
     }
     if (nulls > s.no_room) {
-        complain("%" PRIu64 " lookups of a page that is there failed, and "
-                 "%" PRIu64 " for want of a slot", nulls, s.no_room);
+        stress_complain("%" PRIu64 " lookups of a page that is there failed, "
+                        "and %" PRIu64 " for want of a slot", nulls,
+                        s.no_room);
     }
     if (xensim_check(harness_sim)) {
-        complain("the simulated Xen's books do not balance");
+        stress_complain("the simulated Xen's books do not balance");
     }
 }
 
@@ -691,7 +178,7 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
     uint64_t v = otherwise;
 
     if (text && qemu_strtou64(text, NULL, 0, &v) < 0) {
-        complain("%s=%s is no number", name, text);
+        stress_complain("%s=%s is no number", name, text);
     }
     return v;
 }
@@ -701,7 +188,7 @@ static void stress(void)
     uint64_t seed = from_env("XEN_MAPCACHE_SEED", time(NULL));
     uint64_t ops = from_env("XEN_MAPCACHE_OPS", STRESS_OPS);
     uint64_t page, done = 0, main_ops = 0, bytes = 0;
-    struct sigaction act = { .sa_sigaction = on_fault,
+    struct sigaction act = { .sa_sigaction = stress_on_fault,
                              .sa_flags = SA_SIGINFO };
     XenMapCacheStats s;
     unsigned i;
@@ -710,47 +197,47 @@ static void stress(void)
     sigaction(SIGSEGV, &act, NULL);
     sigaction(SIGBUS, &act, NULL);
     for (page = 0; page < PAGES; page++) {
-        GuestPage *p = &pages[page];
+        GuestPage *p = &stress_pages[page];
 
         *p = (GuestPage) { .floor = 1 };
-        if (page_may_move(page)) {
+        if (stress_page_may_move(page)) {
             p->changes = 1;
             p->latest = 1;
-            stamp(page, page, 1);
+            stress_stamp(page, page, 1);
         }
     }
     xen_map_cache_get_stats(&s);
-    running = 0;
+    stress_running = 0;
     for (i = 0; i <= THREADS; i++) {
-        Worker *w = &workers[i];
+        Worker *w = &stress_workers[i];
 
         memset(w, 0, offsetof(Worker, thread));
         w->random = (seed + i + 1) * 0x9e3779b97f4a7c15ull | 1;
         w->as.name = g_strdup_printf("thread-%u", i);
     }
     for (i = 0; i < THREADS; i++) {
-        qemu_thread_create(&workers[i].thread, "worker", worker, &ops,
-                           QEMU_THREAD_JOINABLE);
-        while (qatomic_read(&running) != i + 1) {
+        qemu_thread_create(&stress_workers[i].thread, "worker", stress_worker,
+                           &ops, QEMU_THREAD_JOINABLE);
+        while (qatomic_read(&stress_running) != i + 1) {
             g_usleep(100); /* each takes its own place */
         }
     }
-    self = &workers[THREADS];
-    while (qatomic_read(&running)) {
-        main_once();
+    stress_self = &stress_workers[THREADS];
+    while (qatomic_read(&stress_running)) {
+        stress_main_once();
         main_ops++;
     }
     for (i = 0; i < THREADS; i++) {
-        qemu_thread_join(&workers[i].thread);
+        qemu_thread_join(&stress_workers[i].thread);
     }
     check_quiet(s.unmatched);
     xen_map_cache_get_stats(&s);
     for (i = 0; i <= THREADS; i++) {
-        done += workers[i].ops;
-        bytes += workers[i].bytes;
-        g_free(workers[i].as.name);
+        done += stress_workers[i].ops;
+        bytes += stress_workers[i].bytes;
+        g_free(stress_workers[i].as.name);
     }
-    self = NULL;
+    stress_self = NULL;
     g_test_message("%" PRIu64 " operations, %" PRIu64 " by the main thread; %"
                    PRIu64 " invalidates, %" PRIu64 " hits, %" PRIu64
                    " misses, %" PRIu64 " holes, %" PRIu64 " without room, %"
