@@ -2,15 +2,22 @@
 /*
  * The mapcache beside its naive twin, on streams that libFuzzer thinks up.
  *
- * tools/fuzz builds and runs it.  The decoder is the unit test's, so a stream
- * that fails here fails there: XEN_MAPCACHE_REPLAY=FILE test-xen-mapcache.
+ * tools/fuzz builds and runs it, by the command lines of a unit test whose
+ * place it takes: with FUZZ_STEPS on a Xen without system calls and with
+ * threads in steps (test-xen-mapcache-steps), else on the simulated Xen
+ * (test-xen-mapcache).  The decoder is the unit test's, so a stream that fails
+ * here fails there: XEN_MAPCACHE_REPLAY=FILE.
  */
 #include "qemu/osdep.h"
 #include "exec/ram_addr.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-twin.h"
+#ifdef FUZZ_STEPS
+#include "xen-mapcache-steps.h"
+#endif
 
-#define RAM     (32u << 20)
+#define RAM         (32u << 20)
+#define WALK_EVERY  256
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,13 +29,25 @@ static gint64 start;
 static void tell(void)
 {
     fprintf(stderr, "fuzz: %" PRIu64 " operations in %.1f s, %" PRIu64
+            " by a thread (gave way %" PRIu64 " times), %" PRIu64
             " bytes looked at\n", counts.ops,
-            (g_get_monotonic_time() - start) / 1e6, counts.bytes_checked);
+            (g_get_monotonic_time() - start) / 1e6, counts.thread_ops,
+            counts.gave_way, counts.bytes_checked);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     harness_init(RAM, 0);
+#ifdef FUZZ_STEPS
+    const char *mistake = g_getenv("XEN_MAPCACHE_MISTAKE");
+
+    if (mistake && !steps_mistake_set(mistake)) {
+        g_error("XEN_MAPCACHE_MISTAKE=%s is none that is known", mistake);
+    }
+    steps_init(twin_give_way);
+    steps_walk_every = WALK_EVERY;
+    twin_threads = (TwinThreads) { steps_run, steps_go_on, steps_reap };
+#endif
     xen_map_cache_init();
     start = g_get_monotonic_time();
     atexit(tell);

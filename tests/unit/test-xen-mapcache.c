@@ -7,10 +7,10 @@
  * XEN_MAPCACHE_CORPUS a folder of files to run as well.
  */
 #include "qemu/osdep.h"
-#include "qemu/cutils.h"
 #include "qemu/rcu.h"
 #include "exec/ram_addr.h"
 #include "xen-mapcache-harness.h"
+#include "xen-mapcache-streams.h"
 #include "xen-mapcache-twin.h"
 
 #define PAGE    XENSIM_PAGE_SIZE
@@ -321,70 +321,7 @@ static void test_same_address(void)
 
 static void test_twin(void)
 {
-    const char *replay = g_getenv("XEN_MAPCACHE_REPLAY");
-    const char *seed_text = g_getenv("XEN_MAPCACHE_SEED");
-    const char *ops_text = g_getenv("XEN_MAPCACHE_OPS");
-    uint64_t seed = time(NULL), bytes = 2000000, i;
-    TwinCounts n = { 0 };
-    g_autofree char *data = NULL;
-    size_t size;
-
-    if (replay) {
-        g_assert_true(g_file_get_contents(replay, &data, &size, NULL));
-        twin_run((uint8_t *)data, size, &n);
-    } else {
-        g_autoptr(GRand) rand = NULL;
-
-        if (seed_text) {
-            qemu_strtou64(seed_text, NULL, 0, &seed);
-        }
-        if (ops_text) {
-            qemu_strtou64(ops_text, NULL, 0, &bytes);
-        }
-        g_test_message("seed %" PRIu64, seed);
-        rand = g_rand_new_with_seed(seed);
-        data = g_malloc(bytes);
-        for (i = 0; i < bytes; i++) {
-            data[i] = g_rand_int(rand);
-        }
-        /* Streams of some thousand operations, each from a clean start. */
-        for (i = 0; i < bytes; i += size) {
-            size = MIN(bytes - i, 65536);
-            twin_run((uint8_t *)data + i, size, &n);
-        }
-    }
-    g_test_message("%" PRIu64 " operations: %" PRIu64 " lookups, %" PRIu64
-                   " DMA, %" PRIu64 " holes, %" PRIu64 " balloons, %" PRIu64
-                   " invalidates, %" PRIu64 " bytes looked at", n.ops,
-                   n.lookups, n.maps, n.holes, n.balloons, n.invalidates,
-                   n.bytes_checked);
-}
-
-/* Every stream that the fuzzer failed on once, and those it began with. */
-static void test_replay(void)
-{
-    const char *corpus = g_getenv("XEN_MAPCACHE_CORPUS"), *name;
-    g_autoptr(GDir) dir = corpus ? g_dir_open(corpus, 0, NULL) : NULL;
-    TwinCounts n = { 0 };
-    unsigned files = 0;
-
-    if (!corpus) {
-        g_test_skip("XEN_MAPCACHE_CORPUS names no folder of streams");
-        return;
-    }
-    g_assert_nonnull(dir);
-    while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(corpus, name, NULL);
-        g_autofree char *data = NULL;
-        size_t size;
-
-        g_test_message("replaying %s", name);
-        g_assert_true(g_file_get_contents(path, &data, &size, NULL));
-        twin_run((uint8_t *)data, size, &n);
-        files++;
-    }
-    g_test_message("%u streams, %" PRIu64 " operations", files, n.ops);
-    g_assert_cmpuint(n.ops, >, 0);
+    streams_random(800000);
 }
 
 int main(int argc, char **argv)
@@ -395,7 +332,7 @@ int main(int argc, char **argv)
     xen_map_cache_init();
     /* The twin counts unmatched releases from 0. */
     g_test_add_func("/xen-mapcache/twin", test_twin);
-    g_test_add_func("/xen-mapcache/replay", test_replay);
+    g_test_add_func("/xen-mapcache/replay", streams_replay);
     g_test_add_func("/xen-mapcache/kept", test_kept);
     g_test_add_func("/xen-mapcache/hole", test_hole);
     g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);

@@ -5,7 +5,9 @@
  * xen-mapcache-twin.c          the decoder of streams
  * xen-mapcache-twin-model.c    the model, and looking through pointers
  * xen-mapcache-twin-ram.c      operations on guest RAM
- * xen-mapcache-twin-outside.c  … on device memory and grants; faults
+ * xen-mapcache-twin-outside.c  … on device memory and grants
+ * xen-mapcache-twin-fault.c    … with a call to Xen that fails
+ * xen-mapcache-twin-thread.c   … of a thread without the BQL
  */
 #ifndef XEN_MAPCACHE_TWIN_INT_H
 #define XEN_MAPCACHE_TWIN_INT_H
@@ -22,6 +24,7 @@
 #define BLOCK_AT    (1ull << 32)    /* ram_addr_t of the first block */
 #define BLOCK_STEP  (64ull << 20)
 #define MAX_GRANTS  8
+#define GRANT_PAGES 3
 
 /* The hole that every HVM guest has. */
 #define VGA_HOLE_FIRST  0xa0
@@ -31,8 +34,11 @@ typedef struct TwinDma {
     uint8_t *host;
     uint64_t addr, len;
     uint64_t *serial;       /* of its pages */
-    XenMapUse use;
+    XenMapUse use;          /* TWIN_EITHER: as DMA or as long-held */
 } TwinDma;
+
+/* Memory was short, and what was asked for may be mapped in another way. */
+#define TWIN_EITHER XEN_MAP_UNLOCKED
 
 typedef struct TwinBlock {
     uint8_t *host;
@@ -41,26 +47,38 @@ typedef struct TwinBlock {
 
 typedef struct TwinGrant {
     uint8_t *host;
-    uint64_t len;
-    int ref;
-    uint64_t gfn, serial;
+    int ref;                /* of the first page */
+    unsigned pages;
+    uint64_t serial[GRANT_PAGES];
+    bool revoked;
 } TwinGrant;
 
 typedef struct Twin {
     const uint8_t *data, *end;
     TwinCounts *n;
-    uint64_t serial[PAGES];     /* 0: absent */
+    uint64_t serial[PAGES];     /* 0: absent; see twin_serial() */
+    uint64_t changed[PAGES];    /* when: what next_serial was */
     bool unseen[PAGES];         /* came without an invalidate since */
     uint64_t next_serial;
     TwinDma dma[MAX_DMA];
     unsigned nr_dma;
     TwinBlock block[MAX_BLOCKS];
     TwinGrant grant[MAX_GRANTS];
-    unsigned nr_grants;
+    unsigned nr_grants, nr_grant_pages;
     uint64_t unmatched;
+    unsigned touches;           /* buckets that the reaper may have to unmap */
+    bool touched[TWIN_RAM_BYTES / BUCKET]; /* … by the thread, maybe held yet */
 } Twin;
 
 extern Twin twin;
+
+/* A serial number says when the page got its frame, and which page it is. */
+#define TWIN_SERIAL_SHIFT   16
+
+static inline uint64_t twin_serial(uint64_t page)
+{
+    return twin.next_serial++ << TWIN_SERIAL_SHIFT | page;
+}
 
 /*
  * From the stream: a number below @bound, an address in RAM, a length that
@@ -92,9 +110,14 @@ void twin_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len);
 /* @got is the length that the mapcache gave, @want what the model says. */
 void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen);
 
-/* A page gets a new frame; may it be taken away? */
+/* A page gets a new frame, or loses it; may it be taken away? */
 void twin_page_comes(uint64_t page);
+void twin_page_goes(uint64_t page);
 bool twin_page_may_move(uint64_t page);
+
+/* An outstanding DMA mapping whose pages show @serial now; @serial's ours. */
+void twin_add_dma(uint8_t *host, uint64_t addr, uint64_t len, XenMapUse use,
+                  uint64_t *serial);
 
 /* Ends an outstanding DMA mapping, a grant mapping. */
 void twin_release(unsigned i);
@@ -102,6 +125,26 @@ void twin_grant_release(unsigned i);
 
 /* After an invalidate only what is held may be mapped, at once. */
 void twin_check_unmapped(void);
+
+/*
+ * How the thread without the BQL is doing: is there a call of its that has
+ * not returned, a section that has not ended?
+ */
+bool twin_thread_is_quiet(void);
+
+/* Ends both, and lets the reaper do its work, if that is the test's to do. */
+void twin_thread_finish(void);
+
+/* Buckets that the call that has not returned may have locked. */
+unsigned twin_thread_slots(void);
+
+/*
+ * The buckets in a range will be the reaper's to unmap.  When it has done so,
+ * those that DMA still holds will be, once they are let go.
+ */
+void twin_touch(uint64_t addr, uint64_t len);
+bool twin_touched(uint64_t addr, uint64_t len);
+void twin_untouch(void);
 
 /* One operation each, its arguments taken from the stream. */
 void twin_op_lookup(void);
@@ -113,5 +156,6 @@ void twin_op_invalidate(void);
 void twin_op_block(void);
 void twin_op_grant(void);
 void twin_op_fault(void);
+void twin_op_thread(void);
 
 #endif

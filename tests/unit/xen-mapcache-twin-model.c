@@ -152,13 +152,21 @@ void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
 
 void twin_page_comes(uint64_t page)
 {
-    uint64_t serial = twin.next_serial++;
+    uint64_t serial = twin_serial(page);
 
     g_assert_cmpuint(xensim_populate(harness_dom, page, 1), ==, 1);
     g_assert_cmpint(xensim_write(harness_dom, page << XENSIM_PAGE_SHIFT,
                                  &serial, sizeof(serial)), ==, 0);
     twin.serial[page] = serial;
+    twin.changed[page] = twin.next_serial;
     twin.unseen[page] = true;
+}
+
+void twin_page_goes(uint64_t page)
+{
+    xensim_depopulate(harness_dom, page, 1);
+    twin.serial[page] = 0;
+    twin.changed[page] = ++twin.next_serial;
 }
 
 bool twin_page_may_move(uint64_t page)

@@ -45,39 +45,47 @@ void twin_op_lookup(void)
     }
 }
 
+void twin_add_dma(uint8_t *host, uint64_t addr, uint64_t len, XenMapUse use,
+                  uint64_t *serial)
+{
+    g_assert_cmpuint(twin.nr_dma, <, MAX_DMA);
+    twin.dma[twin.nr_dma++] = (TwinDma) {
+        .host = host, .addr = addr, .len = len, .use = use, .serial = serial,
+    };
+}
+
 void twin_op_map(void)
 {
     uint64_t addr = twin_take_addr(), len = twin_take_len(addr), want;
-    TwinDma *d = &twin.dma[twin.nr_dma];
+    XenMapUse use = twin_take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
     uint64_t room = twin_no_room();
+    uint64_t *serial = &twin.serial[addr >> XENSIM_PAGE_SHIFT];
     bool unseen;
     hwaddr got = len;
+    uint8_t *host;
 
-    if (twin.nr_dma == MAX_DMA) {
+    /* One is left for the thread, which may be about to have it. */
+    if (twin.nr_dma >= MAX_DMA - 1) {
         return;
     }
-    d->use = twin_take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
     twin.n->maps++;
     want = twin_present(addr, len, &unseen);
     WITH_RCU_READ_LOCK_GUARD() {
-        d->host = xen_map_cache_dma(harness_ram, addr, 0, &got, d->use,
-                                    twin_take(2), NULL);
+        host = xen_map_cache_dma(harness_ram, addr, 0, &got, use,
+                                 twin_take(2), NULL);
     }
-    if (!d->host) {
+    if (!host) {
         g_assert_cmpuint(got, ==, 0);
         g_assert_true(want == 0 || twin_no_room() != room);
         twin.n->holes++;
         return;
     }
-    twin_check_len(addr, got, want, unseen && d->use != XEN_MAP_HELD);
-    d->addr = addr;
-    d->len = got;
-    d->serial = g_memdup2(&twin.serial[addr >> XENSIM_PAGE_SHIFT],
-                          sizeof(uint64_t) *
-                          DIV_ROUND_UP((addr & PAGE_MASK) + got,
-                                       XENSIM_PAGE_SIZE));
-    twin.nr_dma++;
-    twin_check_pages(d->host, d->addr, d->len, d->serial);
+    twin_check_len(addr, got, want, unseen && use != XEN_MAP_HELD);
+    twin_check_pages(host, addr, got, serial);
+    twin_add_dma(host, addr, got, twin_no_room() == room ? use : TWIN_EITHER,
+                 g_memdup2(serial, sizeof(uint64_t) *
+                           DIV_ROUND_UP((addr & PAGE_MASK) + got,
+                                        XENSIM_PAGE_SIZE)));
 }
 
 void twin_release(unsigned i)
@@ -87,6 +95,9 @@ void twin_release(unsigned i)
     /* Readable to its holder to the end, whatever happened meanwhile. */
     twin_check_pages(d->host, d->addr, d->len, d->serial);
     twin_check_reverse(d->host, d->addr, d->len);
+    if (twin_touched(d->addr, d->len)) {
+        twin_touch(d->addr, d->len);
+    }
     xen_invalidate_map_cache_entry(d->host, d->len);
     g_free(d->serial);
     *d = twin.dma[--twin.nr_dma];
@@ -134,7 +145,7 @@ static unsigned slots_held(void)
         TwinDma *d = &twin.dma[i];
         uint8_t *slot = d->host - (d->addr & (BUCKET - 1));
 
-        if (d->use == XEN_MAP_HELD) {
+        if (d->use != XEN_MAP_DMA) {
             continue;
         }
         for (b = d->addr / BUCKET; b <= (d->addr + d->len - 1) / BUCKET; b++) {
@@ -152,7 +163,19 @@ void twin_check_unmapped(void)
     uint64_t mapped = harness_mapped_pages();
     unsigned i;
 
-    allowed += twin.nr_grants;
+    if (twin_thread_is_quiet() && (!twin_threads.reap || twin_threads.reap())) {
+        XenMapCacheStats stats;
+
+        /* The reaper may have it still if that is a thread. */
+        xen_map_cache_get_stats(&stats);
+        if (twin_threads.reap || !stats.buckets_pending) {
+            twin_untouch();
+            mapped = harness_mapped_pages();
+        }
+    }
+    allowed += (twin.touches + twin_thread_slots()) *
+               (BUCKET / XENSIM_PAGE_SIZE);
+    allowed += twin.nr_grant_pages;
     for (i = 0; i < twin.nr_dma; i++) {
         TwinDma *d = &twin.dma[i];
 
@@ -160,6 +183,9 @@ void twin_check_unmapped(void)
             /* Its own pages and no more. */
             allowed += DIV_ROUND_UP((d->addr & PAGE_MASK) + d->len,
                                     XENSIM_PAGE_SIZE);
+        } else if (d->use == TWIN_EITHER) {
+            allowed += ((d->addr + d->len - 1) / BUCKET - d->addr / BUCKET +
+                        1) * (BUCKET / XENSIM_PAGE_SIZE);
         }
     }
     for (i = 0; i < MAX_BLOCKS; i++) {
@@ -191,8 +217,7 @@ void twin_op_balloon(void)
             continue;
         }
         if (out && twin.serial[page]) {
-            xensim_depopulate(harness_dom, page, 1);
-            twin.serial[page] = 0;
+            twin_page_goes(page);
         } else if (!out && !twin.serial[page]) {
             twin_page_comes(page);
         }

@@ -23,13 +23,13 @@ static void twin_begin(const uint8_t *data, size_t size, TwinCounts *counts)
     }
     twin.next_serial = 1;
     for (page = 0; page < PAGES; page++) {
-        uint64_t serial = twin.next_serial;
-
         if (twin_page_may_move(page)) {
+            uint64_t serial = twin_serial(page);
+
             g_assert_cmpint(xensim_write(harness_dom,
                                          page << XENSIM_PAGE_SHIFT, &serial,
                                          sizeof(serial)), ==, 0);
-            twin.serial[page] = twin.next_serial++;
+            twin.serial[page] = serial;
         }
     }
 }
@@ -40,6 +40,7 @@ static void twin_end(void)
     uint64_t page;
     unsigned i;
 
+    twin_thread_finish();
     while (twin.nr_dma) {
         twin_release(twin.nr_dma - 1);
     }
@@ -62,8 +63,14 @@ static void twin_end(void)
         }
     }
     twin_op_invalidate();
+    twin_thread_finish();
 
     xen_map_cache_get_stats(&stats);
+    if (twin_threads.reap) {
+        g_assert_cmpuint(stats.buckets_pending, ==, 0);
+        g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+    }
+    g_assert_cmpuint(stats.buckets, ==, 0);
     g_assert_cmpuint(stats.dma, ==, 0);
     g_assert_cmpuint(stats.grants, ==, 0);
     g_assert_cmpuint(stats.blocks, ==, 0);
@@ -75,10 +82,12 @@ void twin_run(const uint8_t *data, size_t size, TwinCounts *counts)
 {
     twin_begin(data, size, counts);
     while (twin.data < twin.end) {
-        unsigned op = twin_take(100);
+        unsigned op = twin_take(120);
 
         counts->ops++;
-        if (op < 35) {
+        if (op >= 100) {
+            twin_op_thread();
+        } else if (op < 35) {
             twin_op_lookup();
         } else if (op < 60) {
             twin_op_map();

@@ -31,7 +31,24 @@ typedef struct TwinCounts {
     uint64_t bytes_checked;
     uint64_t lookups, holes, maps, releases, reverses;
     uint64_t balloons, invalidates, blocks, grants, faults;
+    uint64_t thread_ops, gave_way;
 } TwinCounts;
+
+/*
+ * How the operations of a thread without the BQL are run.  Without a say in
+ * it: as calls of the test's own thread, which is then without the BQL for as
+ * long, but in one RCU section for many.
+ */
+typedef struct TwinThreads {
+    bool (*run)(void (*f)(void *opaque), void *opaque); /* has it ended? */
+    bool (*go_on)(void);    /* has it ended now? */
+    bool (*reap)(void);     /* has the reaper nothing to do?  May be NULL */
+} TwinThreads;
+
+extern TwinThreads twin_threads;
+
+/* For a coroutine, of the stream: shall it give way here? */
+bool twin_give_way(void);
 
 /*
  * Runs the stream, and then releases all that it left outstanding.  A

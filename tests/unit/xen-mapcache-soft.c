@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A Xen without system calls: see xen-mapcache-soft.h.
+ */
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qemu/cutils.h"
+#include "hw/xen/xen_native.h"
+#include <xengnttab.h>
+#include "xen-mapcache-harness.h"
+#include "xen-mapcache-soft.h"
+
+#define PAGE        XENSIM_PAGE_SIZE
+#define SPACE_PAGES 32768u          /* where mappings lie */
+/* Guest frames: RAM, and device memory above 4 GiB. */
+#define LOW_GFNS    8192u
+#define HIGH_GFN    (1u << 20)
+#define HIGH_GFNS   65536u
+#define FRAMES      20000u
+#define GRANTS      64
+#define FAULTS      4
+
+typedef enum SoftKind {
+    SOFT_FREE,      /* nothing is mapped */
+    SOFT_EMPTY,     /* PROT_NONE */
+    SOFT_ANON,
+    SOFT_FOREIGN,
+} SoftKind;
+
+typedef struct SoftPage {
+    uint32_t frame;     /* foreign: 0 if it is absent */
+    uint32_t start;     /* foreign: the first page of the mapping */
+    uint32_t pages;     /* … and how many; right in the first page only */
+    uint16_t grant;     /* the reference that it was mapped by, or 0 */
+    uint8_t kind;
+    int fd;             /* anonymous: the file behind it, and where there */
+    off_t offset;
+} SoftPage;
+
+typedef struct SoftFrame {
+    uint64_t content;
+    uint32_t refs;      /* mappings of it */
+    uint32_t next;      /* in the free list */
+    bool in_p2m;
+} SoftFrame;
+
+typedef struct SoftFault {
+    char call[48];      /* "": unused */
+    uint64_t first, count, seen;
+    int error;
+} SoftFault;
+
+struct Xensim {
+    int unused;
+};
+
+struct XensimDomain {
+    int unused;
+};
+
+SoftCounts soft_counts;
+
+static Xensim the_sim;
+static XensimDomain the_domain;
+static uint8_t *space;
+static SoftPage page[SPACE_PAGES];
+static uint32_t p2m_low[LOW_GFNS], p2m_high[HIGH_GFNS];
+static SoftFrame frame[FRAMES + 1];
+static uint32_t free_frame, frames_made;
+static uint64_t mapped_pages;
+static uint32_t grant_frame[GRANTS + 1];    /* by reference, 0: not granted */
+static unsigned grant_maps[GRANTS + 1];
+static SoftFault faults[FAULTS];
+
+void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
+                    off_t offset);
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
+                    off_t offset);
+int __real_munmap(void *addr, size_t len);
+int __wrap_munmap(void *addr, size_t len);
+
+/* --- frames ------------------------------------------------------ */
+
+static uint32_t *p2m(uint64_t gfn)
+{
+    if (gfn < LOW_GFNS) {
+        return &p2m_low[gfn];
+    }
+    if (gfn - HIGH_GFN < HIGH_GFNS) {
+        return &p2m_high[gfn - HIGH_GFN];
+    }
+    return NULL;
+}
+
+static uint32_t frame_new(void)
+{
+    uint32_t f = free_frame;
+
+    if (f) {
+        free_frame = frame[f].next;
+    } else {
+        g_assert_cmpuint(frames_made, <, FRAMES);
+        f = ++frames_made;
+    }
+    frame[f] = (SoftFrame) { .in_p2m = true };
+    return f;
+}
+
+static void frame_maybe_free(uint32_t f)
+{
+    if (!frame[f].refs && !frame[f].in_p2m) {
+        frame[f].next = free_frame;
+        free_frame = f;
+    }
+}
+
+uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n)
+{
+    uint64_t i;
+
+    for (i = 0; i < n; i++) {
+        uint32_t *cell = p2m(gfn + i);
+
+        g_assert_true(cell && !*cell);
+        *cell = frame_new();
+    }
+    return n;
+}
+
+uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n)
+{
+    uint64_t i, were = 0;
+
+    for (i = 0; i < n; i++) {
+        uint32_t *cell = p2m(gfn + i), f = *cell;
+
+        if (f) {
+            *cell = 0;
+            frame[f].in_p2m = false;
+            frame_maybe_free(f);
+            were++;
+        }
+    }
+    return were;
+}
+
+int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n)
+{
+    uint64_t i;
+
+    for (i = 0; i < n; i++) {
+        uint32_t *from = p2m(src + i), *to = p2m(dst + i);
+
+        g_assert_true(*from && !*to);
+        *to = *from;
+        *from = 0;
+    }
+    return 0;
+}
+
+int xensim_write(XensimDomain *dom, uint64_t gpa, const void *buf, size_t len)
+{
+    uint32_t *cell = p2m(gpa / PAGE);
+    SoftFrame *f = &frame[*cell];
+
+    g_assert_true(cell && *cell);
+    g_assert_cmpuint(gpa % PAGE, ==, 0);
+    g_assert_cmpuint(len, ==, sizeof(f->content));
+    g_assert_cmpuint(f->refs, ==, 0); /* or mappings would have to show it */
+    memcpy(&f->content, buf, len);
+    return 0;
+}
+
+/* --- addresses --------------------------------------------------- */
+
+static void page_shows(uint32_t i, uint64_t value)
+{
+    memcpy(space + (size_t)i * PAGE, &value, sizeof(value));
+}
+
+static bool in_space(const void *addr)
+{
+    return space && (uintptr_t)addr - (uintptr_t)space <
+                    (size_t)SPACE_PAGES * PAGE;
+}
+
+static uint32_t page_of(const void *addr)
+{
+    return ((uintptr_t)addr - (uintptr_t)space) / PAGE;
+}
+
+/* What an anonymous page says is its file's, and comes back from there. */
+static void file_keep(uint32_t i)
+{
+    uint64_t *p = (uint64_t *)(space + (size_t)i * PAGE);
+
+    if (*p && page[i].fd >= 0) {
+        g_assert_cmpint(pwrite(page[i].fd, p, sizeof(*p), page[i].offset), ==,
+                        sizeof(*p));
+    }
+}
+
+static void file_show(uint32_t first, uint32_t n, int fd, off_t offset)
+{
+    struct stat st;
+    uint32_t i;
+
+    if (fd >= 0) {
+        g_assert_cmpint(fstat(fd, &st), ==, 0);
+    }
+    for (i = 0; i < n; i++) {
+        SoftPage *p = &page[first + i];
+
+        p->fd = fd;
+        p->offset = offset + (off_t)i * PAGE;
+        if (fd >= 0 && st.st_blocks) {
+            g_assert_cmpint(pread(fd, space + (size_t)(first + i) * PAGE,
+                                  sizeof(uint64_t), p->offset), ==,
+                            sizeof(uint64_t));
+        }
+    }
+}
+
+/* Ends what is mapped there; -ENOMEM if a part of a mapping would be left. */
+static int space_clear(uint32_t first, uint32_t n, SoftKind then)
+{
+    uint32_t i, last = first + n - 1;
+
+    g_assert_cmpuint(first + n, <=, SPACE_PAGES);
+    if ((page[first].kind == SOFT_FOREIGN && page[first].start != first) ||
+        (page[last].kind == SOFT_FOREIGN &&
+         page[last].start + page[page[last].start].pages > first + n)) {
+        return -ENOMEM;
+    }
+    for (i = first; i <= last; i++) {
+        SoftPage *p = &page[i];
+
+        if (p->kind == SOFT_FOREIGN && p->frame) {
+            frame[p->frame].refs--;
+            frame_maybe_free(p->frame);
+            mapped_pages--;
+            if (p->grant) {
+                grant_maps[p->grant]--;
+            }
+        }
+        if (p->kind == SOFT_ANON) {
+            file_keep(i);
+        }
+        if (p->kind != then || then == SOFT_ANON) {
+            page_shows(i, then == SOFT_ANON ? 0 : SOFT_NOT_MAPPED | i);
+        }
+        *p = (SoftPage) { .kind = then };
+    }
+    return 0;
+}
+
+/* The lowest @n free pages in a row; SPACE_PAGES if there are none. */
+static uint32_t space_find(uint32_t n)
+{
+    uint32_t first = 0, i = 0;
+
+    while (i < SPACE_PAGES && i - first < n) {
+        if (page[i].kind == SOFT_FREE) {
+            i++;
+            continue;
+        }
+        i += page[i].kind == SOFT_FOREIGN ? page[page[i].start].pages : 1;
+        first = i;
+    }
+    return i - first == n && first + n <= SPACE_PAGES ? first : SPACE_PAGES;
+}
+
+/* Of the mapcache's own: what is shared is in the space. */
+void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
+                    off_t offset)
+{
+    uint32_t n = DIV_ROUND_UP(len, PAGE), first, i;
+
+    if ((flags & MAP_TYPE) != MAP_SHARED) {
+        return __real_mmap64(addr, len, prot, flags, fd, offset);
+    }
+    if (addr) {
+        g_assert_true(in_space(addr));
+        first = page_of(addr);
+    } else {
+        first = space_find(n);
+        if (first == SPACE_PAGES) {
+            errno = ENOMEM;
+            return MAP_FAILED;
+        }
+    }
+    if (flags & MAP_FIXED_NOREPLACE) {
+        for (i = first; i < first + n; i++) {
+            if (page[i].kind != SOFT_FREE) {
+                errno = EEXIST;
+                return MAP_FAILED;
+            }
+        }
+    }
+    soft_counts.unmaps += addr != NULL;
+    if (space_clear(first, n, prot == PROT_NONE ? SOFT_EMPTY : SOFT_ANON)) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    if (prot != PROT_NONE) {
+        file_show(first, n, fd, offset);
+    }
+    return space + (size_t)first * PAGE;
+}
+
+static int unmap(void *addr, uint32_t n)
+{
+    soft_counts.unmaps++;
+    if (space_clear(page_of(addr), n, SOFT_FREE)) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return 0;
+}
+
+int __wrap_munmap(void *addr, size_t len)
+{
+    return in_space(addr) ? unmap(addr, DIV_ROUND_UP(len, PAGE))
+                          : __real_munmap(addr, len);
+}
+
+/* --- libxen ------------------------------------------------------ */
+
+/* The errno that the call is to fail with, or 0. */
+static int fault_of(const char *call)
+{
+    unsigned i;
+    int error = 0;
+
+    for (i = 0; i < FAULTS; i++) {
+        SoftFault *f = &faults[i];
+
+        if (!strcmp(f->call, call)) {
+            f->seen++;
+            if (f->seen >= MAX(f->first, 1) &&
+                (!f->count || f->seen < MAX(f->first, 1) + f->count)) {
+                error = f->error;
+            }
+        }
+    }
+    return error;
+}
+
+/* Makes a mapping of these frames, at pages that are free. */
+static void *show(uint32_t first, const uint32_t *frames, size_t n,
+                  const uint32_t *refs)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        SoftPage *p = &page[first + i];
+        uint32_t f = frames[i];
+
+        *p = (SoftPage) {
+            .kind = SOFT_FOREIGN, .start = first, .pages = n, .frame = f,
+            .grant = refs ? refs[i] : 0,
+        };
+        if (f) {
+            frame[f].refs++;
+            mapped_pages++;
+            if (refs) {
+                grant_maps[refs[i]]++;
+            }
+        }
+        page_shows(first + i, f ? frame[f].content : SOFT_ABSENT | i);
+    }
+    return space + (size_t)first * PAGE;
+}
+
+xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *log,
+                                               unsigned open_flags)
+{
+    return (xenforeignmemory_handle *)&the_sim;
+}
+
+void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
+                            void *addr, int prot, int flags, size_t num,
+                            const xen_pfn_t arr[], int err[])
+{
+    g_autofree uint32_t *frames = g_new(uint32_t, num);
+    int error = fault_of("xenforeignmemory_map2");
+    uint32_t first;
+    size_t i;
+
+    soft_counts.maps++;
+    g_assert_true(!addr == !(flags & MAP_FIXED));
+    if (error) {
+        if (addr && space_clear(page_of(addr), num, SOFT_FREE)) {
+            error = ENOMEM;
+        }
+        errno = error;
+        return NULL;
+    }
+    for (i = 0; i < num; i++) {
+        uint32_t *cell = p2m(arr[i]);
+
+        frames[i] = cell ? *cell : 0;
+        err[i] = frames[i] ? 0 : -EINVAL;
+    }
+    first = addr ? page_of(addr) : space_find(num);
+    if (first == SPACE_PAGES || space_clear(first, num, SOFT_FREE)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return show(first, frames, num, NULL);
+}
+
+int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr,
+                           size_t num)
+{
+    return unmap(addr, num);
+}
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *log,
+                                 unsigned open_flags)
+{
+    return (xengnttab_handle *)&the_sim;
+}
+
+void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
+                                      uint32_t domid, uint32_t *refs,
+                                      int prot)
+{
+    g_autofree uint32_t *frames = g_new(uint32_t, count);
+    int error = fault_of("xengnttab_map_domain_grant_refs");
+    uint32_t first, i;
+
+    soft_counts.maps++;
+    for (i = 0; i < count && !error; i++) {
+        if (refs[i] > GRANTS || !grant_frame[refs[i]]) {
+            error = EINVAL;
+        } else {
+            frames[i] = grant_frame[refs[i]];
+        }
+    }
+    first = error ? SPACE_PAGES : space_find(count);
+    if (first == SPACE_PAGES) {
+        errno = error ? error : ENOMEM;
+        return NULL;
+    }
+    return show(first, frames, count, refs);
+}
+
+int xengnttab_unmap(xengnttab_handle *xgt, void *addr, uint32_t count)
+{
+    int error = fault_of("xengnttab_unmap");
+
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    return unmap(addr, count);
+}
+
+/* --- the host's side --------------------------------------------- */
+
+int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn, bool readonly)
+{
+    int ref;
+
+    for (ref = 1; ref <= GRANTS; ref++) {
+        if (!grant_frame[ref] && !grant_maps[ref]) {
+            grant_frame[ref] = *p2m(gfn);
+            return ref;
+        }
+    }
+    return -ENOSPC;
+}
+
+int xensim_grant_revoke(XensimDomain *dom, uint32_t ref)
+{
+    grant_frame[ref] = 0;
+    return grant_maps[ref];
+}
+
+int xensim_grant_mappings(XensimDomain *dom, uint32_t ref)
+{
+    return grant_maps[ref];
+}
+
+int xensim_fault_arm(Xensim *sim, const XensimFault *fault)
+{
+    int i;
+
+    for (i = 0; i < FAULTS; i++) {
+        SoftFault *f = &faults[i];
+
+        if (!f->call[0]) {
+            *f = (SoftFault) { .first = fault->first, .count = fault->count,
+                               .error = fault->error };
+            pstrcpy(f->call, sizeof(f->call), fault->call);
+            return i;
+        }
+    }
+    return -ENOSPC;
+}
+
+int64_t xensim_fault_hits(Xensim *sim, int id)
+{
+    SoftFault *f = &faults[id];
+
+    return f->seen < MAX(f->first, 1) ? 0 :
+           MIN(f->seen, MAX(f->first, 1) + f->count - 1);
+}
+
+void xensim_fault_disarm(Xensim *sim, int id)
+{
+    faults[id].call[0] = '\0';
+}
+
+void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info)
+{
+    *info = (XensimMemInfo) { .mapped_pages = mapped_pages };
+}
+
+/* Counts all anew; how much is wrong. */
+unsigned xensim_check(Xensim *sim)
+{
+    g_autofree uint32_t *refs = g_new0(uint32_t, FRAMES + 1);
+    uint64_t mapped = 0;
+    unsigned wrong = 0;
+    uint32_t i;
+
+    for (i = 0; i < SPACE_PAGES; i++) {
+        if (page[i].kind == SOFT_FOREIGN && page[i].frame) {
+            refs[page[i].frame]++;
+            mapped++;
+        }
+    }
+    for (i = 1; i <= frames_made; i++) {
+        wrong += refs[i] != frame[i].refs;
+    }
+    return wrong + (mapped != mapped_pages);
+}
+
+Xensim *xensim_new(const char *run_dir)
+{
+    return &the_sim;
+}
+
+void xensim_free(Xensim *sim)
+{
+}
+
+void xensim_setenv_for_dm(XensimDomain *dom)
+{
+}
+
+uint32_t xensim_domid(const XensimDomain *dom)
+{
+    return 1;
+}
+
+XensimDomain *xensim_domain_create(Xensim *sim,
+                                   const XensimDomainConfig *cfg)
+{
+    uint64_t gfn;
+
+    g_assert_cmpuint(cfg->ram_bytes / PAGE, <=, LOW_GFNS);
+    space = __real_mmap64(NULL, (size_t)SPACE_PAGES * PAGE,
+                          PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert_true(space != MAP_FAILED);
+    for (gfn = 0; gfn < cfg->ram_bytes / PAGE; gfn++) {
+        if (gfn < 0xa0 || gfn > 0xbf) { /* the hole that a guest has */
+            xensim_populate(&the_domain, gfn, 1);
+        }
+    }
+    return &the_domain;
+}

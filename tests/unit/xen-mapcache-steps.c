@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Threads of the mapcache in steps: see xen-mapcache-steps.h.
+ */
+#include "qemu/osdep.h"
+#include <ucontext.h>
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qemu/thread.h"
+#include "hw/xen/xen_native.h"
+#include "xen-mapcache-harness.h"
+#include "xen-mapcache-int.h"
+#include "xen-mapcache-steps.h"
+
+#define STACK   (256 * 1024)
+
+typedef struct Steps {
+    ucontext_t context;
+    void *stack;
+    void (*f)(void *opaque);
+    void *opaque;
+    bool running;           /* begun and not ended */
+    unsigned depth;         /* of its RCU sections */
+    unsigned locks;         /* mutexes that it holds */
+} Steps;
+
+static ucontext_t main_context;
+static Steps reaper, thread;
+static __thread Steps *current; /* NULL: the test itself */
+static bool reaper_idle = true, reaper_in_grace;
+static unsigned grace_section;
+
+/* The thread's sections are numbered; 0: it is in none. */
+static unsigned section, sections;
+
+static bool (*steps_give_way)(void);
+StepsMistake steps_mistake;
+unsigned steps_walk_every = 1;
+
+bool __real_bql_locked(void);
+bool __wrap_bql_locked(void);
+void __real_g_usleep(gulong us);
+void __wrap_g_usleep(gulong us);
+void __wrap_error_report(const char *format, ...);
+void __wrap_warn_report(const char *format, ...);
+void __real_mcache_check_locked(void);
+void __wrap_mcache_check_locked(void);
+void __real_mcache_flush_locked(void);
+void __wrap_mcache_flush_locked(void);
+void __real_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
+                           bool is_write, AddressSpace *as);
+void __wrap_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
+                           bool is_write, AddressSpace *as);
+uint64_t __real_mcache_rev_remove(const uint8_t *host, uint64_t size,
+                                  MapCacheRevKind kind);
+uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
+                                  MapCacheRevKind kind);
+void __real_mcache_stale_unlocked(uint32_t nr);
+void __wrap_mcache_stale_unlocked(uint32_t nr);
+void __real_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line);
+void __wrap_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line);
+void __real_qemu_thread_create(QemuThread *t, const char *name,
+                               void *(*f)(void *), void *opaque, int mode);
+void __wrap_qemu_thread_create(QemuThread *t, const char *name,
+                               void *(*f)(void *), void *opaque, int mode);
+void __real_synchronize_rcu(void);
+void __wrap_synchronize_rcu(void);
+
+/* --- switching --------------------------------------------------- */
+
+static void back(void)
+{
+    swapcontext(&current->context, &main_context);
+}
+
+static void begin(void)
+{
+    current->f(current->opaque);
+    current->running = false;
+    for (;;) {
+        back();
+    }
+}
+
+/* To it, until it gives way or ends. */
+static void enter(Steps *s)
+{
+    unsigned others = get_ptr_rcu_reader()->depth - s->depth;
+
+    current = s;
+    harness_bql(false);
+    swapcontext(&main_context, &s->context);
+    harness_bql(true);
+    current = NULL;
+    s->depth = get_ptr_rcu_reader()->depth - others;
+    if (s == &thread) {
+        section = !s->depth ? 0 : section ? section : ++sections;
+    }
+}
+
+static void prepare(Steps *s, void (*f)(void *), void *opaque)
+{
+    g_assert_false(s->running);
+    if (!s->stack) {
+        s->stack = g_malloc(STACK);
+    }
+    getcontext(&s->context);
+    s->context.uc_stack.ss_sp = s->stack;
+    s->context.uc_stack.ss_size = STACK;
+    s->context.uc_link = NULL;
+    s->f = f;
+    s->opaque = opaque;
+    s->running = true;
+    makecontext(&s->context, begin, 0);
+}
+
+static void maybe_give_way(void)
+{
+    if (current == &thread && !thread.locks && steps_give_way()) {
+        back();
+    }
+}
+
+bool steps_run(void (*f)(void *opaque), void *opaque)
+{
+    prepare(&thread, f, opaque);
+    return steps_go_on();
+}
+
+bool steps_go_on(void)
+{
+    g_assert_true(thread.running);
+    enter(&thread);
+    return !thread.running;
+}
+
+/* --- where threads meet ------------------------------------------ */
+
+static void step_mutex_lock(QemuMutex *m, const char *file, int line)
+{
+    maybe_give_way();
+    qemu_mutex_lock_impl(m, file, line);
+    if (current) {
+        current->locks++;
+    }
+}
+
+void __wrap_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line)
+{
+    __real_qemu_mutex_unlock_impl(m, file, line);
+    if (current) {
+        current->locks--;
+        maybe_give_way();
+    }
+}
+
+/* The reaper's, for work. */
+static void step_cond_wait(QemuCond *cond, QemuMutex *m, const char *file,
+                           int line)
+{
+    g_assert_true(current == &reaper);
+    reaper_idle = true;
+    qemu_mutex_unlock(m);
+    back();
+    qemu_mutex_lock(m);
+    reaper_idle = false;
+}
+
+/* Between finding a slot and marking it. */
+bool __wrap_bql_locked(void)
+{
+    maybe_give_way();
+    if (steps_mistake == STEPS_NO_MARK && current == &thread) {
+        return true;
+    }
+    return __real_bql_locked();
+}
+
+void __wrap_g_usleep(gulong us)
+{
+    if (current) {
+        back();
+    } else {
+        __real_g_usleep(us);
+    }
+}
+
+void __wrap_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
+                           bool is_write, AddressSpace *as)
+{
+    maybe_give_way();
+    __real_mcache_rev_add(host, size, kind, is_write, as);
+    maybe_give_way();
+}
+
+uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
+                                  MapCacheRevKind kind)
+{
+    uint64_t found;
+
+    maybe_give_way();
+    found = __real_mcache_rev_remove(host, size, kind);
+    maybe_give_way();
+    if (steps_mistake == STEPS_SHORT_RELEASE && kind == MCACHE_REV_DMA) {
+        return MIN(found, 1);
+    }
+    return found;
+}
+
+void __wrap_mcache_stale_unlocked(uint32_t nr)
+{
+    maybe_give_way();
+    __real_mcache_stale_unlocked(nr);
+}
+
+void __wrap_mcache_flush_locked(void)
+{
+    static bool odd;
+
+    odd = !odd;
+    if (steps_mistake == STEPS_NO_STEP && odd) {
+        qatomic_set(&mapcache.gen, mapcache.gen - 1);
+    }
+    __real_mcache_flush_locked();
+}
+
+void __wrap_mcache_check_locked(void)
+{
+    static unsigned n;
+
+    if (++n >= steps_walk_every) {
+        n = 0;
+        __real_mcache_check_locked();
+    }
+}
+
+/* What fails on purpose need not be told, a million times. */
+void __wrap_error_report(const char *format, ...)
+{
+}
+
+void __wrap_warn_report(const char *format, ...)
+{
+}
+
+/* --- the reaper -------------------------------------------------- */
+
+static void *(*reaper_main)(void *);
+
+static void reaper_begin(void *opaque)
+{
+    reaper_main(opaque);
+}
+
+void __wrap_qemu_thread_create(QemuThread *t, const char *name,
+                               void *(*f)(void *), void *opaque, int mode)
+{
+    if (strcmp(name, "xen-mapcache")) {
+        __real_qemu_thread_create(t, name, f, opaque, mode);
+        return;
+    }
+    reaper_main = f;
+    prepare(&reaper, reaper_begin, opaque);
+}
+
+void __wrap_synchronize_rcu(void)
+{
+    g_assert_true(current == &reaper);
+    reaper_in_grace = true;
+    grace_section = section;
+    while (grace_section && grace_section == section &&
+           steps_mistake != STEPS_NO_GRACE) {
+        back();
+    }
+    reaper_in_grace = false;
+}
+
+bool steps_reap(void)
+{
+    unsigned n;
+
+    /* Twice: what it slept over may have been its work. */
+    for (n = 0; n < 4 && reaper.running; n++) {
+        if (reaper_in_grace && grace_section && grace_section == section) {
+            return false;
+        }
+        if (reaper_idle && !mapcache.reap_wanted && n) {
+            break;
+        }
+        enter(&reaper);
+    }
+    return !reaper.running || (reaper_idle && !mapcache.reap_wanted);
+}
+
+/* ----------------------------------------------------------------- */
+
+static const char *const mistake_names[STEPS_MISTAKES] = {
+    [STEPS_NO_MISTAKE] = "none",
+    [STEPS_NO_GRACE] = "no-grace",
+    [STEPS_NO_STEP] = "no-step",
+    [STEPS_SHORT_RELEASE] = "short-release",
+    [STEPS_NO_MARK] = "no-mark",
+};
+
+bool steps_mistake_set(const char *name)
+{
+    unsigned i;
+
+    for (i = 0; i < STEPS_MISTAKES; i++) {
+        if (!strcmp(name, mistake_names[i])) {
+            steps_mistake = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void steps_init(bool (*give_way)(void))
+{
+    steps_give_way = give_way;
+    qatomic_set(&qemu_mutex_lock_func, step_mutex_lock);
+    qatomic_set(&qemu_cond_wait_func, step_cond_wait);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Streams of operations for the naive twin, from chance or from files.
+ */
+#ifndef XEN_MAPCACHE_STREAMS_H
+#define XEN_MAPCACHE_STREAMS_H
+
+#include <stdint.h>
+
+/*
+ * A test: @bytes of random stream (XEN_MAPCACHE_OPS overrides it) from a seed
+ * that it prints (or XEN_MAPCACHE_SEED), or the file XEN_MAPCACHE_REPLAY.
+ */
+void streams_random(uint64_t bytes);
+
+/* A test: each file in the folder XEN_MAPCACHE_CORPUS. */
+void streams_replay(void);
+
+#endif
