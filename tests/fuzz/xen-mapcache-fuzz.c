@@ -7,6 +7,8 @@
  * threads in steps (test-xen-mapcache-steps), else on the simulated Xen
  * (test-xen-mapcache).  The decoder is the unit test's, so a stream that fails
  * here fails there: XEN_MAPCACHE_REPLAY=FILE.
+ *
+ * XEN_MAPCACHE_MISTAKE names a mistake to be made on purpose, for the steps.
  */
 #include "qemu/osdep.h"
 #include "exec/ram_addr.h"
@@ -35,8 +37,15 @@ static void tell(void)
             counts.gave_way, counts.bytes_checked);
 }
 
+/* What glib ends a process with; libFuzzer knows the other. */
+static void on_trap(int sig)
+{
+    abort();
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    signal(SIGTRAP, on_trap);
     harness_init(RAM, 0);
 #ifdef FUZZ_STEPS
     const char *mistake = g_getenv("XEN_MAPCACHE_MISTAKE");
@@ -46,7 +55,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     steps_init(twin_give_way);
     steps_walk_every = WALK_EVERY;
-    twin_threads = (TwinThreads) { steps_run, steps_go_on, steps_reap };
+    twin_threads = (TwinThreads) {
+        steps_run, steps_go_on, steps_reap, steps_reset,
+    };
 #endif
     xen_map_cache_init();
     start = g_get_monotonic_time();

@@ -43,7 +43,9 @@ static void test_wrap(void)
         xen_map_cache_get_stats(&s);
         g_assert_cmpuint(s.buckets + s.buckets_pending, ==, 0);
         qatomic_set(&mapcache.gen, starts[i]);
+        twin_threads.reset = NULL;
         streams_random(WRAP_STREAM);
+        twin_threads.reset = steps_reset;
         g_assert_cmphex(mapcache.gen - starts[i], >, 0x100);
     }
 }
@@ -61,7 +63,9 @@ static void test_long_unused(void)
                 mapcache.slot[nr].iothread_gen = mapcache.gen - ages[i];
             }
         }
+        twin_threads.reset = NULL;
         streams_random(WRAP_STREAM);
+        twin_threads.reset = steps_reset;
     }
 }
 
@@ -85,7 +89,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     harness_init(RAM, 0);
     steps_init(twin_give_way);
-    twin_threads = (TwinThreads) { steps_run, steps_go_on, steps_reap };
+    twin_threads = (TwinThreads) {
+        steps_run, steps_go_on, steps_reap, steps_reset,
+    };
     steps_walk_every = WALK_EVERY;
     xen_map_cache_init();
     g_test_add_func("/xen-mapcache/steps/twin", test_twin);

@@ -215,10 +215,7 @@ void __wrap_mcache_stale_unlocked(uint32_t nr)
 
 void __wrap_mcache_flush_locked(void)
 {
-    static bool odd;
-
-    odd = !odd;
-    if (steps_mistake == STEPS_NO_STEP && odd) {
+    if (steps_mistake == STEPS_NO_STEP && mapcache.stats.invalidates & 1) {
         qatomic_set(&mapcache.gen, mapcache.gen - 1);
     }
     __real_mcache_flush_locked();
@@ -293,6 +290,23 @@ bool steps_reap(void)
 }
 
 /* ----------------------------------------------------------------- */
+
+void steps_reset(void)
+{
+    uint32_t nr;
+
+    g_assert_cmpuint(mapcache.nr_used, ==, 0);
+    g_assert_true(!thread.running && reaper_idle);
+    for (nr = 0; nr < mapcache.nr_slots; nr++) {
+        if (mcache_slot_known(nr)) {
+            mapcache.slot[nr].iothread_gen = 0;
+            mapcache.slot[nr].referenced = false;
+        }
+    }
+    mapcache.gen = 1;
+    mapcache.hand = 0;
+    mapcache.stats.invalidates = 0;
+}
 
 static const char *const mistake_names[STEPS_MISTAKES] = {
     [STEPS_NO_MISTAKE] = "none",

@@ -41,6 +41,12 @@ bool steps_reap(void);
 /* The mapcache walks its structure once in so many operations: 1 to begin. */
 extern unsigned steps_walk_every;
 
+/*
+ * Forgets what came before, as far as it could matter; nothing is mapped and
+ * the thread has ended.  So a stream does what it does in a process of its own.
+ */
+void steps_reset(void);
+
 /* Mistakes that are made on purpose, to see that they are found. */
 typedef enum StepsMistake {
     STEPS_NO_MISTAKE,

@@ -67,7 +67,7 @@ typedef struct Twin {
     unsigned nr_grants, nr_grant_pages;
     uint64_t unmatched;
     unsigned touches;           /* buckets that the reaper may have to unmap */
-    bool touched[TWIN_RAM_BYTES / BUCKET]; /* … by the thread, maybe held yet */
+    bool touched[TWIN_RAM_BYTES / BUCKET]; /* … by the thread, held maybe */
 } Twin;
 
 extern Twin twin;

@@ -80,6 +80,9 @@ static void twin_end(void)
 
 void twin_run(const uint8_t *data, size_t size, TwinCounts *counts)
 {
+    if (twin_threads.reset) {
+        twin_threads.reset();
+    }
     twin_begin(data, size, counts);
     while (twin.data < twin.end) {
         unsigned op = twin_take(120);

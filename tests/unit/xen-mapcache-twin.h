@@ -43,6 +43,7 @@ typedef struct TwinThreads {
     bool (*run)(void (*f)(void *opaque), void *opaque); /* has it ended? */
     bool (*go_on)(void);    /* has it ended now? */
     bool (*reap)(void);     /* has the reaper nothing to do?  May be NULL */
+    void (*reset)(void);    /* before a stream; may be NULL */
 } TwinThreads;
 
 extern TwinThreads twin_threads;
