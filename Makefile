@@ -11,8 +11,8 @@ export JOBS
 MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
-.PHONY: help run check build bench check-noxen series series-check check-bare \
-        setup clean fuzz
+.PHONY: help run check build bench check-asan check-noxen series series-check \
+        check-bare setup clean fuzz
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
+#: make check-asan   build QEMU with ASan and UBSan, run the qtests on it (long)
 #: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
 #: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
 #: make series       write the series as patches for git am: build/series/
@@ -49,6 +50,10 @@ run: build
 check: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-compat-with-series
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
+
+check-asan: setup
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-asan-with-series
+	@tools/check --build "$(BUILD)" --suite qtest-asan
 
 check-noxen: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu noxen --build "$(BUILD)"

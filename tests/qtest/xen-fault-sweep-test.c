@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Each call to Xen that a running device model makes for its guest's memory
+ * or its devices fails, at its first occurrence, its second, … until the guest
+ * makes it do no more of them; once, and from there on.  Meanwhile the guest
+ * goes on: disk, display, its video memory moved, balloon.  The device model
+ * lives, and once the fault has gone all is served in full, byte by byte, and
+ * nothing is left mapped.
+ */
+#include "qemu/osdep.h"
+#include "xen-test-common.h"
+
+enum { SEED = 61, DISK_PAGES = 256, MOST = 120 };
+
+#define BUFFER  (20 * XEN_TEST_BUCKET - 0x4000)
+#define AWAY    (XEN_TEST_LFB + 2 * XEN_TEST_VRAM_BYTES)
+#define BALLOON 0x900   /* gfn */
+
+static const char *const calls[] = {
+    "xenforeignmemory_map2",
+    "xendevicemodel_relocate_memory",
+    "xc_domain_add_to_physmap",
+    "xendevicemodel_pin_memory_cacheattr",
+    "xendevicemodel_track_dirty_vram",
+    "xendevicemodel_modified_memory",
+    "xendevicemodel_map_io_range_to_ioreq_server",
+    "xendevicemodel_unmap_io_range_from_ioreq_server",
+    "xendevicemodel_set_pci_link_route",
+};
+
+static void boot(XenTest *t)
+{
+    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
+                                        XEN_TEST_VGA, NULL);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xen_test_vga(t);
+}
+
+/* A transfer that may fail, but must come to its end. */
+static void dma(XenTest *t, unsigned page, uint64_t gpa, unsigned n)
+{
+    GuestSg sg = { .gpa = gpa, .len = n * XEN_TEST_PAGE };
+    int err = guest_ide_dma(&t->ide, false, page * 8, n * 8, &sg, 1);
+
+    xen_test_ok(t, err == -EIO ? 0 : err);
+    if (err) {
+        xen_test_ide(t);
+    }
+}
+
+static void place(XenTest *t, uint64_t addr)
+{
+    xen_test_ok(t, guest_pci_place_bar(t->pc, t->vga.devfn, 0, addr));
+}
+
+/* What a guest does, cold.  What comes of it is not looked at. */
+static void guest_works(XenTest *t)
+{
+    uint8_t bytes[64] = { 0x5c };
+
+    xensim_invalidate(t->dom);
+    dma(t, 3, BUFFER, 8);
+    qtest_memwrite(t->qts, 0x310000, bytes, sizeof(bytes));
+    qtest_memread(t->qts, 0x410000, bytes, sizeof(bytes));
+    dma(t, 9, XEN_TEST_LFB + 0x3000, 4);
+    g_bytes_unref(xen_test_screendump(t));
+    place(t, AWAY);
+    dma(t, 5, AWAY + 0x5000, 2);
+    qtest_memwrite(t->qts, AWAY + 0x100, bytes, sizeof(bytes));
+    g_bytes_unref(xen_test_screendump(t));
+    place(t, XEN_TEST_LFB);
+    xensim_balloon_out(t->dom, BALLOON, 4);
+    qtest_readq(t->qts, (BALLOON + 1) * XEN_TEST_PAGE);
+    xensim_balloon_in(t->dom, BALLOON, 4);
+    dma(t, 6, BALLOON * XEN_TEST_PAGE, 4);
+}
+
+/* All that a guest may ask for, and the right bytes. */
+static const char *full_service(XenTest *t, unsigned round)
+{
+    uint64_t at = XEN_TEST_LFB + 0x40000;
+    uint32_t word = 0x01010101 * (round & 0x7f), seen = 0;
+
+    xen_test_dma_read(t, 77, BUFFER, 8);
+    XEN_TRY(xen_test_disk_at(t, BUFFER, 77, 8, SEED,
+                             "read other bytes after a failure"));
+    xen_test_dma_read(t, 40, BALLOON * XEN_TEST_PAGE, 4);
+    XEN_TRY(xen_test_disk_at(t, BALLOON * XEN_TEST_PAGE, 40, 4, SEED,
+                             "read other bytes after a failure"));
+
+    /* The video memory: moved, written to by QEMU and by the disk. */
+    place(t, AWAY);
+    place(t, XEN_TEST_LFB);
+    xen_test_dma_read(t, 100 + round % 50, at, 2);
+    XEN_TRY(xen_test_disk_at(t, at, 100 + round % 50, 2, SEED,
+                             "lost its video memory by a failure"));
+    qtest_writel(t->qts, at + 0x8000, word);
+    xensim_read(t->dom, at + 0x8000, &seen, sizeof(seen));
+    XEN_REQUIRE(seen == word && qtest_readl(t->qts, at + 0x8000) == word,
+                "lost its video memory by a failure");
+    g_bytes_unref(xen_test_screendump(t));
+    return NULL;
+}
+
+static const char *no_leak(XenTest *t, uint64_t mapped)
+{
+    unsigned i;
+
+    for (i = 0; i < 100; i++) {
+        xensim_invalidate(t->dom);
+        if (xen_test_ram_mapped(t) <= mapped) {
+            return NULL;
+        }
+        g_usleep(10000);
+    }
+    return xen_test_text(__FILE__, __LINE__, "keeps %" PRIu64 " pages of RAM "
+                         "mapped, before it was %" PRIu64,
+                         xen_test_ram_mapped(t), mapped);
+}
+
+static const char *sweep(XenTest *t, const char *call, bool for_ever)
+{
+    XensimFault fault = { .call = call, .count = !for_ever };
+    uint64_t mapped;
+
+    xensim_invalidate(t->dom);
+    mapped = xen_test_ram_mapped(t);
+    for (fault.first = 1; fault.first < MOST;
+         fault.first += for_ever ? 3 : 1) {
+        bool fired;
+        int id;
+
+        fault.error = fault.first % 2 ? ENOMEM : EINVAL;
+        id = xensim_fault_arm(t->sim, &fault);
+        g_assert_cmpint(id, >=, 0);
+        guest_works(t);
+        fired = xensim_fault_hits(t->sim, id) >= (int64_t)fault.first;
+        xensim_fault_disarm(t->sim, id);
+        xen_test_alive(t);
+        XEN_TRY(full_service(t, fault.first));
+        XEN_TRY(no_leak(t, mapped));
+        if (!fired) {
+            break;
+        }
+    }
+    XEN_REQUIRE(fault.first < MOST, "makes no end of calls");
+    g_test_message("%s: fails %s: %u runs", call,
+                   for_ever ? "for ever" : "once", (unsigned)fault.first - 1);
+    return NULL;
+}
+
+static const char *all_calls(XenTest *t, bool for_ever)
+{
+    unsigned i, swept = 0;
+
+    boot(t);
+    for (i = 0; i < G_N_ELEMENTS(calls); i++) {
+        uint64_t before = xensim_count(t->sim, calls[i]).calls;
+
+        guest_works(t);
+        if (xensim_count(t->sim, calls[i]).calls > before) {
+            XEN_TRY(sweep(t, calls[i], for_ever));
+            swept++;
+        }
+    }
+    /* A sweep of what is never called would say nothing. */
+    XEN_REQUIRE(swept >= 5, "makes only %u kinds of call", swept);
+    return NULL;
+}
+
+static const char *once(XenTest *t)
+{
+    return all_calls(t, false);
+}
+
+static const char *for_ever(XenTest *t)
+{
+    return all_calls(t, true);
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("fault-sweep/once", once, NULL);
+    xen_test_add("fault-sweep/for-ever", for_ever, NULL);
+    return g_test_run();
+}
