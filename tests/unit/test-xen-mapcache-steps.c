@@ -86,7 +86,12 @@ static void seeded(gconstpointer name)
 
 int main(int argc, char **argv)
 {
+    const char *mistake = g_getenv("XEN_MAPCACHE_MISTAKE");
+
     g_test_init(&argc, &argv, NULL);
+    if (mistake && !steps_mistake_set(mistake)) {
+        g_error("XEN_MAPCACHE_MISTAKE=%s is none that is known", mistake);
+    }
     harness_init(RAM, 0);
     steps_init(twin_give_way);
     twin_threads = (TwinThreads) {

@@ -4,9 +4,7 @@
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>
-#include "qemu/cutils.h"
 #include "hw/xen/xen_native.h"
-#include <xengnttab.h>
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-soft.h"
 
@@ -17,8 +15,6 @@
 #define HIGH_GFN    (1u << 20)
 #define HIGH_GFNS   65536u
 #define FRAMES      20000u
-#define GRANTS      64
-#define FAULTS      4
 
 typedef enum SoftKind {
     SOFT_FREE,      /* nothing is mapped */
@@ -44,33 +40,15 @@ typedef struct SoftFrame {
     bool in_p2m;
 } SoftFrame;
 
-typedef struct SoftFault {
-    char call[48];      /* "": unused */
-    uint64_t first, count, seen;
-    int error;
-} SoftFault;
-
-struct Xensim {
-    int unused;
-};
-
-struct XensimDomain {
-    int unused;
-};
-
 SoftCounts soft_counts;
+unsigned soft_grant_maps[SOFT_GRANTS + 1];
 
-static Xensim the_sim;
-static XensimDomain the_domain;
 static uint8_t *space;
 static SoftPage page[SPACE_PAGES];
 static uint32_t p2m_low[LOW_GFNS], p2m_high[HIGH_GFNS];
 static SoftFrame frame[FRAMES + 1];
 static uint32_t free_frame, frames_made;
 static uint64_t mapped_pages;
-static uint32_t grant_frame[GRANTS + 1];    /* by reference, 0: not granted */
-static unsigned grant_maps[GRANTS + 1];
-static SoftFault faults[FAULTS];
 
 void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
                     off_t offset);
@@ -240,7 +218,7 @@ static int space_clear(uint32_t first, uint32_t n, SoftKind then)
             frame_maybe_free(p->frame);
             mapped_pages--;
             if (p->grant) {
-                grant_maps[p->grant]--;
+                soft_grant_maps[p->grant]--;
             }
         }
         if (p->kind == SOFT_ANON) {
@@ -308,7 +286,7 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
     return space + (size_t)first * PAGE;
 }
 
-static int unmap(void *addr, uint32_t n)
+int soft_unmap(void *addr, uint32_t n)
 {
     soft_counts.unmaps++;
     if (space_clear(page_of(addr), n, SOFT_FREE)) {
@@ -320,38 +298,34 @@ static int unmap(void *addr, uint32_t n)
 
 int __wrap_munmap(void *addr, size_t len)
 {
-    return in_space(addr) ? unmap(addr, DIV_ROUND_UP(len, PAGE))
+    return in_space(addr) ? soft_unmap(addr, DIV_ROUND_UP(len, PAGE))
                           : __real_munmap(addr, len);
 }
 
-/* --- libxen ------------------------------------------------------ */
+/* --- what is mapped ---------------------------------------------- */
 
-/* The errno that the call is to fail with, or 0. */
-static int fault_of(const char *call)
+uint32_t soft_frame_at(uint64_t gfn)
 {
-    unsigned i;
-    int error = 0;
+    uint32_t *cell = p2m(gfn);
 
-    for (i = 0; i < FAULTS; i++) {
-        SoftFault *f = &faults[i];
-
-        if (!strcmp(f->call, call)) {
-            f->seen++;
-            if (f->seen >= MAX(f->first, 1) &&
-                (!f->count || f->seen < MAX(f->first, 1) + f->count)) {
-                error = f->error;
-            }
-        }
-    }
-    return error;
+    return cell ? *cell : 0;
 }
 
-/* Makes a mapping of these frames, at pages that are free. */
-static void *show(uint32_t first, const uint32_t *frames, size_t n,
-                  const uint32_t *refs)
+int soft_lose(void *addr, uint32_t n)
 {
+    return space_clear(page_of(addr), n, SOFT_FREE);
+}
+
+void *soft_show(void *addr, const uint32_t *frames, size_t n,
+                const uint32_t *refs)
+{
+    uint32_t first = addr ? page_of(addr) : space_find(n);
     size_t i;
 
+    if (first == SPACE_PAGES || space_clear(first, n, SOFT_FREE)) {
+        errno = ENOMEM;
+        return NULL;
+    }
     for (i = 0; i < n; i++) {
         SoftPage *p = &page[first + i];
         uint32_t f = frames[i];
@@ -364,153 +338,12 @@ static void *show(uint32_t first, const uint32_t *frames, size_t n,
             frame[f].refs++;
             mapped_pages++;
             if (refs) {
-                grant_maps[refs[i]]++;
+                soft_grant_maps[refs[i]]++;
             }
         }
         page_shows(first + i, f ? frame[f].content : SOFT_ABSENT | i);
     }
     return space + (size_t)first * PAGE;
-}
-
-xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *log,
-                                               unsigned open_flags)
-{
-    return (xenforeignmemory_handle *)&the_sim;
-}
-
-void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
-                            void *addr, int prot, int flags, size_t num,
-                            const xen_pfn_t arr[], int err[])
-{
-    g_autofree uint32_t *frames = g_new(uint32_t, num);
-    int error = fault_of("xenforeignmemory_map2");
-    uint32_t first;
-    size_t i;
-
-    soft_counts.maps++;
-    g_assert_true(!addr == !(flags & MAP_FIXED));
-    if (error) {
-        if (addr && space_clear(page_of(addr), num, SOFT_FREE)) {
-            error = ENOMEM;
-        }
-        errno = error;
-        return NULL;
-    }
-    for (i = 0; i < num; i++) {
-        uint32_t *cell = p2m(arr[i]);
-
-        frames[i] = cell ? *cell : 0;
-        err[i] = frames[i] ? 0 : -EINVAL;
-    }
-    first = addr ? page_of(addr) : space_find(num);
-    if (first == SPACE_PAGES || space_clear(first, num, SOFT_FREE)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return show(first, frames, num, NULL);
-}
-
-int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr,
-                           size_t num)
-{
-    return unmap(addr, num);
-}
-
-xengnttab_handle *xengnttab_open(struct xentoollog_logger *log,
-                                 unsigned open_flags)
-{
-    return (xengnttab_handle *)&the_sim;
-}
-
-void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
-                                      uint32_t domid, uint32_t *refs,
-                                      int prot)
-{
-    g_autofree uint32_t *frames = g_new(uint32_t, count);
-    int error = fault_of("xengnttab_map_domain_grant_refs");
-    uint32_t first, i;
-
-    soft_counts.maps++;
-    for (i = 0; i < count && !error; i++) {
-        if (refs[i] > GRANTS || !grant_frame[refs[i]]) {
-            error = EINVAL;
-        } else {
-            frames[i] = grant_frame[refs[i]];
-        }
-    }
-    first = error ? SPACE_PAGES : space_find(count);
-    if (first == SPACE_PAGES) {
-        errno = error ? error : ENOMEM;
-        return NULL;
-    }
-    return show(first, frames, count, refs);
-}
-
-int xengnttab_unmap(xengnttab_handle *xgt, void *addr, uint32_t count)
-{
-    int error = fault_of("xengnttab_unmap");
-
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    return unmap(addr, count);
-}
-
-/* --- the host's side --------------------------------------------- */
-
-int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn, bool readonly)
-{
-    int ref;
-
-    for (ref = 1; ref <= GRANTS; ref++) {
-        if (!grant_frame[ref] && !grant_maps[ref]) {
-            grant_frame[ref] = *p2m(gfn);
-            return ref;
-        }
-    }
-    return -ENOSPC;
-}
-
-int xensim_grant_revoke(XensimDomain *dom, uint32_t ref)
-{
-    grant_frame[ref] = 0;
-    return grant_maps[ref];
-}
-
-int xensim_grant_mappings(XensimDomain *dom, uint32_t ref)
-{
-    return grant_maps[ref];
-}
-
-int xensim_fault_arm(Xensim *sim, const XensimFault *fault)
-{
-    int i;
-
-    for (i = 0; i < FAULTS; i++) {
-        SoftFault *f = &faults[i];
-
-        if (!f->call[0]) {
-            *f = (SoftFault) { .first = fault->first, .count = fault->count,
-                               .error = fault->error };
-            pstrcpy(f->call, sizeof(f->call), fault->call);
-            return i;
-        }
-    }
-    return -ENOSPC;
-}
-
-int64_t xensim_fault_hits(Xensim *sim, int id)
-{
-    SoftFault *f = &faults[id];
-
-    return f->seen < MAX(f->first, 1) ? 0 :
-           MIN(f->seen, MAX(f->first, 1) + f->count - 1);
-}
-
-void xensim_fault_disarm(Xensim *sim, int id)
-{
-    faults[id].call[0] = '\0';
 }
 
 void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info)
@@ -538,38 +371,10 @@ unsigned xensim_check(Xensim *sim)
     return wrong + (mapped != mapped_pages);
 }
 
-Xensim *xensim_new(const char *run_dir)
+void soft_init(void)
 {
-    return &the_sim;
-}
-
-void xensim_free(Xensim *sim)
-{
-}
-
-void xensim_setenv_for_dm(XensimDomain *dom)
-{
-}
-
-uint32_t xensim_domid(const XensimDomain *dom)
-{
-    return 1;
-}
-
-XensimDomain *xensim_domain_create(Xensim *sim,
-                                   const XensimDomainConfig *cfg)
-{
-    uint64_t gfn;
-
-    g_assert_cmpuint(cfg->ram_bytes / PAGE, <=, LOW_GFNS);
     space = __real_mmap64(NULL, (size_t)SPACE_PAGES * PAGE,
                           PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     g_assert_true(space != MAP_FAILED);
-    for (gfn = 0; gfn < cfg->ram_bytes / PAGE; gfn++) {
-        if (gfn < 0xa0 || gfn > 0xbf) { /* the hole that a guest has */
-            xensim_populate(&the_domain, gfn, 1);
-        }
-    }
-    return &the_domain;
 }

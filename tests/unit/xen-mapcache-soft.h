@@ -22,6 +22,7 @@
 #ifndef XEN_MAPCACHE_SOFT_H
 #define XEN_MAPCACHE_SOFT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* What is read where no page is mapped: no serial number of the twin's. */
@@ -34,5 +35,27 @@ typedef struct SoftCounts {
 } SoftCounts;
 
 extern SoftCounts soft_counts;
+
+/* How often a grant is mapped, by its reference, from 1 on. */
+#define SOFT_GRANTS     64
+extern unsigned soft_grant_maps[SOFT_GRANTS + 1];
+
+/* Reserves the addresses at which mappings lie; once. */
+void soft_init(void);
+
+/* The number of the guest's frame there, 0 if there is none. */
+uint32_t soft_frame_at(uint64_t gfn);
+
+/*
+ * Maps @n frames, some of which may be absent, at @addr or, if it is NULL,
+ * anywhere; @refs are the grants that they are mapped by, or NULL.  NULL and
+ * ENOMEM if there is no room, or if a part of a mapping is there.
+ */
+void *soft_show(void *addr, const uint32_t *frames, size_t n,
+                const uint32_t *refs);
+
+/* Unmaps @n pages: as munmap() does, and as -ENOMEM if it cannot. */
+int soft_unmap(void *addr, uint32_t n);
+int soft_lose(void *addr, uint32_t n);
 
 #endif
