@@ -111,6 +111,22 @@ int guest_pci_place_bar(GuestPc *pc, unsigned devfn, unsigned bar,
 int guest_pci_bar_addr(GuestPc *pc, unsigned devfn, unsigned bar,
                        uint64_t *addr);
 
+/* Where in the device's registers capability ID is; -ENOENT if nowhere. */
+int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
+                         unsigned *reg);
+
+/*
+ * Message signalled interrupts: let the device write DATA to ADDR, by MSI or
+ * (after guest_msix_enable(), which puts the table in BAR at TABLE) by vector
+ * VECTOR of MSI-X.  The device must be a bus master.
+ */
+int guest_msi_enable(GuestPc *pc, unsigned devfn, uint64_t addr,
+                     uint16_t data);
+int guest_msix_enable(GuestPc *pc, unsigned devfn, unsigned bar,
+                      uint64_t table);
+int guest_msix_vector(GuestPc *pc, uint64_t table, unsigned vector,
+                      uint64_t addr, uint32_t data, bool masked);
+
 /* ---- the IDE disk on the PIIX3 ---- */
 
 #define GUEST_SECTOR_SIZE 512u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest's driver for legacy ("0.9") virtio PCI devices, and for virtio-blk
- * on top of it.  QEMU's device must have its legacy registers: a transitional
+ * and virtio-scsi on top of it.  QEMU's device must have its legacy registers: a transitional
  * one on the PIIX has (or say disable-legacy=off,disable-modern=on).
  *
  * Errors and threads are as in guest-pc.h.  A queue belongs to one thread;
@@ -129,5 +129,33 @@ int guest_vblk_wait(GuestVblk *blk, uint16_t *tag);
 /* One request, from start to end; no other may be under way. */
 int guest_vblk_rw(GuestVblk *blk, bool write, uint64_t lba, const GuestSg *sg,
                   unsigned n);
+
+/* ---- virtio-scsi, its first queue of requests; disks ---- */
+
+/* Guest memory that the driver itself needs. */
+#define GUEST_VSCSI_BYTES 0x20000u
+
+typedef struct GuestVscsi {
+    GuestVirtio dev;
+    GuestVirtq queue;
+    uint64_t headers;           /* 256 bytes for each request */
+} GuestVscsi;
+
+/* As guest_vblk_init(). */
+int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
+                     uint16_t io, uint64_t mem);
+
+/*
+ * READ(10) or WRITE(10): as guest_vblk_start(), of the disk that is LUN 0 of
+ * TARGET, up to 65,535 sectors from LBA on.  A disk that has just appeared
+ * answers its first request with a unit attention, and that is -EIO.
+ */
+int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
+                      uint32_t lba, const GuestSg *sg, unsigned n,
+                      uint16_t *tag);
+int guest_vscsi_kick(GuestVscsi *scsi);
+int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag);
+int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
+                   uint32_t lba, const GuestSg *sg, unsigned n);
 
 #endif

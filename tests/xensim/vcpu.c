@@ -91,6 +91,10 @@ static int route(const XsimDom *d, const XensimIoreq *req, uint64_t bytes)
         kind = XSIM_RANGE_PORT;
         end = start + req->size - 1;
         break;
+    case XENSIM_IOREQ_VMPORT:
+        kind = XSIM_RANGE_PORT;
+        end = start;
+        break;
     case XENSIM_IOREQ_COPY:
         kind = XSIM_RANGE_MMIO;
         if (req->df && bytes > req->size) {

@@ -297,6 +297,7 @@ enum {
     XENSIM_IOREQ_PIO = 0,
     XENSIM_IOREQ_COPY = 1,
     XENSIM_IOREQ_PCI_CONFIG = 2,
+    XENSIM_IOREQ_VMPORT = 3,    /* by its first port; not in Xen's headers */
     XENSIM_IOREQ_TIMEOFFSET = 7,
     XENSIM_IOREQ_INVALIDATE = 8,
 };
