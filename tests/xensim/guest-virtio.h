@@ -133,7 +133,7 @@ int guest_vblk_rw(GuestVblk *blk, bool write, uint64_t lba, const GuestSg *sg,
 /* ---- virtio-scsi, its first queue of requests; disks ---- */
 
 /* Guest memory that the driver itself needs. */
-#define GUEST_VSCSI_BYTES 0x20000u
+#define GUEST_VSCSI_BYTES 0x50000u  /* enough for 1024 entries */
 
 typedef struct GuestVscsi {
     GuestVirtio dev;
