@@ -52,6 +52,7 @@ typedef struct XenTest {
     XensimDomain *dom;
     QTestState *qts;    /* NULL when no device model runs */
     pid_t pid;          /* the device model's */
+    char *pidfile;      /* it daemonizes, and writes its own there */
     bool stock;         /* the binary is the stock one */
     XensimCount before; /* map calls before it started */
     char *dir;          /* for files; removed at the end */
