@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PCI devices with memory of their own that come and go while the guest runs:
+ * it is placed, moved, reached by DMA, saved or given up like any other.
+ */
+#include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "xen-test-common.h"
+
+enum {
+    SEED = 81,
+    DISK_PAGES = 256,
+    SLOT = 7,
+    DEVFN = SLOT << 3,
+    MEM_PAGES = 0x100,          /* of the device's memory */
+    FIRST = 0xf8000000,         /* where the guest puts its BAR, */
+    SECOND = 0xf9000000,        /* ... and moves it to */
+    ROM_PAGES = 4,
+    ROM_REG = 0x30,
+    ROM_ENABLE = 1,
+    EJECT = 0xae08,             /* a bit for each slot: it may go */
+};
+
+static void boot(XenTest *t)
+{
+    xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
+    xen_test_ide(t);
+}
+
+/* ---- plugging ---- */
+
+/* Memory that the guest and its neighbours share, in BAR 2. */
+static void plug_memory(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'object-add', 'arguments':"
+                             " {'qom-type': 'memory-backend-ram',"
+                             " 'id': 'mem', 'size': %u}}",
+                             MEM_PAGES * XEN_TEST_PAGE);
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments':"
+                             " {'driver': 'ivshmem-plain', 'id': 'dev',"
+                             " 'memdev': 'mem', 'addr': '7'}}");
+}
+
+/* A network card with an option ROM: returns the file's name. */
+static const char *plug_rom(XenTest *t)
+{
+    const char *rom = xen_test_keep(t, g_strdup_printf("%s/rom", t->dir));
+    g_autofree uint8_t *bytes = g_malloc(ROM_PAGES * XEN_TEST_PAGE);
+
+    for (unsigned i = 0; i < ROM_PAGES; i++) {
+        xensim_stamp_page(bytes + i * XEN_TEST_PAGE, i, SEED);
+    }
+    g_assert_true(g_file_set_contents(rom, (char *)bytes,
+                                      ROM_PAGES * XEN_TEST_PAGE, NULL));
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments':"
+                             " {'driver': 'e1000', 'id': 'dev',"
+                             " 'romfile': %s, 'addr': '7'}}", rom);
+    return rom;
+}
+
+/* The device is asked to go; the guest lets it; it is gone. */
+static void unplug(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_del',"
+                             " 'arguments': {'id': 'dev'}}");
+    xensim_outl(t->dom, EJECT, 1u << SLOT);
+    qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
+}
+
+static void unplug_memory(XenTest *t)
+{
+    unplug(t);
+    qtest_qmp_assert_success(t->qts, "{'execute': 'object-del',"
+                             " 'arguments': {'id': 'mem'}}");
+}
+
+/* ---- looking ---- */
+
+typedef struct Found {
+    uint64_t first, last, pages;    /* gfns */
+} Found;
+
+static void look(void *opaque, uint64_t gfn, uint64_t mfn, uint64_t pages)
+{
+    Found *f = opaque;
+    uint64_t from = MAX(gfn, f->first);
+    uint64_t to = MIN(gfn + pages, f->last + 1);
+
+    f->pages += from < to ? to - from : 0;
+}
+
+/* How many of the frames from @gpa on, @pages of them, are there. */
+static uint64_t frames(XenTest *t, uint64_t gpa, uint64_t pages)
+{
+    Found f = { gpa / XEN_TEST_PAGE, gpa / XEN_TEST_PAGE + pages - 1, 0 };
+
+    xensim_p2m_foreach(t->dom, look, &f);
+    return f.pages;
+}
+
+/*
+ * The guest, the device model and a disk's DMA see the same memory at @gpa,
+ * which has the stamps of gfns from FIRST on and @seed.
+ */
+static const char *same_memory(XenTest *t, uint64_t gpa, uint64_t seed)
+{
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < MEM_PAGES; i += 5) {
+        uint64_t at = gpa + i * XEN_TEST_PAGE;
+
+        xensim_read(t->dom, at, page, sizeof(page));
+        XEN_REQUIRE(xensim_stamp_page_ok(page, FIRST / XEN_TEST_PAGE + i,
+                                         seed), "lost page %u", i);
+        qtest_memread(t->qts, at, page, sizeof(page));
+        XEN_REQUIRE(xensim_stamp_page_ok(page, FIRST / XEN_TEST_PAGE + i,
+                                         seed), "sees another page %u", i);
+    }
+    xen_test_dma_read(t, 20, gpa + 7 * XEN_TEST_PAGE + 0x200, 16);
+    XEN_TRY(xen_test_disk_at(t, gpa + 7 * XEN_TEST_PAGE + 0x200, 20, 16, SEED,
+                             "read other bytes by DMA"));
+    qtest_memread(t->qts, gpa + 9 * XEN_TEST_PAGE + 0x200, page,
+                  sizeof(page));
+    XEN_REQUIRE(xensim_stamp_page_ok(page, 22, SEED),
+                "does not see what DMA wrote");
+    return NULL;
+}
+
+/* The ROM is a copy that the guest reads through the device model. */
+static const char *same_rom(XenTest *t, uint64_t at)
+{
+    uint8_t page[XEN_TEST_PAGE];
+    uint32_t want;
+
+    for (unsigned i = 0; i < ROM_PAGES; i++) {
+        xensim_stamp_page(page, i, SEED);
+        for (unsigned k = 0; k < XEN_TEST_PAGE; k += 252) {
+            memcpy(&want, page + k, 4);
+            XEN_REQUIRE(xensim_mmio_read(t->dom, at + i * XEN_TEST_PAGE + k,
+                                         4) == want, "shows another ROM");
+        }
+    }
+    return NULL;
+}
+
+/* Waits (5 s) until there are @blocks pieces of device memory again. */
+static const char *lets_go(XenTest *t, uint64_t blocks)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        if (xen_test_stat(t, "blocks") == blocks) {
+            return NULL;
+        }
+        g_usleep(10000);
+    }
+    XEN_REQUIRE(false, "still maps a device that is gone");
+}
+
+/* ---- cases ---- */
+
+static const char *memory(XenTest *t)
+{
+    uint64_t blocks, bytes;
+
+    boot(t);
+    blocks = xen_test_stat(t, "blocks");
+    for (unsigned round = 0; round < 3; round++) {
+        plug_memory(t);
+        xen_test_ok(t, guest_pci_bar_size(t->pc, DEVFN, 2, &bytes));
+        XEN_REQUIRE(bytes == MEM_PAGES * XEN_TEST_PAGE,
+                    "shows a BAR of 0x%" PRIx64 " bytes", bytes);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
+        XEN_REQUIRE(frames(t, FIRST, MEM_PAGES) == MEM_PAGES,
+                    "put %" PRIu64 " frames behind the BAR",
+                    frames(t, FIRST, MEM_PAGES));
+        xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, round);
+        XEN_TRY(same_memory(t, FIRST, round));
+
+        xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, 50 + round);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, SECOND));
+        XEN_REQUIRE(frames(t, FIRST, MEM_PAGES) == 0, "left frames behind");
+        XEN_TRY(same_memory(t, SECOND, 50 + round));
+        /* All but device memory goes; that stays and is right. */
+        xensim_invalidate(t->dom);
+        xensim_balloon_out(t->dom, 0x800, 16);
+        xensim_balloon_in(t->dom, 0x800, 16);
+        XEN_REQUIRE(t->stock || xen_test_stat(t, "blocks") == blocks + 1,
+                    "has %" PRIu64 " pieces of device memory, not %" PRIu64,
+                    xen_test_stat(t, "blocks"), blocks + 1);
+        xensim_stamp(t->dom, SECOND / XEN_TEST_PAGE, MEM_PAGES, 3);
+        qtest_memset(t->qts, SECOND, 0x77, XEN_TEST_PAGE);
+        XEN_REQUIRE(xensim_mmio_read(t->dom, SECOND + 8, 4) == 0x77777777,
+                    "does not write where the guest reads");
+
+        unplug_memory(t);
+        XEN_TRY(lets_go(t, blocks));
+        XEN_REQUIRE(!xensim_gfn_mappings(t->dom, SECOND / XEN_TEST_PAGE),
+                    "holds frames of a device that is gone");
+        xen_test_dma_read(t, 40, 0x800000, 16);
+        XEN_TRY(xen_test_disk_at(t, 0x800000, 40, 16, SEED,
+                                 "read other bytes after a device went"));
+    }
+    return NULL;
+}
+
+static const char *rom(XenTest *t)
+{
+    uint64_t blocks;
+
+    boot(t);
+    blocks = xen_test_stat(t, "blocks");
+    for (unsigned round = 0; round < 3; round++) {
+        const uint32_t at = round % 2 ? SECOND : FIRST;
+
+        plug_rom(t);
+        xensim_pci_write(t->dom, 0, DEVFN, ROM_REG, 4, at | ROM_ENABLE);
+        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_MEMORY, 0));
+        XEN_TRY(same_rom(t, at));
+        unplug(t);
+        XEN_TRY(lets_go(t, blocks));
+        xen_test_dma_read(t, 40, 0x800000, 16);
+        XEN_TRY(xen_test_disk_at(t, 0x800000, 40, 16, SEED,
+                                 "read other bytes after a device went"));
+    }
+    return NULL;
+}
+
+/* It goes while a disk is about to read into it: the DMA is dropped. */
+static const char *under_dma(XenTest *t)
+{
+    const GuestSg sg = { FIRST + 0x8000, 64 * XEN_TEST_PAGE };
+
+    boot(t);
+    for (unsigned round = 0; round < 8; round++) {
+        plug_memory(t);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
+        xen_test_ok(t, guest_ide_dma_start(&t->ide, false, 0, 64 * 8, &sg,
+                                           1));
+        unplug_memory(t);
+        xen_test_ok(t, guest_ide_dma_wait(&t->ide));
+        XEN_REQUIRE(!xensim_gfn_mappings(t->dom, sg.gpa / XEN_TEST_PAGE),
+                    "holds frames of a device that is gone");
+    }
+    xen_test_dma_read(t, 40, 0x800000, 16);
+    return xen_test_disk_at(t, 0x800000, 40, 16, SEED,
+                            "read other bytes after a device went");
+}
+
+/* A guest that has got it while it ran is saved and restored with it. */
+static const char *restored(XenTest *t)
+{
+    g_autofree char *args = NULL;
+    const char *rom_file;
+    uint64_t blocks;
+
+    boot(t);
+    blocks = xen_test_stat(t, "blocks");
+    rom_file = plug_rom(t);
+    xensim_pci_write(t->dom, 0, DEVFN, ROM_REG, 4, FIRST | ROM_ENABLE);
+    xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_MEMORY, 0));
+    args = g_strdup_printf("-drive file='%s/disk',format=raw,if=ide,index=0,"
+                           "media=disk -device e1000,id=dev,romfile='%s',"
+                           "addr=7", t->dir, rom_file);
+    xen_test_save_restore(t, args);
+    XEN_TRY(same_rom(t, FIRST));
+    unplug(t);
+    XEN_TRY(lets_go(t, blocks));
+    /* And something else comes in its place. */
+    plug_memory(t);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
+    xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, 9);
+    XEN_TRY(same_memory(t, FIRST, 9));
+    unplug_memory(t);
+    return lets_go(t, blocks);
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("hotplug/memory", memory,
+                 "put 0 frames behind the BAR");
+    xen_test_add("hotplug/rom", rom, "ok");
+    xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
+    xen_test_add("hotplug/restore", restored, "lost page 0");
+    return g_test_run();
+}
