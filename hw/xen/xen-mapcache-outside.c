@@ -441,9 +441,22 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     return host;
 }
 
+bool xen_map_cache_block_is_announced(uint8_t *host)
+{
+    Outside *o;
+
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    o = outside_find_locked(host);
+    if (o && !o->announced) {
+        trace_xen_map_cache_block_unannounced(o->addr, host);
+        return false;
+    }
+    return true; /* if it is not ours, physmem.c announced it itself */
+}
+
 bool xen_map_cache_block_unannounce(uint8_t *host)
 {
-    bool announced = true; /* not ours: physmem.c announced it itself */
+    bool announced = true; /* as above */
     Outside *o;
 
     QEMU_LOCK_GUARD(&mapcache.lock);

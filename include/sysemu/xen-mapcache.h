@@ -163,8 +163,14 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 void xen_unmap_cache_block(uint8_t *host);
 
 /*
- * True if RAM block notifiers were told of the device memory at @host, and
- * from now on false: the caller tells them that it goes.
+ * Were RAM block notifiers told of the device memory at @host?  They were not
+ * of a dummy, so that who comes late, and walks the blocks that there are, is
+ * not to be told of it either.  True of memory that is not the mapcache's.
+ */
+bool xen_map_cache_block_is_announced(uint8_t *host);
+
+/*
+ * The same, and from now on false: the caller tells them that it goes.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
 
@@ -263,6 +269,11 @@ static inline uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
 
 static inline void xen_unmap_cache_block(uint8_t *host)
 {
+}
+
+static inline bool xen_map_cache_block_is_announced(uint8_t *host)
+{
+    return true;
 }
 
 static inline bool xen_map_cache_block_unannounce(uint8_t *host)

@@ -185,6 +185,43 @@ INTERCHANGE(vga, "vga")
 INTERCHANGE(cirrus, "cirrus")
 INTERCHANGE(virtio, "virtio-vga")
 
+static unsigned passed_over(XenTest *t)
+{
+    g_auto(GStrv) lines = xen_test_log_lines(t, "is not shown to who walks");
+
+    return g_strv_length(lines);
+}
+
+/*
+ * A disk that is made while the display's memory is a dummy looks through all
+ * RAM blocks, to register them with its driver, and does so when it goes.  It
+ * is told of no dummy, and of what took its place like everybody else.
+ */
+static const char *late_listener(XenTest *t)
+{
+    g_autofree char *args = machine(t, "-device VGA,addr=8 "
+                                    "-blockdev driver=null-co,size=1048576,"
+                                    "node-name=late "
+                                    "-device virtio-blk-pci,id=late,"
+                                    "drive=late,addr=9 "
+                                    "-trace xen_map_cache_block_unannounced ");
+    unsigned n;
+
+    xen_test_start(t, args);
+    XEN_REQUIRE(passed_over(t) == 0, "has memory that it does not announce");
+    xen_test_save_restore(t, args);
+    n = passed_over(t);
+    XEN_REQUIRE(n > 0, "shows a dummy to a listener");
+    XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
+
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_del',"
+                             " 'arguments': {'id': 'late'}}");
+    xensim_outl(t->dom, 0xae08, 1 << 9);    /* the slot may be emptied */
+    qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
+    XEN_REQUIRE(passed_over(t) == n, "hides memory that it has announced");
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -200,6 +237,10 @@ int main(int argc, char **argv)
     xen_test_add("physmap/virtio-vga", follow_virtio, "ended by SIGABRT");
     xen_test_add("physmap/vmware-svga", follow_vmware,
                  "left *page * without a frame");
+    if (!xen_test_compat()) {
+        /* Where the machine knows the place beforehand there is no dummy. */
+        xen_test_add("physmap/late-listener", late_listener, NULL);
+    }
     /* Stock keeps no keys, which is what a build for an old libxen needs. */
     if (*(getenv("XENSIM_STOCK_QEMU") ?: "") && !xen_test_compat()) {
         xen_test_add("physmap/interchange-vga", interchange_vga, NULL);

@@ -138,6 +138,7 @@ static void test_block(void)
     g_assert_true(host == xen_map_cache_block(at, 64 * PAGE));
     check_stamps(host, at / PAGE, 64, 5);
     g_assert_cmpint(harness_announced, ==, harness_withdrawn + 1);
+    g_assert_true(xen_map_cache_block_is_announced(host));
 
     xen_invalidate_map_cache();
     xen_invalidate_map_cache_entry(host, PAGE);
@@ -171,6 +172,7 @@ static void test_replace(void)
     host = xen_map_cache_block(at, n * PAGE);
     g_assert_true(xen_map_cache_is_dummy(at));
     memset(host, 0x5a, n * PAGE);
+    g_assert_false(xen_map_cache_block_is_announced(host));
 
     /* No frames at the place. */
     g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
@@ -185,10 +187,12 @@ static void test_replace(void)
         xensim_fault_disarm(harness_sim, id);
         g_assert_true(xen_map_cache_is_dummy(at));
         g_assert_true(host[0] == 0x5a && host[n * PAGE - 1] == 0x5a);
+        g_assert_false(xen_map_cache_block_is_announced(host));
     }
     g_assert_cmpint(harness_announced, ==, harness_withdrawn);
 
     g_assert_true(xen_replace_cache_entry(at, to, n * PAGE) == host);
+    g_assert_true(xen_map_cache_block_is_announced(host));
     harness_incoming = false;
     check_stamps(host, to / PAGE, n, 6);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + 777), ==, at + 777);
