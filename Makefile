@@ -5,6 +5,7 @@
 BUILD ?= build
 QEMU_SRC ?=
 SUITE ?=
+ROUNDS ?=
 export JOBS
 
 # Debian's own programs, whatever Python environment is active
@@ -12,7 +13,7 @@ MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-noxen series series-check \
-        check-bare setup clean fuzz
+        check-bare check-xen check-xen-linux setup clean fuzz
 .NOTPARALLEL:
 
 help:
@@ -21,6 +22,9 @@ help:
 #: make run          build all and run the demo on the simulated Xen
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
+#: make check-xen    run the tests on the real Xen, emulated; ROUNDS=N (10)
+#: make check-xen-linux
+#:                   the same with a Linux guest (longer)
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
 #: make check-asan   build QEMU with ASan and UBSan, run the qtests on it (long)
 #: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
@@ -54,6 +58,13 @@ check: setup
 check-asan: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-asan-with-series
 	@tools/check --build "$(BUILD)" --suite qtest-asan
+check-xen: setup
+	@$(NINJA) -C "$(BUILD)" --quiet
+	@ROUNDS="$(ROUNDS)" tools/check-xen --build "$(BUILD)"
+
+check-xen-linux: setup
+	@$(NINJA) -C "$(BUILD)" --quiet
+	@tools/check-xen --build "$(BUILD)" --plan linux
 
 check-noxen: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu noxen --build "$(BUILD)"

@@ -20,7 +20,7 @@ import patches
 from say import Failure
 
 # the folders that the repository has for itself
-NOT_LAID = {'tools', 'docs', 'build', 'tests/fuzz'}
+NOT_LAID = {'tools', 'docs', 'build', 'tests/fuzz', 'tests/xen-e2e'}
 # older name in the repository: newer name in the tree
 RENAMED = {'include/sysemu/': 'include/system/'}
 SKIPPED_ENDS = ('~', '.orig', '.rej', '.pyc', '.swp')

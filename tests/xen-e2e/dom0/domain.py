@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest from the outside: xl, the device model's process, xenstore."""
+import os
+import re
+import shutil
+import struct
+import subprocess
+import time
+
+from guest import Guest
+from qmp import Qmp
+from report import Failed
+
+MIB = 1 << 20
+VIDEO_MIB = {'stdvga': 16, 'cirrus': 8, 'qxl': 128}
+DISK_BYTES = 48 * MIB
+DATA_LBA = 2048             # the disk's first MiB is the guest's own
+PRIVCMD_CALLS = {'hypercalls': 0, 'dm_ops': 5, 'resources': 7}
+MAP_CALLS = (2, 3, 4)
+RESOURCE = 7
+
+
+def run(*argv, timeout=180, what=None):
+    """A command's output; a failure tells its last lines."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=timeout,
+                              text=True, errors='replace', check=False)
+    except subprocess.TimeoutExpired as err:
+        said = (err.stdout or b'').decode(errors='replace')[-600:]
+        raise Failed(f'{what or " ".join(argv)} took longer than '
+                     f'{timeout} s:\n{said}') from err
+    if done.returncode:
+        raise Failed(f'{what or " ".join(argv)}: exit status '
+                     f'{done.returncode}:\n{done.stdout[-1200:]}')
+    return done.stdout
+
+
+def xenstore():
+    """Every path and value."""
+    return run('xenstore-ls', '-f')
+
+
+def domains():
+    """Names of all guests."""
+    lines = run('xl', 'list').splitlines()[1:]
+    return [line.split()[0] for line in lines if line.split()[1] != '0']
+
+
+class Domain:
+    def __init__(self, name, model='ours', vga='stdvga', memory=24,
+                 settings=()):
+        self.name = name
+        self.model = model
+        self.vga = vga
+        self.memory = memory
+        self.settings = list(settings)
+        self.disk = f'/tmp/{name}.img'
+        self.guest = Guest()
+        self.domid = None
+        self.seconds = {}       # of the last xl command of each kind
+        self.figures = {}       # for who runs the cases to fill
+
+    # -- life
+
+    def _config(self):
+        path = f'/tmp/{self.name}.cfg'
+        lines = [
+            'type = "hvm"', f'name = "{self.name}"',
+            f'memory = {self.memory}', f'maxmem = {self.memory}',
+            'vcpus = 1', f'vga = "{self.vga}"',
+            f'videoram = {VIDEO_MIB[self.vga]}', 'vnc = 0', 'sdl = 0',
+            'serial = "pty"',
+            f'disk = [ "format=raw,backendtype=qdisk,vdev=hda,access=rw,'
+            f'target={self.disk}" ]', 'boot = "c"', 'usb = 0',
+            'device_model_version = "qemu-xen"',
+            f'device_model_override = "/dm/model-{self.model}"',
+            'on_poweroff = "destroy"', 'on_reboot = "destroy"',
+            'on_crash = "preserve"', *self.settings,
+        ]
+        with open(path, 'w', encoding='utf-8') as out:
+            out.write('\n'.join(lines) + '\n')
+        return path
+
+    def _xl(self, what, *args, timeout=180):
+        started = time.monotonic()
+        try:
+            return run('xl', *args, timeout=timeout, what=f'xl {what}')
+        finally:
+            self.seconds[what] = round(time.monotonic() - started, 1)
+
+    def create(self):
+        shutil.copyfile('/tests/guest.img', self.disk)
+        os.truncate(self.disk, DISK_BYTES)
+        self._xl('create', 'create', '-e', self._config())
+        self.found()
+        self.guest.meet()
+
+    def found(self):
+        """It is there, or there again: learn its number, take its line."""
+        self.domid = int(run('xl', 'domid', self.name))
+        with self.qmp() as qmp:
+            lines = {c['label']: c['filename']
+                     for c in qmp.call('query-chardev')}
+        self.guest.connect(lines['serial0'].removeprefix('pty:'))
+
+    def destroy(self):
+        self.guest.close()
+        if self.domid is not None:
+            self._xl('destroy', 'destroy', self.name)
+            self.domid = None
+        for path in (self.disk, f'/tmp/{self.name}.save'):
+            if os.path.exists(path):
+                os.unlink(path)
+
+    def checkpoint(self):
+        path = f'/tmp/{self.name}.save'
+        self._xl('save -c', 'save', '-c', self.name, path)
+        os.unlink(path)
+        self.guest.meet()
+
+    def save(self):
+        self.guest.close()
+        self._xl('save', 'save', self.name, f'/tmp/{self.name}.save')
+
+    def restore(self):
+        path = f'/tmp/{self.name}.save'
+        self._xl('restore', 'restore', '-e', path)
+        os.unlink(path)
+        self.found()
+        self.guest.meet()
+
+    def migrate(self):
+        self.guest.close()
+        # to this very host: the receiving end is started by a shell
+        self._xl('migrate', 'migrate', '-e', '-s', '', self.name,
+                 'xl migrate-receive -e')
+        self.found()
+        self.guest.meet()
+
+    # -- the device model
+
+    def pid(self):
+        text = run('xenstore-read', f'/local/domain/{self.domid}/image/'
+                                    'device-model-pid')
+        return int(text)
+
+    def process(self):
+        """{rss in KiB, areas with a mapping of the guest} of the device
+        model now."""
+        pid = self.pid()
+        with open(f'/proc/{pid}/status', encoding='utf-8') as src:
+            rss = int(re.search(r'VmRSS:\s+(\d+)', src.read()).group(1))
+        with open(f'/proc/{pid}/maps', encoding='utf-8') as src:
+            areas = sum('privcmd' in line for line in src)
+        return {'rss_kib': rss, 'areas': areas}
+
+    def calls(self):
+        """The device model's calls to Xen since its start, by kind."""
+        with open(f'/run/dm/{self.pid()}.count', 'rb') as src:
+            counts = struct.unpack('17Q', src.read())
+        told = {name: counts[n] for name, n in PRIVCMD_CALLS.items()}
+        told['maps'] = sum(counts[n] for n in MAP_CALLS)
+        told['pages'] = counts[16]
+        return told
+
+    def qmp(self):
+        return Qmp(self.domid)
+
+    def log(self, lines=12):
+        """The end of what the device model said."""
+        path = f'/var/log/xen/qemu-dm-{self.name}.log'
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding='utf-8', errors='replace') as src:
+            return [f'device model: {x.rstrip()}' for x in src][-lines:]
