@@ -58,6 +58,7 @@ check: setup
 check-asan: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-asan-with-series
 	@tools/check --build "$(BUILD)" --suite qtest-asan
+
 check-xen: setup
 	@$(NINJA) -C "$(BUILD)" --quiet
 	@ROUNDS="$(ROUNDS)" tools/check-xen --build "$(BUILD)"

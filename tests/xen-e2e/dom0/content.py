@@ -3,7 +3,7 @@
 import hashlib
 
 import picture
-from domain import DATA_LBA
+from domain import DATA_LBA, MIB
 from report import Failed
 
 DISK_MIB = 4
@@ -22,11 +22,10 @@ class Content:
     def _behind_screen(self):
         there = self.there
         start = there['pitch'] * there['height']
-        # QXL keeps its own rings in the upper half of this BAR
-        limit = there['vram'] // 4 if self.domain.vga == 'qxl' \
-            else there['vram']
-        # cirrus draws its cursor from the last 16 KiB
-        limit -= 16384
+        # cirrus has registers in the upper part of this BAR, and draws its
+        # cursor from the end of its memory; QXL keeps rings in the upper half
+        limit = {'cirrus': 4 * MIB, 'qxl': there['vram'] // 4}.get(
+            self.domain.vga, there['vram'])
         return there['lfb'] + start, limit - start
 
     def put(self):
@@ -36,7 +35,7 @@ class Content:
         ask('fill', ram, end - ram, self.seed)
         ask('fill', *self._behind_screen(), self.seed + 1)
         ask('draw', self.seed)
-        ask('write', DATA_LBA, 0, ram, DISK_MIB << 20)
+        ask('write', DATA_LBA, 0, ram, DISK_MIB * MIB)
         self.screen = self.take_screen()
         picture.compare(self.screen_bytes, there['width'], there['height'],
                         self.seed)
@@ -74,7 +73,7 @@ class Content:
     def _check_disk(self, ram):
         """Read the disk over memory that holds something else meanwhile."""
         ask = self.domain.guest.do
-        length = DISK_MIB << 20
+        length = DISK_MIB * MIB
         ask('fill', ram, length, self.seed + 2)
         ask('read', DATA_LBA, 0, ram, length)
         ask('check', ram, length, self.seed)

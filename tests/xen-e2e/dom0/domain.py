@@ -49,6 +49,8 @@ def domains():
 
 
 class Domain:
+    boot_seconds = 120
+
     def __init__(self, name, model='ours', vga='stdvga', memory=24,
                  settings=()):
         self.name = name
@@ -95,7 +97,7 @@ class Domain:
         os.truncate(self.disk, DISK_BYTES)
         self._xl('create', 'create', '-e', self._config())
         self.found()
-        self.guest.meet()
+        self.guest.meet(self.boot_seconds)
 
     def found(self):
         """It is there, or there again: learn its number, take its line."""

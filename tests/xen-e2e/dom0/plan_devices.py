@@ -27,7 +27,7 @@ class Bench:
         if self.second + 17 * MIB > self.there['ram_end']:
             raise Failed('the guest has not the memory it was given')
 
-    def ask(self, *command, timeout=120):
+    def ask(self, *command, timeout=60):
         return self.dom.guest.do(*command, timeout=timeout)
 
     def to_disk(self, addr, length, seed, lba=DATA_LBA):
@@ -125,7 +125,7 @@ def moved_bar(bench):
     bench.to_disk(bench.first, MIB, 43)
     for place in (away, home):
         ask('bar', place)
-        ask('pixels', 41)
+        ask('pixels', 41, timeout=30)
         ask('check', place + part, MIB, 42)
         screen(bench, 41)
         ask('fill', place + part, MIB, 44)
@@ -272,16 +272,17 @@ def devices(report, label, known=False, **how):
             with report.case(f'{label}: {name}', known=known):
                 if not alive(dom):
                     raise Failed('there is no guest to ask')
+                before = dom.calls()
                 said = case(Bench(dom))
                 if said:
                     report.say(said)
+                calls = {k: v - before[k] for k, v in dom.calls().items()}
+                dom.figures.setdefault('calls', {})[name] = calls
+                report.say(f'calls to Xen: {calls}')
             go_on(report, dom)
         with report.case(f'{label}: the device model at the end'):
-            now = dom.process()
-            calls = dom.calls()
-            dom.figures['calls since its start'] = calls
-            dom.figures['process at the end'] = now
-            report.say(f'{now} {calls}')
+            dom.figures['process'] = dom.process()
+            report.say(dom.figures['process'])
         report.figure(label, dom.figures)
 
 

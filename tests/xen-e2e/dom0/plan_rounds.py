@@ -18,10 +18,10 @@ def no_physmap():
 
 
 @contextlib.contextmanager
-def running(report, label, **how):
+def running(report, label, kind=Domain, **how):
     """A guest, created as a case and destroyed as a case; nothing between is
     run if there is none."""
-    dom = Domain(**how)
+    dom = kind(**how)
     report.on_failure.append(dom.log)
     try:
         with report.case(f'{label}: create') as state:

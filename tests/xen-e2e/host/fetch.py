@@ -56,8 +56,6 @@ def _write_conf(top, mirror):
         'APT::Sandbox::User': '',
         'APT::Get::AllowUnauthenticated': 'false',
         'Acquire::AllowInsecureRepositories': 'false',
-        # Debian 12 will have no new signatures when it is no longer kept
-        'Acquire::Check-Valid-Until': 'false',
         'Acquire::Languages': 'none',
         'Acquire::Retries': '2',
         'Debug::NoLocking': 'true',
@@ -120,7 +118,9 @@ def fetch(repo, build, work, names):
     need_space(work, 2.0, 'unpacking Xen and its machine')
     top = os.path.join(work, 'apt')
     log = os.path.join(work, 'apt.log')
-    conf = _write_conf_fresh(top, log, _mirror(repo, build))
+    # a cache of what is downloaded now, and nothing else
+    subprocess.run(['rm', '-rf', f'{top}/cache', log], check=True)
+    conf = _write_conf(top, _mirror(repo, build))
     note(f'getting {len(names)} packages of Debian 12 and what they need')
     _apt(conf, log, 'update', '-o', 'APT::Update::Error-Mode=any')
     _apt(conf, log, 'install', '-y', '--download-only', *names)
@@ -144,8 +144,3 @@ def fetch(repo, build, work, names):
     subprocess.run(['rm', '-rf', f'{top}/cache'], check=True)
     return root
 
-
-def _write_conf_fresh(top, log, mirror):
-    """A configuration whose cache has only what is downloaded now."""
-    subprocess.run(['rm', '-rf', f'{top}/cache', log], check=True)
-    return _write_conf(top, mirror)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What boots: hypervisor, kernel, and the initramfs that is all of dom0."""
 import gzip
+import io
 import lzma
 import os
 import re
@@ -299,6 +300,60 @@ def add_tests(archive, work):
              'the counter of calls')
     archive.put_file('dm/ioctl-count.so', counter)
     archive.put_file('tests/guest.img', build_guest(work))
+
+
+def module_files(root, version):
+    """{module: path in the root} of every module of the kernel."""
+    top = os.path.join(root.top, 'lib/modules', version)
+    found = {}
+    for folder, _, files in os.walk(top):
+        for name in files:
+            if name.endswith('.ko'):
+                found[name[:-3].replace('-', '_')] = os.path.join(folder,
+                                                                  name)
+    return found
+
+
+def with_needed(files, names):
+    """Modules and what they need, each after what it needs itself."""
+    order = []
+
+    def add(name):
+        if name in order:
+            return
+        with open(files[name], 'rb') as src:
+            needs = re.search(rb'\0depends=([^\0]*)\0', src.read())
+        for need in filter(None, needs.group(1).decode().split(',')):
+            add(need.replace('-', '_'))
+        order.append(name)
+
+    for name in names:
+        add(name)
+    return order
+
+
+def add_linux_guest(archive, root, work, version):
+    """A kernel and an initramfs for a guest: Debian's kernel, our program."""
+    program = os.path.join(work, 'linux-init')
+    _compile(['gcc', '-O2', '-Wall', '-Wextra', '-Werror',
+              '-Wno-unused-parameter', '-static', '-o', program,
+              os.path.join(E2E, 'linux', 'init.c')],
+             "the Linux guest's program")
+    guest = Archive()
+    for path in ('proc', 'sys', 'dev'):
+        guest.put_dir(path)
+    guest.put_device('dev/console', stat.S_IFCHR, 5, 1)
+    guest.put_file('init', program)
+    files = module_files(root, version)
+    order = with_needed(files, ('ata_piix', 'sd_mod'))
+    for name in order:
+        guest.put_file(f'modules/{name}.ko', files[name])
+    guest.put('modules/list', ('\n'.join(order) + '\n').encode())
+    data = io.BytesIO()
+    guest.write(data)
+    archive.put('linux/initramfs', data.getvalue())
+    archive.put_file('linux/vmlinuz', os.path.join(
+        root.top, 'boot', f'vmlinuz-{version}'))
 
 
 def build_guest(work):
