@@ -15,20 +15,10 @@ enum {
     IRQ_DISK = 14,
 };
 
-typedef struct Frame {
-    uint32_t edi, esi, ebp, esp, ebx, edx, ecx, eax;
-    uint32_t vector, error;
-    uint32_t eip, cs, eflags;
-} Frame;
-
 typedef struct Gate {
     uint16_t low, selector;
     uint16_t kind, high;
 } Gate;
-
-extern const char vectors[];
-void trap(Frame *frame);
-void guest_main(void);
 
 volatile uint32_t cpu_ticks;
 volatile uint32_t cpu_disk_irqs;

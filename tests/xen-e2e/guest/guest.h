@@ -84,6 +84,17 @@ static inline uint32_t in32(uint16_t port)
     return val;
 }
 
+/* boot.S has its entry in guest_main() and its interrupts in trap(). */
+typedef struct Frame {
+    uint32_t edi, esi, ebp, esp, ebx, edx, ecx, eax;
+    uint32_t vector, error;
+    uint32_t eip, cs, eflags;
+} Frame;
+
+extern const char vectors[];        /* of 16 bytes each */
+void guest_main(void);
+void trap(Frame *frame);
+
 /* Vectors, PIC, timer (TICK_HZ); interrupts are on afterwards. */
 #define TICK_HZ 50u
 void cpu_init(void);

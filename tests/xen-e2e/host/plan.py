@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A plan's run: the lines that its boot reports, made into cases.
+
+A boot that does not come to its end mark, for whatever reason, is a case that
+failed; so no run passes by having said too little.
+"""
+import json
+import threading
+import time
+
+from emulator import END
+from say import note
+
+VERDICTS = {'ok': 'passed', 'not ok': 'failed', 'skip': 'skipped',
+            'known': 'skipped'}
+PANICS = ('Panic on CPU', 'Kernel panic - not syncing', 'Xen BUG at')
+
+
+class Case:
+    def __init__(self, verdict, name, notes):
+        self.verdict = verdict
+        self.name = name
+        self.notes = notes
+
+    def tap(self, number):
+        """The case's lines, its notes first: there tools look for why."""
+        lines = [f'# {note}' for note in self.notes]
+        name, _, why = self.name.replace('#', ' ').partition(' | ')
+        word = {'ok': 'ok', 'skip': 'ok'}.get(self.verdict, 'not ok')
+        line = f'{word} {number} - {name}'
+        if self.verdict == 'skip':
+            line += f' # SKIP {why}'
+        elif self.verdict == 'known':
+            line += f' # TODO stock QEMU: {why}'
+        return lines + [line]
+
+
+class Plan:
+    """One boot, from its first line to its end mark."""
+
+    speech = threading.Lock()
+    poll_seconds = 5
+    silence = 400               # without a word from dom0: it hangs
+    beat = 60                   # a case that is longer is told of
+
+    def __init__(self, name, limit, parameters):
+        self.name = name
+        self.limit = limit
+        self.parameters = parameters
+        self.cases = []
+        self.figures = {}
+        self.notes = []
+        self.running = 'the start'
+        self.since = time.monotonic()
+        self.told = None            # of the end mark
+
+    def run(self, boot):
+        """Listen to a boot until it ends, and see that it does."""
+        try:
+            why = self._listen(boot)
+        finally:
+            boot.stop()
+        self.figures['seconds'] = round(boot.seconds())
+        name = f'{self.name}: the run comes to its end'
+        if why:
+            self._case('not ok', name, self.notes + [
+                f'while in: {self.running}', why,
+                f'the console, {boot.console}, ends with:', *boot.tail()])
+        else:
+            self._case('ok', name, [f'{boot.seconds():.0f} s'])
+
+    def _listen(self, boot):
+        """Take lines until the end mark; return what was wrong, if it was."""
+        heard = beat = time.monotonic()
+        while True:
+            line = boot.poll(self.poll_seconds)
+            now = time.monotonic()
+            if line is END:
+                panic = boot.panic(PANICS)
+                return f'the machine panicked: {panic}' if panic else \
+                    'the machine went off before the end mark'
+            if line is not None:
+                heard = beat = now
+                try:
+                    if self._line(line):
+                        return self._close(boot)
+                except ValueError as err:
+                    return f'"{line[:200]}" is no line of a report: {err}'
+            elif boot.panic(PANICS):
+                return f'the machine panicked: {boot.panic(PANICS)}'
+            if now - heard > self.silence:
+                return f'nothing was reported for {self.silence} s'
+            if boot.seconds() > self.limit:
+                return f'it was not done in {self.limit} s'
+            if now - beat > self.beat:
+                beat = now
+                self._say(f'still in {self.running} '
+                          f'({now - self.since:.0f} s)')
+
+    def _line(self, line):
+        """One line of the report; True if it is the end mark."""
+        word, _, rest = line.partition(' ')
+        if word == 'case':
+            self.running, self.since, self.notes = rest, time.monotonic(), []
+        elif word == '#':
+            self.notes.append(rest)
+        elif word == 'figure':
+            # the name may have spaces, the value is an object
+            name, _, value = rest.partition(' {')
+            self.figures[name] = json.loads('{' + value)
+        elif word == 'not' and rest.startswith('ok '):
+            self._case('not ok', rest[3:], self.notes)
+        elif word in ('ok', 'skip', 'known'):
+            self._case(word, rest, self.notes)
+        elif word == 'end':
+            self.told = int(rest)
+            return True
+        else:
+            # "broken", or what is no line of the protocol at all
+            self._case('not ok', f'{self.name}: reports in order',
+                       [*self.notes, line])
+        return False
+
+    def _close(self, boot):
+        if self.told != len(self.cases):
+            return f'{self.told} cases ran, {len(self.cases)} were heard of'
+        until = time.monotonic() + self.beat
+        while time.monotonic() < until:
+            if boot.poll(1) is END:
+                return ''
+        return 'the machine did not go off after the end mark'
+
+    def _case(self, verdict, name, notes):
+        self.cases.append(Case(verdict, name, list(notes)))
+        self.notes = []
+        # what is told is told whole, between other boots' words
+        with self.speech:
+            took = time.monotonic() - self.since
+            print(f'{verdict:6} {name} ({took:.0f} s)', flush=True)
+            if verdict == 'not ok':
+                for line in notes:
+                    print(f'    {line}', flush=True)
+
+    def _say(self, text):
+        with self.speech:
+            note(f'{self.name}: {text}')

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run on the real Xen: what its reports are made into, and its archive."""
+import contextlib
+import io
+import os
+import stat
+import sys
+import time
+
+from bench import has
+
+HOST = os.path.join('tests', 'xen-e2e', 'host')
+
+
+def modules(b):
+    """The modules of the host's side, imported from the repository."""
+    folder = os.path.join(os.path.dirname(b.tools), HOST)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    import emulator
+    import image
+    import plan
+    return emulator, image, plan
+
+
+class FakeBoot:
+    """Says what it is told to, and then goes off, or hangs."""
+    console = '/no/console'
+
+    def __init__(self, lines, end=None, panic=''):
+        self.lines = list(lines)
+        self.end = end
+        self.said = panic
+        self.started = time.monotonic()
+        self.stopped = False
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    def poll(self, wait):
+        if self.lines:
+            return self.lines.pop(0)
+        if self.end is None:
+            time.sleep(0.01)
+        return self.end
+
+    def panic(self, _words):
+        return self.said
+
+    def tail(self):
+        return ['the last line of the console']
+
+    def stop(self):
+        self.stopped = True
+
+
+def listen(b, lines, goes_off=True, panic=''):
+    """Returns the plan after a boot that says `lines`."""
+    emulator, _, plan = modules(b)
+    boot = FakeBoot(lines, emulator.END if goes_off else None, panic)
+    told = plan.Plan('p', 100, {})
+    told.silence = told.beat = 0.2
+    with contextlib.redirect_stdout(io.StringIO()):
+        told.run(boot)
+    assert boot.stopped
+    return told
+
+
+def last(told):
+    case = told.cases[-1]
+    return case.verdict, ' / '.join(case.notes)
+
+
+def test_xen_reports_that_are_whole(b):
+    told = listen(b, ['# hello', 'case a', '# note', 'ok a', 'case b',
+                      'skip b | no such thing', 'case c', 'known c | it fell',
+                      'figure some thing {"x": 3}', 'end 3'])
+    verdicts = [(c.verdict, c.name) for c in told.cases]
+    assert verdicts == [('ok', 'a'), ('skip', 'b | no such thing'),
+                        ('known', 'c | it fell'),
+                        ('ok', 'p: the run comes to its end')], verdicts
+    assert told.cases[0].notes == ['note']
+    assert told.figures['some thing'] == {'x': 3}
+    taps = [c.tap(n)[-1] for n, c in enumerate(told.cases, 1)]
+    assert taps[1] == 'ok 2 - b # SKIP no such thing', taps
+    assert taps[2] == 'not ok 3 - c # TODO stock QEMU: it fell', taps
+
+
+def test_xen_boots_that_break_off(b):
+    start = ['case a', '# as far as this']
+    cases = [
+        (start, {}, 'went off before the end mark'),
+        (['ok a', 'end 2'], {}, '2 cases ran, 1 were heard of'),
+        (['end 0'], {'goes_off': False}, 'did not go off'),
+        (start, {'goes_off': False}, 'nothing was reported for'),
+        (start, {'panic': 'Panic on CPU 0'}, 'panicked: Panic on CPU 0'),
+        (start, {'goes_off': False, 'panic': 'Xen BUG at x'}, 'panicked'),
+        (['figure x {broken'], {}, 'is no line of a report'),
+    ]
+    for lines, how, why in cases:
+        verdict, notes = last(listen(b, lines, **how))
+        assert verdict == 'not ok', (lines, how)
+        has(notes, why)
+    has(notes, 'the last line of the console')
+    told = listen(b, ['broken module xenfs'])
+    assert told.cases[0].verdict == 'not ok'
+    has(' '.join(told.cases[0].notes), 'broken module xenfs')
+
+
+def read_archive(data):
+    """{name: (mode, bytes)} of a "newc" archive, as the kernel reads it."""
+    found, at = {}, 0
+    while True:
+        assert data[at:at + 6] == b'070701', data[at:at + 6]
+        fields = [int(data[at + 6 + 8 * n:at + 14 + 8 * n], 16)
+                  for n in range(13)]
+        start = at + 110
+        name = data[start:start + fields[11] - 1].decode()
+        assert data[start + fields[11] - 1] == 0
+        body = (start + fields[11] + 3) // 4 * 4
+        if name == 'TRAILER!!!':
+            return found
+        assert name not in found, name
+        assert fields[2:4] == [0, 0], 'not root\'s'
+        found[name] = (fields[1], data[body:body + fields[6]])
+        at = (body + fields[6] + 3) // 4 * 4
+
+
+def test_xen_archive_can_be_read(b):
+    _, image, _ = modules(b)
+    archive = image.Archive()
+    archive.put('a/b/file', b'some bytes', 0o755)
+    archive.put_link('/a/link', '/elsewhere')
+    archive.put_dir('empty')
+    archive.put_device('dev/console', stat.S_IFCHR, 5, 1)
+    data = io.BytesIO()
+    archive.write(data)
+    folder = (stat.S_IFDIR | 0o755, b'')
+    assert read_archive(data.getvalue()) == {
+        'a': folder, 'a/b': folder, 'empty': folder, 'dev': folder,
+        'a/b/file': (stat.S_IFREG | 0o755, b'some bytes'),
+        'a/link': (stat.S_IFLNK | 0o777, b'/elsewhere'),
+        'dev/console': (stat.S_IFCHR | 0o600, b'')}
