@@ -6,9 +6,12 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * xen-mapcache.c          the essay, the public calls, hits
- * xen-mapcache-arena.c    slots: reserve, fill, retire, unmap
+ * xen-mapcache-arena.c    the arena and its slots: reserve, empty, check
+ * xen-mapcache-fill.c     slots: a bucket is mapped, and found
+ * xen-mapcache-retire.c   slots: taken out of service, reaped, evicted
  * xen-mapcache-rev.c      reverse entries: who holds a DMA mapping
- * xen-mapcache-outside.c  what lies outside the arena: device memory, grants
+ * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
+ * xen-mapcache-block.c    device memory, and dummies for it
  */
 
 #ifndef HW_XEN_MAPCACHE_INT_H
@@ -215,10 +218,56 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
-/* --- xen-mapcache-arena.c ------------------------------------------- */
+/* --- xen-mapcache-arena.c: with the lock, but for the first and the last - */
 
 /* Reserves the arena and its tables, or ends QEMU with a message. */
 void mcache_arena_init(void);
+
+static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
+{
+    qatomic_set(&s->state, MCACHE_STATE(phase, 0));
+}
+
+/*
+ * Makes the slot's part of the table accessible.  False and errno if there is
+ * no memory for it.
+ */
+bool mcache_slot_make(uint32_t nr);
+
+/* From FREE to FILLING, back to FREE, and to LOST. */
+void mcache_slot_take(uint32_t nr);
+void mcache_slot_give_back(uint32_t nr);
+void mcache_slot_lose(uint32_t nr);
+
+/*
+ * After a failed map call: sees to it that the slot's addresses are ours.
+ * False if they are not any more.
+ */
+bool mcache_slot_reserve_again(uint32_t nr);
+
+/*
+ * Empties the slots [@nr, @nr + @n), which must all be RETIRED or FREE, and
+ * frees them.  What cannot be unmapped is left to the reaper.
+ */
+void mcache_slots_unmap(uint32_t nr, uint32_t n);
+
+/*
+ * Is [@host, @host + @size) still mapped to the file @fd?  Asked of the kernel
+ * after a map call that failed; false also if it cannot be told.
+ */
+bool mcache_range_is_of(const void *host, size_t size, int fd);
+
+/* Walks everything and asserts it.  Called with the lock. */
+void mcache_check_locked(void);
+
+/*
+ * Reports that something failed, rate-limited.  @what: a phrase as in
+ * "mapping"; @addr: a guest address, or the number of a grant reference.
+ */
+void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
+                           int err);
+
+/* --- xen-mapcache-fill.c: with the lock --------------------------------- */
 
 /*
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
@@ -227,6 +276,17 @@ void mcache_arena_init(void);
  * nothing could be mapped.  Called with the lock.
  */
 int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
+
+/*
+ * One call that maps @pages frames from @first_gfn on, at @host, which they
+ * replace, or anywhere if it is NULL; counted.  @err has a value for each
+ * page, 0 if it is there.  NULL and errno if the call failed: what was at
+ * @host may be there still, or there may be a gap in the address space.
+ */
+void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
+                             int *err);
+
+/* --- xen-mapcache-retire.c: with the lock, but for mcache_stale_unlocked() */
 
 /*
  * Takes all buckets out of service and unmaps those that nobody can be
@@ -241,33 +301,21 @@ void mcache_flush_locked(void);
  */
 void mcache_stale_unlocked(uint32_t nr);
 
+/* Leaves a RETIRED slot to the reaper. */
+void mcache_reap_later(uint32_t nr);
+
+/* Retires a LIVE slot that unlocked pointers of this very thread may be in. */
+void mcache_retire_later(uint32_t nr);
+
 /*
- * One call that maps @pages frames from @first_gfn on, at @host, which they
- * replace, or anywhere if it is NULL; counted.  @err has a value for each
- * page, 0 if it is there.  NULL and errno if the call failed: what was at
- * @host may be there still, or there may be a gap in the address space.
+ * Keeps the spare slots free, ahead of need: whoever comes next is in an RCU
+ * section and cannot wait for one to end.  The slots [@keep, @keep + @n) are
+ * what the caller is about to use.
  */
-void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
-                             int *err);
+void mcache_evict_locked(uint32_t keep, uint32_t n);
 
 /* Wakes the reaper, which starts at the first need.  With the lock. */
 void mcache_reaper_wake_locked(void);
-
-/*
- * Is [@host, @host + @size) still mapped to the file @fd?  Asked of the kernel
- * after a map call that failed; false also if it cannot be told.
- */
-bool mcache_range_is_of(const void *host, size_t size, int fd);
-
-/* Walks everything and asserts it.  Called with the lock. */
-void mcache_check_locked(void);
-
-/*
- * Reports that something failed, rate-limited.  @what: a phrase as in "mapping";
- * @addr: a guest address, or the number of a grant reference.
- */
-void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
-                           int err);
 
 /* --- xen-mapcache-rev.c --------------------------------------------- */
 
@@ -345,5 +393,10 @@ ram_addr_t mcache_outside_ram_addr(const void *ptr);
 
 /* Adds the outside's counts to @stats. */
 void mcache_outside_stats(XenMapCacheStats *stats);
+
+/* --- xen-mapcache-block.c -------------------------------------------- */
+
+/* Adds device memory's counts to @stats.  With the lock. */
+void mcache_block_stats_locked(XenMapCacheStats *stats);
 
 #endif /* HW_XEN_MAPCACHE_INT_H */

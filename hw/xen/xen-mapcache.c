@@ -53,9 +53,9 @@
  * A slot that is retired at any other time (a hole that was filled, eviction)
  * goes to the reaper always: the pointer may be this very thread's.
  *
- * Lock order: BQL, mapcache.lock, rev_lock.  The lock is held over map calls, which
- * makes misses wait for each other; hits need it not.  Nobody waits for a
- * grace period with the BQL, since a reader may be waiting for the BQL.
+ * Lock order: BQL, mapcache.lock, rev_lock.  The lock is held over map calls,
+ * which makes misses wait for each other; hits need it not.  Nobody waits for
+ * a grace period with the BQL, since a reader may be waiting for the BQL.
  *
  * Tried and rejected:
  *  - mapping over part of a foreign mapping, to fill in a hole: Xen's kernel
