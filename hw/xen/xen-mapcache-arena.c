@@ -147,6 +147,7 @@ void mcache_arena_init(void)
     mapcache.reap_map = bitmap_new(n);
     mapcache.grace_map = bitmap_new(n);
     qemu_cond_init(&mapcache.reap_cond);
+    qemu_cond_init(&mapcache.room_cond);
     trace_xen_map_cache_init(n, table);
 }
 

@@ -211,6 +211,7 @@ int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
     if (!fwd) {
         return -1;
     }
+    mcache_room_wait_locked();
 
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);

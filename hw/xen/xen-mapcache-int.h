@@ -121,8 +121,10 @@ typedef struct MapCache {
     unsigned long *grace_map;   /* … and those it is waiting for */
     bool reap_wanted;           /* there is something for the reaper */
     bool reaper_running;
+    bool reaper_busy;           /* it has taken up what it is to unmap */
     bool reap_again;            /* an unmap failed: later */
     QemuCond reap_cond;
+    QemuCond room_cond;         /* the reaper has freed some slots */
     XenMapCacheStats stats;
 } MapCache;
 
@@ -313,6 +315,14 @@ void mcache_retire_later(uint32_t nr);
  * what the caller is about to use.
  */
 void mcache_evict_locked(uint32_t keep, uint32_t n);
+
+/*
+ * If few slots are free and the reaper is about to free some, gives it a
+ * moment: misses that come faster than it could unmap would use up the spare
+ * slots.  Lets go of the lock meanwhile.  The caller may be in an RCU section
+ * that the reaper waits for, so the wait is a short one, whatever comes of it.
+ */
+void mcache_room_wait_locked(void);
 
 /* Wakes the reaper, which starts at the first need.  With the lock. */
 void mcache_reaper_wake_locked(void);

@@ -27,6 +27,9 @@
                                              mapcache.max_slots)
 /* How long to wait before an unmap that failed is tried again. */
 #define REAP_AGAIN_MS           100
+/* How long a miss waits for the reaper when slots are few, and when none is. */
+#define ROOM_FEW_MS             1
+#define ROOM_NONE_MS            20
 
 /* Nobody finds the slot any more. */
 static void slot_unpublish(uint32_t nr)
@@ -57,6 +60,7 @@ static void reap_locked(void)
         mapcache.nr_pending -= end - nr;
         mcache_slots_unmap(nr, end - nr);
         nr = end;
+        qemu_cond_broadcast(&mapcache.room_cond);
         qemu_mutex_unlock(&mapcache.lock);
         qemu_mutex_lock(&mapcache.lock);
     }
@@ -72,6 +76,7 @@ static void *reaper_thread(void *opaque)
             qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
         }
         mapcache.reap_wanted = false;
+        mapcache.reaper_busy = true;
         mcache_pages_grace_locked();
         map = mapcache.reap_map;
         mapcache.reap_map = mapcache.grace_map; /* empty */
@@ -84,6 +89,7 @@ static void *reaper_thread(void *opaque)
         qemu_mutex_lock(&mapcache.lock);
         mcache_pages_reap_locked();
         reap_locked();
+        mapcache.reaper_busy = false;
         if (mapcache.reap_again) {
             mapcache.reap_again = false;
             qemu_mutex_unlock(&mapcache.lock);
@@ -92,6 +98,17 @@ static void *reaper_thread(void *opaque)
         }
     }
     return NULL;
+}
+
+void mcache_room_wait_locked(void)
+{
+    uint32_t spare = mapcache.nr_slots - mapcache.max_slots;
+    uint32_t left = mapcache.nr_slots - mapcache.nr_used;
+
+    if (left <= spare / 4 && (mapcache.reap_wanted || mapcache.reaper_busy)) {
+        qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
+                            left ? ROOM_FEW_MS : ROOM_NONE_MS);
+    }
 }
 
 void mcache_reaper_wake_locked(void)
