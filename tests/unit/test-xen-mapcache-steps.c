@@ -75,7 +75,7 @@ static void seeded(gconstpointer name)
 {
     if (g_test_subprocess()) {
         g_assert_true(steps_mistake_set(name));
-        streams_random(STREAM);
+        streams_random(8 * STREAM);
         return;
     }
     g_test_trap_subprocess(NULL, 0, 0);
