@@ -8,6 +8,23 @@ import subprocess
 from bench import has
 
 ECHO = '#!/bin/sh\nfor arg; do printf "<%s>" "$arg"; done\nulimit -f\n'
+# Says what it is given, and how the descriptors among that are open.
+SHOW = r'''#!/bin/bash
+while [ $# -gt 0 ]; do
+    if [ "$1" = -add-fd ]; then
+        fd=${2#fd=}
+        fd=${fd%%,*}
+        read -r line <&"$fd"
+        [ "$line" = "on it" ] || echo "fd $fd is not the disk"
+        echo "${2#*,}"
+        flags=$(grep ^flags "/proc/self/fdinfo/$fd")
+        case ${flags: -1} in 0) echo r ;; 2) echo rw ;; *) echo "$flags" ;; esac
+    else
+        echo "$2"
+    fi
+    shift 2
+done
+'''
 
 
 def start(b, args, with_qemu=True, preexec=None):
@@ -27,11 +44,30 @@ def test_xl_arguments_are_translated(b):
         ('-name', 'it is "so"', '-drive', 'a,,b', ''):
             '<-name><it is "so"><-drive><a,,b><>',
         ('-m', '48', '-chroot'): '<-m><48><-chroot>',
+        # not restricted: a disk stays a name
+        ('-drive', 'file=/dev/null,if=ide'): '<-drive><file=/dev/null,if=ide>',
     }
     for args, said in cases.items():
         run = start(b, args)
         assert (run.returncode, run.stderr) == (0, ''), run
         assert run.stdout == said + 'unlimited\n', run.stdout
+
+
+def test_xl_disks_of_a_restricted_guest(b):
+    disk = b.write('disk.img', 'on it\n')
+    os.chmod(b.write('bin/qemu-system-i386', SHOW), 0o755)
+    run = start(b, ['-drive', f'file={disk},if=ide,format=raw',
+                    '-drive', f'file={disk},readonly=on',
+                    '-drive', f'file={disk},,x,if=ide',
+                    '-drive', 'file=/no/such,if=ide',
+                    '-drive', f'if=ide,file={disk}',
+                    '-chroot', '/var/empty'], with_qemu=False)
+    assert (run.returncode, run.stderr) == (0, ''), run
+    assert run.stdout.split() == [
+        'set=1', 'r', 'set=1', 'rw', 'file=/dev/fdset/1,if=ide,format=raw',
+        'set=2', 'r', 'file=/dev/fdset/2,readonly=on',
+        f'file={disk},,x,if=ide', 'file=/no/such,if=ide',
+        f'if=ide,file={disk}', 'chroot=/var/empty'], run.stdout
 
 
 def test_xl_without_qemu(b):

@@ -77,7 +77,7 @@ class Domain:
             f'disk = [ "format=raw,backendtype=qdisk,vdev=hda,access=rw,'
             f'target={self.disk}" ]', 'boot = "c"', 'usb = 0',
             'device_model_version = "qemu-xen"',
-            f'device_model_override = "/dm/model-{self.model}"',
+            f'device_model_override = "/dm/{self.model}/xl-device-model"',
             'on_poweroff = "destroy"', 'on_reboot = "destroy"',
             'on_crash = "preserve"', *self.settings,
         ]

@@ -15,6 +15,7 @@ from say import Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 E2E = os.path.dirname(HERE)
+TOOLS = os.path.join(os.path.dirname(os.path.dirname(E2E)), 'tools')
 XEN = 'usr/lib/xen-4.17'
 MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc',
            'xenfs/xenfs')
@@ -218,6 +219,7 @@ def add_xen(archive, root, work, version):
     for name in ('xenstore-ls', 'xenstore-read'):
         add_program(archive, root, f'usr/bin/{name}')
     add_program(archive, root, 'usr/bin/python3.11')
+    add_program(archive, root, 'bin/bash')
     # which the C library opens by itself, to end a thread
     archive.put_file('usr/lib/x86_64-linux-gnu/libgcc_s.so.1',
                      root.path('lib/x86_64-linux-gnu/libgcc_s.so.1'))
@@ -259,12 +261,13 @@ def add_device_models(archive, root, work, binaries):
             raise Failure(f'{binary} is not there: run make build')
         stripped = os.path.join(work, f'qemu-{name}')
         subprocess.run(['strip', '-o', stripped, binary], check=True)
-        archive.put_file(f'dm/{name}/qemu-system-i386', stripped)
+        archive.put_file(f'dm/{name}/qemu', stripped)
         os.unlink(stripped)
         for lib, path in host_libraries(binary).items():
             archive.put_file(f'dm/lib/{lib}', path)
-        archive.put_file(f'dm/model-{name}',
-                         os.path.join(E2E, 'dom0', 'device-model'))
+        for script in (os.path.join(E2E, 'dom0', 'qemu-system-i386'),
+                       os.path.join(TOOLS, 'xl-device-model')):
+            archive.put_file(f'dm/{name}/{os.path.basename(script)}', script)
     loader = '/lib64/ld-linux-x86-64.so.2'
     archive.put_file('dm/lib/ld.so', loader)
     for name in ROMS:
