@@ -40,7 +40,7 @@ help:
 
 setup:
 ifneq ($(PACKAGES),ignore)
-	@tools/packages "$(BUILD)"
+	@tools/packages "$(BUILD)" $(PACKAGES_TOO)
 endif
 	@tools/setup "$(BUILD)" "$(QEMU_SRC)"
 
@@ -78,6 +78,7 @@ bench: setup
 	@$(NINJA) -C "$(BUILD)" --quiet
 	@tools/bench --build "$(BUILD)"
 
+fuzz: PACKAGES_TOO := clang libclang-rt-dev
 fuzz: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
 	@tools/fuzz --build "$(BUILD)" --time $(or $(TIME),600)
