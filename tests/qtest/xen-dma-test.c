@@ -126,6 +126,50 @@ static const char *to_disk(XenTest *t)
     return NULL;
 }
 
+/*
+ * A list that QEMU takes in two parts, the first of which ends within a
+ * sector: the registers of the VGA are bounced, and there is room for a page
+ * of that at a time.  What is cut off comes next, and nothing stays mapped.
+ */
+static const char *cut(XenTest *t)
+{
+    enum { REGISTERS = 0xf9000000 };
+    const GuestSg sg[] = {
+        { .gpa = REGISTERS, .len = 4096 },
+        { .gpa = 5 * XEN_TEST_BUCKET + 0x100, .len = 256 },
+        { .gpa = REGISTERS + 0x100, .len = 256 },
+        { .gpa = 7 * XEN_TEST_BUCKET, .len = 4096 },
+    };
+    const unsigned sectors = (4096 + 256 + 256 + 4096) / 512;
+    g_autofree uint8_t *got = g_malloc(sectors * 512);
+    uint8_t page[XEN_TEST_PAGE];
+
+    boot(t, XEN_TEST_VGA);
+    xen_test_vga(t);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, t->vga.devfn, 2, REGISTERS));
+    for (unsigned round = 0; round < 20; round++) {
+        xensim_stamp(t->dom, sg[1].gpa / XEN_TEST_PAGE, 1, round);
+        xensim_stamp(t->dom, sg[3].gpa / XEN_TEST_PAGE, 1, round);
+        xen_test_ok(t, guest_ide_dma(&t->ide, true, 8, sectors, sg,
+                                     G_N_ELEMENTS(sg)));
+        xen_test_ok(t, guest_ide_dma(&t->ide, false, 8, sectors,
+                                     &(GuestSg) { 0x900000, sectors * 512 },
+                                     1));
+        xensim_read(t->dom, 0x900000, got, sectors * 512);
+        xensim_stamp_page(page, sg[1].gpa / XEN_TEST_PAGE, round);
+        XEN_REQUIRE(!memcmp(got + 4096, page + 0x100, 256),
+                    "wrote other bytes where it was cut");
+        XEN_REQUIRE(xensim_stamp_page_ok(got + 4096 + 512,
+                                         sg[3].gpa / XEN_TEST_PAGE, round),
+                    "wrote other bytes behind the cut");
+    }
+    XEN_REQUIRE(xen_test_settles(t, "dma", NULL), "keeps a mapping");
+    xensim_invalidate(t->dom);
+    XEN_REQUIRE(xen_test_settles(t, "buckets-pending", NULL) &&
+                xen_test_ram_mapped(t) == 0, "keeps memory mapped");
+    return NULL;
+}
+
 /* Once its bucket is mapped a transfer needs nothing more of Xen. */
 static const char *warm(XenTest *t)
 {
@@ -262,6 +306,7 @@ int main(int argc, char **argv)
     xen_test_add("dma/scatter", scatter, NULL);
     xen_test_add("dma/many", many, NULL);
     xen_test_add("dma/to-disk", to_disk, NULL);
+    xen_test_add("dma/cut", cut, "wrote other bytes*|keeps a mapping");
     xen_test_add("dma/warm", warm, "made * map calls for 100 transfers*");
     xen_test_add("dma/video-base", video_base, "ended by SIGSEGV");
     xen_test_add("dma/video-interior", video_interior, "ended by SIGABRT");
