@@ -126,7 +126,7 @@ static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
     uint8_t *host = mmap(NULL, pages << XC_PAGE_SHIFT, PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     g_autofree int *part_err = g_new(int, pages);
-    size_t i, end;
+    size_t i, end, n;
 
     if (host == MAP_FAILED) {
         error_setg_errno(errp, errno, "mapping %zu anonymous pages", pages);
@@ -136,14 +136,29 @@ static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
         for (end = i + 1; end < pages && !err[end] == !err[i]; end++) {
             ;
         }
-        if (!err[i] &&
-            !mcache_map_call_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
+        if (err[i]) {
+            continue;
+        }
+        if (!mcache_map_call_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
                                     end - i, part_err)) {
             error_setg_errno(errp, errno, "mapping %zu of its pages",
                              end - i);
+            break;
+        }
+        for (n = i; n < end && !part_err[n - i]; n++) {
+            ;
+        }
+        if (n < end) {
+            error_setg(errp, "page %zu went while it was mapped", n);
             mcache_unmap_locked(host, pages);
             return NULL;
         }
+    }
+    if (i < pages) {
+        /* What is at the part that failed may be another's by now. */
+        mcache_unmap_locked(host, i);
+        mcache_unmap_locked(host + (end << XC_PAGE_SHIFT), pages - end);
+        return NULL;
     }
     return host;
 }
@@ -274,6 +289,8 @@ bool xen_map_cache_block_unannounce(uint8_t *host)
     if (o) {
         announced = o->announced;
         o->announced = false;
+        /* Its guest address may be another's before its readers are gone. */
+        QLIST_SAFE_REMOVE(o, next);
     }
     return announced;
 }
@@ -295,12 +312,12 @@ void xen_unmap_cache_block(uint8_t *host)
     }
     trace_xen_map_cache_block_unmap(o->addr, host);
     mcache_rev_remove(host, o->size, MCACHE_REV_BLOCK);
-    QLIST_REMOVE(o, next);
+    QLIST_SAFE_REMOVE(o, next);
+    mcache_outside_remove_locked(o);
     mcache_unmap_locked(host, o->size >> XC_PAGE_SHIFT);
     if (o->memfd >= 0) {
         close(o->memfd);
     }
-    mcache_outside_remove_locked(o);
 }
 
 bool xen_map_cache_is_dummy(ram_addr_t addr)

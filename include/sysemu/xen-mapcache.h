@@ -97,9 +97,12 @@ bool xen_map_cache_ready(void);
  *        at the first absent page and at the end of the bucket.
  *        If NULL, the pointer is good to the end of @addr's page.
  *
- * Returns NULL (and *plen 0) if the page of @addr is not there.  The pointer
- * lives until the end of the RCU read-side section that the caller must be
- * in.  A hit takes no lock and makes no system call.
+ * Returns NULL (and *plen 0) if the page of @addr is not there.  NULL with
+ * *plen > 0 says that it may be there, but that one RCU section has touched
+ * more of the guest than can be mapped at a time: xen_map_cache_dma(), which
+ * need not outlive its release, still has room for it.  The pointer lives
+ * until the end of the RCU read-side section that the caller must be in.  A
+ * hit takes no lock and makes no system call.
  */
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
 
@@ -170,7 +173,9 @@ void xen_unmap_cache_block(uint8_t *host);
 bool xen_map_cache_block_is_announced(uint8_t *host);
 
 /*
- * The same, and from now on false: the caller tells them that it goes.
+ * The same, and from now on false: the caller tells them that it goes.  The
+ * block is about to be freed, and is not found by its address any more: another
+ * may be allocated there before xen_unmap_cache_block() comes.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
 

@@ -30,15 +30,20 @@ static void boot(XenTest *t)
 /* ---- plugging ---- */
 
 /* Memory that the guest and its neighbours share, in BAR 2. */
-static void plug_memory(XenTest *t)
+static void plug_pages(XenTest *t, unsigned pages)
 {
     qtest_qmp_assert_success(t->qts, "{'execute': 'object-add', 'arguments':"
                              " {'qom-type': 'memory-backend-ram',"
                              " 'id': 'mem', 'size': %u}}",
-                             MEM_PAGES * XEN_TEST_PAGE);
+                             pages * XEN_TEST_PAGE);
     qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments':"
                              " {'driver': 'ivshmem-plain', 'id': 'dev',"
                              " 'memdev': 'mem', 'addr': '7'}}");
+}
+
+static void plug_memory(XenTest *t)
+{
+    plug_pages(t, MEM_PAGES);
 }
 
 /* A network card with an option ROM: returns the file's name. */
@@ -202,6 +207,29 @@ static const char *memory(XenTest *t)
     return NULL;
 }
 
+/*
+ * The next comes before the last one's readers are gone: its memory may begin
+ * where that of the last did, and is none of it.
+ */
+static const char *at_once(XenTest *t)
+{
+    boot(t);
+    for (unsigned round = 0; round < 40; round++) {
+        plug_pages(t, MEM_PAGES << round % 2);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
+        xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, round);
+        XEN_TRY(same_memory(t, FIRST, round));
+        if (round % 8 == 7) {
+            /* The last one is unmapped by now. */
+            g_usleep(100000);
+            xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, round);
+            XEN_TRY(same_memory(t, FIRST, round));
+        }
+        unplug_memory(t);
+    }
+    return NULL;
+}
+
 static const char *rom(XenTest *t)
 {
     uint64_t blocks;
@@ -278,6 +306,7 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     xen_test_add("hotplug/memory", memory,
                  "put 0 frames behind the BAR");
+    xen_test_add("hotplug/at-once", at_once, NULL);
     xen_test_add("hotplug/rom", rom, "ok");
     xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
     xen_test_add("hotplug/restore", restored, "lost page 0");
