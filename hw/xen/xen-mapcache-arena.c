@@ -87,6 +87,9 @@ static uint32_t slots_allowed(void)
     return n;
 }
 
+/* The process's own mappings; from within a chroot it could not be opened. */
+static FILE *maps;
+
 /* Reserves addresses for @n slots, or for fewer; returns for how many. */
 static uint32_t arena_reserve(uint32_t n)
 {
@@ -127,6 +130,7 @@ void mcache_arena_init(void)
     size_t table;
     void *p;
 
+    maps = fopen("/proc/self/maps", "re");
     mapcache.nr_slots = n;
     mapcache.max_slots = n - MIN(n / 8, ARENA_SPARE_MAX);
     mapcache.stats.buckets_max = mapcache.max_slots;
@@ -229,7 +233,6 @@ static void slot_unmap_failed(uint32_t nr, int err)
 bool mcache_range_is_of(const void *host, size_t size, int fd)
 {
     uintptr_t at = (uintptr_t)host, end = at + size;
-    FILE *maps = fopen("/proc/self/maps", "r");
     unsigned long long inode;
     uintptr_t first, last;
     char line[512];
@@ -238,6 +241,7 @@ bool mcache_range_is_of(const void *host, size_t size, int fd)
     if (!maps) {
         return false;
     }
+    rewind(maps);
     if (fstat(fd, &st) == 0) {
         while (at < end && fgets(line, sizeof(line), maps)) {
             if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %llu",
@@ -247,7 +251,6 @@ bool mcache_range_is_of(const void *host, size_t size, int fd)
             }
         }
     }
-    fclose(maps);
     return at >= end;
 }
 
@@ -265,13 +268,15 @@ void mcache_slots_unmap(uint32_t nr, uint32_t n)
         if (!test_bit(nr, mapcache.used_map)) {
             continue;
         }
+        /* First: once it is unmapped, the address may be somebody else's. */
+        mcache_slot_leave_locked(nr);
         err = munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
         mapcache.stats.unmap_calls++;
         trace_xen_map_cache_unmap(nr, 1, err);
         if (err) {
+            mcache_slot_enter_locked(nr);
             slot_unmap_failed(nr, err);
         } else {
-            mcache_slot_leave_locked(nr);
             mcache_slot_give_back(nr);
         }
     }

@@ -114,6 +114,9 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
         }
         mcache_report_failure("mapping", bucket << MCACHE_BUCKET_SHIFT,
                               MCACHE_BUCKET_PAGES, saved_errno);
+        if (saved_errno == ENOMEM) {
+            mcache_evict_for_memory_locked();
+        }
         return false;
     }
     qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */

@@ -122,6 +122,7 @@ typedef struct MapCache {
     bool reap_wanted;           /* there is something for the reaper */
     bool reaper_running;
     bool reaper_busy;           /* it has taken up what it is to unmap */
+    uint64_t reap_rounds;       /* grace periods that it has been through */
     bool reap_again;            /* an unmap failed: later */
     QemuCond reap_cond;
     QemuCond room_cond;         /* the reaper has freed some slots */
@@ -320,9 +321,17 @@ void mcache_evict_locked(uint32_t keep, uint32_t n);
  * If few slots are free and the reaper is about to free some, gives it a
  * moment: misses that come faster than it could unmap would use up the spare
  * slots.  Lets go of the lock meanwhile.  The caller may be in an RCU section
- * that the reaper waits for, so the wait is a short one, whatever comes of it.
+ * that the reaper waits for, so the wait is a short one, whatever comes of it,
+ * and a thread that waited in vain does not wait in that round again.
  */
 void mcache_room_wait_locked(void);
+
+/*
+ * A map call failed for lack of memory, which the frames that are mapped may
+ * cost too (a stub domain's, a PVH dom0's): retires some that were not used
+ * lately, whatever the cap, so that a call that comes after may succeed.
+ */
+void mcache_evict_for_memory_locked(void);
 
 /* Wakes the reaper, which starts at the first need.  With the lock. */
 void mcache_reaper_wake_locked(void);
@@ -363,18 +372,19 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write);
 
 /*
- * A long-held mapping of exactly the pages of *@plen bytes at @addr.  NULL if
- * the first is not there, or, with @failed set, if the map call failed.
+ * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
+ * there is no slot for it, of a transfer.  NULL if the first is not there, or,
+ * with @failed set, if the map call failed.
  */
-uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
-                         AddressSpace *as, bool *failed);
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
+                          bool is_write, AddressSpace *as, bool *failed);
 
 /*
  * Where a bucket cannot be mapped for lack of memory: an unlocked pointer to
  * the page of @addr alone, gone after the RCU section.  NULL if that fails too,
- * or if too many such pages wait to be unmapped.
+ * or, with @full set, if too many such pages wait to be unmapped.
  */
-uint8_t *mcache_page_map_locked(ram_addr_t addr);
+uint8_t *mcache_page_map_locked(ram_addr_t addr, bool *full);
 
 /*
  * For the reaper, around its grace period, and for an invalidate: unmaps such
@@ -385,10 +395,11 @@ void mcache_pages_reap_locked(void);
 void mcache_pages_flush_locked(void);
 
 /*
- * Releases what @host is in: a grant and a long-held mapping are unmapped,
- * device memory stays.  False if it is in nothing.
+ * Releases what @host is in: a grant and what mcache_pages_map() made are
+ * unmapped, device memory stays.  False if it is in nothing.  @dma: it was of
+ * a transfer.
  */
-bool mcache_outside_release(uint8_t *host);
+bool mcache_outside_release(uint8_t *host, bool *dma);
 
 /*
  * Unmaps @pages foreign pages at @host, which lie outside the arena and which

@@ -223,10 +223,10 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
     return o->held;
 }
 
-/* --- long-held mappings ------------------------------------------------ */
+/* --- mappings of exactly their pages ------------------------------------ */
 
-uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
-                         AddressSpace *as, bool *failed)
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
+                          bool is_write, AddressSpace *as, bool *failed)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     uint64_t gfn = addr >> XC_PAGE_SHIFT;
@@ -264,32 +264,34 @@ uint8_t *mcache_held_map(ram_addr_t addr, hwaddr *plen, bool is_write,
     o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr - in_page,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
     o->held = host + in_page;
-    mapcache.nr_held++;
+    o->rev = kind;
+    mapcache.nr_held += kind == MCACHE_REV_HELD;
     *plen = MIN(*plen, o->size - in_page);
     qemu_mutex_unlock(&mapcache.lock);
 
-    mcache_rev_add(host + in_page, *plen, MCACHE_REV_HELD, is_write, as);
+    mcache_rev_add(host + in_page, *plen, kind, is_write, as);
     return host + in_page;
 }
 
 static void held_unmap_locked(Outside *o)
 {
-    mcache_rev_remove(o->held, 0, MCACHE_REV_HELD);
-    mcache_unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT);
-    mapcache.nr_held--;
+    mcache_rev_remove(o->held, 0, o->rev);
     mcache_outside_remove_locked(o);
+    mcache_unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT);
+    mapcache.nr_held -= o->rev == MCACHE_REV_HELD;
 }
 
 /* --- single pages, when memory is short --------------------------------- */
 
-uint8_t *mcache_page_map_locked(ram_addr_t addr)
+uint8_t *mcache_page_map_locked(ram_addr_t addr, bool *full)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     int err = 0;
     void *host;
     Outside *o;
 
-    if (nr_pages == PAGES_MAX) {
+    *full = nr_pages == PAGES_MAX;
+    if (*full) {
         return NULL;
     }
     host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, 1, &err);
@@ -311,13 +313,10 @@ uint8_t *mcache_page_map_locked(ram_addr_t addr)
 
 static void page_unmap_locked(Outside *o)
 {
-    if (munmap(outside_host(o), o->size)) {
-        return; /* for lack of memory: the next round may have it */
-    }
-    mapcache.stats.unmap_calls++;
     QLIST_REMOVE(o, next);
     nr_pages--;
     mcache_outside_remove_locked(o);
+    mcache_unmap_locked(outside_host(o), 1);
 }
 
 void mcache_pages_grace_locked(void)
@@ -355,14 +354,16 @@ void mcache_pages_flush_locked(void)
 
 static void grant_unmap_locked(Outside *o)
 {
+    mcache_outside_remove_locked(o);
     unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT, true);
     nr_grants--;
-    mcache_outside_remove_locked(o);
 }
 
-bool mcache_outside_release(uint8_t *host)
+bool mcache_outside_release(uint8_t *host, bool *dma)
 {
     Outside *o;
+
+    *dma = false;
 
     /* The common case, DMA that ended in device memory, needs no lock. */
     WITH_RCU_READ_LOCK_GUARD() {
@@ -382,6 +383,7 @@ bool mcache_outside_release(uint8_t *host)
     if (o->kind == OUTSIDE_GRANT) {
         grant_unmap_locked(o);
     } else if (o->kind == OUTSIDE_HELD) {
+        *dma = o->rev == MCACHE_REV_DMA;
         held_unmap_locked(o);
     }
     return true;

@@ -18,7 +18,7 @@ typedef enum OutsideKind {
     OUTSIDE_BLOCK,      /* device memory, the guest's frames */
     OUTSIDE_DUMMY,      /* device memory, anonymous until it is replaced */
     OUTSIDE_GRANT,
-    OUTSIDE_HELD,       /* guest RAM that a device holds for long */
+    OUTSIDE_HELD,       /* pages of guest RAM that a device holds */
     OUTSIDE_SLOT,       /* a bucket, where there is no arena */
     OUTSIDE_PAGE,       /* a page of guest RAM, for one RCU section */
 } OutsideKind;
@@ -31,6 +31,7 @@ typedef struct Outside {
     ram_addr_t addr;            /* of the first byte of node.start */
     hwaddr size;                /* bytes */
     uint8_t *held;              /* grant, held: what was handed out */
+    MapCacheRevKind rev;        /* held: for long, or for a transfer */
     int memfd;                  /* dummies: the memory behind it */
     uint32_t slot;              /* buckets without an arena: its number */
     bool grace;                 /* page: its grace period has begun */

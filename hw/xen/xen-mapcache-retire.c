@@ -30,6 +30,8 @@
 /* How long a miss waits for the reaper when slots are few, and when none is. */
 #define ROOM_FEW_MS             1
 #define ROOM_NONE_MS            20
+/* How many slots a map call that fails for lack of memory gives up. */
+#define EVICT_FOR_MEMORY        8
 
 /* Nobody finds the slot any more. */
 static void slot_unpublish(uint32_t nr)
@@ -90,6 +92,8 @@ static void *reaper_thread(void *opaque)
         mcache_pages_reap_locked();
         reap_locked();
         mapcache.reaper_busy = false;
+        mapcache.reap_rounds++;
+        qemu_cond_broadcast(&mapcache.room_cond);
         if (mapcache.reap_again) {
             mapcache.reap_again = false;
             qemu_mutex_unlock(&mapcache.lock);
@@ -102,12 +106,18 @@ static void *reaper_thread(void *opaque)
 
 void mcache_room_wait_locked(void)
 {
+    static __thread uint64_t in_vain; /* the round after it, from 1 on */
     uint32_t spare = mapcache.nr_slots - mapcache.max_slots;
     uint32_t left = mapcache.nr_slots - mapcache.nr_used;
+    uint64_t round = mapcache.reap_rounds + 1;
 
-    if (left <= spare / 4 && (mapcache.reap_wanted || mapcache.reaper_busy)) {
-        qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
-                            left ? ROOM_FEW_MS : ROOM_NONE_MS);
+    if (left > spare / 4 || in_vain == round ||
+        !(mapcache.reap_wanted || mapcache.reaper_busy)) {
+        return;
+    }
+    if (!qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
+                             left ? ROOM_FEW_MS : ROOM_NONE_MS)) {
+        in_vain = round;
     }
 }
 
@@ -220,7 +230,6 @@ void mcache_flush_locked(void)
     unsigned long n = mapcache.nr_slots;
     unsigned long nr, start = n, end = 0;
 
-    mcache_pages_flush_locked();
     /*
      * Slots that go at once are gathered into one range as long as all that
      * lies between is either empty or going too: PROT_NONE over PROT_NONE
@@ -256,19 +265,23 @@ void mcache_flush_locked(void)
     }
 }
 
-void mcache_evict_locked(uint32_t keep, uint32_t n)
+/* Retires @most slots not used lately, none of them of [@keep, @keep + @n). */
+static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
 {
     uint32_t scanned;
 
-    for (scanned = 0; scanned < EVICT_SCAN &&
-         mapcache.nr_used - mapcache.nr_pending > mapcache.max_slots;
-         scanned++) {
+    for (scanned = 0; most && scanned < EVICT_SCAN; scanned++) {
         uint32_t nr = mapcache.hand;
         MapCacheSlot *s = &mapcache.slot[nr];
         uint64_t state;
 
+        if (!test_bit(nr, mapcache.used_map)) {
+            nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr);
+            mapcache.hand = nr % mapcache.nr_slots;
+            continue;
+        }
         mapcache.hand = (nr + 1) % mapcache.nr_slots;
-        if (!test_bit(nr, mapcache.used_map) || nr - keep < n) {
+        if (nr - keep < n) {
             continue;
         }
         state = qatomic_read(&s->state);
@@ -281,5 +294,20 @@ void mcache_evict_locked(uint32_t keep, uint32_t n)
         }
         trace_xen_map_cache_evict(s->bucket);
         mcache_retire_later(nr);
+        most--;
     }
+}
+
+void mcache_evict_locked(uint32_t keep, uint32_t n)
+{
+    uint32_t live = mapcache.nr_used - mapcache.nr_pending;
+
+    if (live > mapcache.max_slots) {
+        evict_locked(keep, n, live - mapcache.max_slots);
+    }
+}
+
+void mcache_evict_for_memory_locked(void)
+{
+    evict_locked(mapcache.nr_slots, 0, EVICT_FOR_MEMORY);
 }

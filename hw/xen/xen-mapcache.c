@@ -74,6 +74,7 @@
 #include "block/block.h"
 #include "exec/memory.h"
 #include "hw/xen/xen_native.h"
+#include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 #include "trace.h"
@@ -292,6 +293,7 @@ static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 {
+    bool full = false;
     uint8_t *p;
     int filled;
 
@@ -311,13 +313,13 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
     } else {
         hwaddr rest = XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1));
 
-        p = filled < 0 ? mcache_page_map_locked(addr) : NULL;
-        if (!p) {
+        p = filled < 0 ? mcache_page_map_locked(addr, &full) : NULL;
+        if (!p && !full) {
             mapcache.stats.holes++;
             trace_xen_map_cache_hole(addr);
         }
         if (plen) {
-            *plen = p ? MIN(*plen, rest) : 0;
+            *plen = p || full ? MIN(*plen, rest) : 0;
         }
     }
     mcache_check_locked();
@@ -485,7 +487,8 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
         return mcache_grant_map(addr, block_offset, plen, is_write);
     }
     if (use == XEN_MAP_HELD) {
-        p = mcache_held_map(addr, plen, is_write, as, &failed);
+        p = mcache_pages_map(addr, plen, MCACHE_REV_HELD, is_write, as,
+                             &failed);
         if (p || !failed) {
             *plen = p ? *plen : 0;
             return p;
@@ -493,8 +496,13 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
         /* No memory for it: a bucket that is mapped may do as well. */
     }
 
-    /* So that one request does not keep all the others waiting. */
-    *plen = MIN(*plen, MCACHE_DMA_MAX);
+    /*
+     * So that one request does not keep all the others waiting.  But a device
+     * that is being restored wants what it held.
+     */
+    if (likely(!runstate_check(RUN_STATE_INMIGRATE))) {
+        *plen = MIN(*plen, MCACHE_DMA_MAX);
+    }
 
     p = mcache_lock_run(addr, plen, false);
     if (p) {
@@ -517,8 +525,13 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
         if (filled < 0 && use != XEN_MAP_HELD) {
             /* Short of memory for a bucket: its page alone. */
             *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));
-            p = mcache_held_map(addr, plen, is_write, as, &failed);
-            *plen = p ? *plen : 0;
+            count(&counts()->dma_made);
+            p = mcache_pages_map(addr, plen, MCACHE_REV_DMA, is_write, as,
+                                 &failed);
+            if (!p) {
+                count(&counts()->dma_ended);
+                *plen = 0;
+            }
             return p;
         }
     }
@@ -554,6 +567,7 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
 void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 {
     uint32_t nr;
+    bool dma;
 
     if (!buffer) {
         return;
@@ -571,7 +585,10 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
             }
             return;
         }
-    } else if (mcache_outside_release(buffer)) {
+    } else if (mcache_outside_release(buffer, &dma)) {
+        if (dma) {
+            count(&counts()->dma_ended);
+        }
         return;
     }
     qatomic_inc(&mapcache.unmatched);
@@ -621,6 +638,7 @@ void xen_invalidate_map_cache(void)
     qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
     /* The step before the marks; pairs with mcache_touch(). */
     smp_mb();
+    mcache_pages_flush_locked();
     if (mapcache.nr_used) {
         mcache_flush_locked();
     }

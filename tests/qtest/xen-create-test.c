@@ -325,6 +325,27 @@ static const char *mapcache_size(XenTest *t)
     return NULL;
 }
 
+/* One access to more than may be mapped at a time: all of it is there. */
+static const char *one_access(XenTest *t)
+{
+    enum { FIRST = 0x800, PAGES = 48 * XEN_TEST_BUCKET / XEN_TEST_PAGE };
+    uint8_t want[XEN_TEST_PAGE], page[XEN_TEST_PAGE];
+
+    xen_test_start(t, "-machine mapcache-size=32M");
+    memset(want, 0x5c, sizeof(want));
+    qtest_memset(t->qts, FIRST * XEN_TEST_PAGE, 0x5c, PAGES * XEN_TEST_PAGE);
+    for (unsigned i = 0; i < PAGES; i++) {
+        xensim_read(t->dom, (FIRST + i) * (uint64_t)XEN_TEST_PAGE, page,
+                    sizeof(page));
+        XEN_REQUIRE(!memcmp(page, want, sizeof(page)),
+                    "wrote other bytes to page %u", i);
+    }
+    XEN_REQUIRE(xen_test_stat(t, "holes") == 0, "found a hole");
+    XEN_REQUIRE(xen_test_settles(t, "buckets-pending", "dma"),
+                "does not let go of what it may not keep");
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -339,5 +360,6 @@ int main(int argc, char **argv)
     xen_test_add("create/picture", picture, NULL);
     xen_test_add("create/early-memory", early_memory, "ended by signal*");
     xen_test_add("create/mapcache-size", mapcache_size, NULL);
+    xen_test_add("create/one-access", one_access, NULL);
     return g_test_run();
 }
