@@ -374,7 +374,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 /*
  * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
  * there is no slot for it, of a transfer.  NULL if the first is not there, or,
- * with @failed set, if the map call failed.
+ * with @failed set, if the map call failed or there are too many of them.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
                           bool is_write, AddressSpace *as, bool *failed);

@@ -29,8 +29,12 @@ static unsigned nr_pages;
 static xengnttab_handle *outside_gnttab;
 static uint64_t nr_grants;
 
+static unsigned nr_exact;       /* entries OUTSIDE_HELD */
+
 /* The most pages for one RCU section at a time. */
 #define PAGES_MAX       256
+/* The most mappings of exactly their pages: each takes an area or two. */
+#define EXACT_MAX       1024
 
 void mcache_outside_init(void)
 {
@@ -235,8 +239,12 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
     uint8_t *host = NULL;
     Outside *o;
 
-    *failed = false;
     qemu_mutex_lock(&mapcache.lock);
+    *failed = nr_exact == EXACT_MAX;
+    if (*failed) {
+        qemu_mutex_unlock(&mapcache.lock);
+        return NULL;
+    }
     mapcache.stats.misses++;
     while (pages) {
         host = err ? mcache_map_call_locked(NULL, gfn, pages, err) : NULL;
@@ -265,6 +273,7 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
     o->held = host + in_page;
     o->rev = kind;
+    nr_exact++;
     mapcache.nr_held += kind == MCACHE_REV_HELD;
     *plen = MIN(*plen, o->size - in_page);
     qemu_mutex_unlock(&mapcache.lock);
@@ -279,6 +288,7 @@ static void held_unmap_locked(Outside *o)
     mcache_outside_remove_locked(o);
     mcache_unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT);
     mapcache.nr_held -= o->rev == MCACHE_REV_HELD;
+    nr_exact--;
 }
 
 /* --- single pages, when memory is short --------------------------------- */
