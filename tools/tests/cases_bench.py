@@ -85,7 +85,9 @@ def test_markdown(_):
     text = benchreport.markdown(sample_rows(), 'Somewhere.')
     has(text, 'Somewhere.', '6.5 µs | 50 ns | 130 | 100 | 200×',
         '| ide-read-64k | 1 → 0 | 1 → 0 | 16 → 0 | '
-        '1,000 | 500 | 250 | 2 | 2 |', '| 64 | 6.5 µs | 50 ns | 130 |')
+        '1,000 | 500 | 250 | 2 | 2 |', '| 64 | 6.5 µs | 50 ns | 130 |',
+        'Not reached in this run: `dma-warm` (130 of 200×)',
+        'takes 102 µs: the kernel')
 
 
 def test_document(b):
