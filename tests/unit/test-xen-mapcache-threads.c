@@ -18,14 +18,14 @@
  *
  * The tests named "seeded" run the stress in a process of its own with a
  * mistake built in from outside, by the linker's --wrap, and expect it found.
+ * Under a sanitizer these are mistakes that show no wrong byte, which it must
+ * report.
  */
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/rcu.h"
-#include "qemu/osdep.h"
-#include "qemu/cutils.h"
-#include "qemu/rcu.h"
 #include "xen-mapcache-stress.h"
+#include "xen-mapcache-outside.h"
 
 /* --- mistakes, from outside -------------------------------------- */
 
@@ -35,6 +35,9 @@ typedef enum Mistake {
     MISTAKE_NO_STEP,        /* every other invalidate keeps the generation */
     MISTAKE_SHORT_RELEASE,  /* a release unlocks the first bucket only */
     MISTAKE_LONG_RELEASE,   /* … or one too many */
+    MISTAKE_WRITTEN_LIVE,   /* a slot that is found is written to */
+    MISTAKE_FREED,          /* a record is freed, and found all the same */
+    MISTAKE_SHIFT,          /* the pages of a release are the bits of an int */
 } Mistake;
 
 static Mistake mistake;
@@ -46,6 +49,8 @@ uint64_t __real_mcache_rev_remove(const uint8_t *host, uint64_t size,
                                   MapCacheRevKind kind);
 uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
                                   MapCacheRevKind kind);
+void __real_mcache_outside_remove_locked(Outside *o);
+void __wrap_mcache_outside_remove_locked(Outside *o);
 bool __real_bql_locked(void);
 bool __wrap_bql_locked(void);
 void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
@@ -70,10 +75,28 @@ void __wrap_synchronize_rcu(void)
     }
 }
 
+/* With what is there already: so that nothing but the writing is wrong. */
+static void write_live_slots(void)
+{
+    uint32_t nr;
+
+    for (nr = 0; nr < mapcache.nr_slots; nr++) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+
+        if (mcache_slot_known(nr) &&
+            mcache_phase(qatomic_read(&s->state)) == MCACHE_LIVE) {
+            *(volatile unsigned long *)s->valid = *s->valid;
+        }
+    }
+}
+
 void __wrap_mcache_flush_locked(void)
 {
     static bool odd;
 
+    if (mistake == MISTAKE_WRITTEN_LIVE) {
+        write_live_slots();
+    }
     if (mistake == MISTAKE_NO_STEP) {
         odd = !odd;
         if (odd) {
@@ -87,7 +110,11 @@ uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
                                   MapCacheRevKind kind)
 {
     uint64_t found = __real_mcache_rev_remove(host, size, kind);
+    static unsigned seen;
 
+    if (mistake == MISTAKE_SHIFT) {
+        qatomic_or(&seen, 1u << found / PAGE);
+    }
     if (found && kind == MCACHE_REV_DMA) {
         if (mistake == MISTAKE_SHORT_RELEASE) {
             return 1;
@@ -97,6 +124,15 @@ uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
         }
     }
     return found;
+}
+
+void __wrap_mcache_outside_remove_locked(Outside *o)
+{
+    if (mistake == MISTAKE_FREED) {
+        g_free(o);
+        return;
+    }
+    __real_mcache_outside_remove_locked(o);
 }
 
 /* Called between finding a slot and marking it. */
@@ -269,49 +305,63 @@ static void test_stress(void)
 
 /* --- seeded mistakes --------------------------------------------- */
 
-#ifndef STRESS_ONLY /* which a sanitizer is for */
+typedef struct Seeded {
+    const char *name;
+    Mistake mistake;
+    const char *ops;        /* what shows at the end need not be waited for */
+    const char *report;     /* by this, and not by whatever else */
+} Seeded;
 
-static void seeded(gconstpointer which)
+static const Seeded seeds[] = {
+#if defined(HARNESS_TSAN)
+    { "written-live", MISTAKE_WRITTEN_LIVE, "300000",
+      "*ThreadSanitizer: data race*write_live_slots*" },
+#elif defined(HARNESS_ASAN)
+    { "record-freed", MISTAKE_FREED, "300000",
+      "*AddressSanitizer: heap-use-after-free*" },
+    { "shift-too-far", MISTAKE_SHIFT, "300000",
+      "*runtime error: shift exponent*" },
+#elif !defined(STRESS_ONLY)
+    { "no-grace-period", MISTAKE_NO_GRACE, "300000", "*" COMPLAINT "*" },
+    { "no-generation-step", MISTAKE_NO_STEP, "300000", "*" COMPLAINT "*" },
+    { "short-release", MISTAKE_SHORT_RELEASE, "1000", "*" COMPLAINT "*" },
+    { "long-release", MISTAKE_LONG_RELEASE, "300000",
+      "*mcache_locks(old)*" },
+#endif
+    { NULL }
+};
+
+static void seeded(gconstpointer opaque)
 {
+    const Seeded *s = opaque;
+
     if (g_test_subprocess()) {
-        mistake = GPOINTER_TO_INT(which);
-        /* What shows at the end need not be waited for. */
-        g_setenv("XEN_MAPCACHE_OPS",
-                 mistake == MISTAKE_SHORT_RELEASE ? "1000" : "300000", true);
+        mistake = s->mistake;
+        g_setenv("XEN_MAPCACHE_OPS", s->ops, true);
         harness_init(SMALL_RAM, 0);
         xen_map_cache_init();
         stress();
         return;
     }
+    /* Between fork and exec is no place for a thread of RCU's. */
+    rcu_disable_atfork();
     g_test_trap_subprocess(NULL, 0, 0);
+    rcu_enable_atfork();
     g_test_trap_assert_failed();
-    /* By these checks, not by whatever else. */
-    if (GPOINTER_TO_INT(which) == MISTAKE_LONG_RELEASE) {
-        g_test_trap_assert_stderr("*mcache_locks(old)*");
-    } else {
-        g_test_trap_assert_stderr("*" COMPLAINT "*");
-    }
+    g_test_trap_assert_stderr(s->report);
 }
-
-static void add_seeded(const char *name, Mistake which)
-{
-    g_autofree char *path = g_strdup_printf("/xen-mapcache/threads/seeded/%s",
-                                            name);
-
-    g_test_add_data_func(path, GINT_TO_POINTER(which), seeded);
-}
-
-#endif
 
 int main(int argc, char **argv)
 {
+    const Seeded *s;
+
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/threads/stress", test_stress);
-#ifndef STRESS_ONLY
-    add_seeded("no-grace-period", MISTAKE_NO_GRACE);
-    add_seeded("no-generation-step", MISTAKE_NO_STEP);
-    add_seeded("short-release", MISTAKE_SHORT_RELEASE);
-    add_seeded("long-release", MISTAKE_LONG_RELEASE);
-#endif
+    for (s = seeds; s->name; s++) {
+        g_autofree char *path = g_strdup_printf(
+            "/xen-mapcache/threads/seeded/%s", s->name);
+
+        g_test_add_data_func(path, s, seeded);
+    }
     return g_test_run();
 }

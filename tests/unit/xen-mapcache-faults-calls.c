@@ -5,6 +5,7 @@
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
 #include "xen-mapcache-faults.h"
+#include "xen-mapcache-outside.h"
 
 Shared *faults_shared;
 FaultsNow faults_now;
@@ -90,6 +91,8 @@ void __real_mcache_report_failure(const char *what, hwaddr addr,
                                   size_t pages, int err);
 void __wrap_mcache_report_failure(const char *what, hwaddr addr,
                                   size_t pages, int err);
+void __real_mcache_outside_remove_locked(Outside *o);
+void __wrap_mcache_outside_remove_locked(Outside *o);
 void *__real_mcache_map_call_locked(void *host, uint64_t first_gfn,
                                     size_t pages, int *err);
 void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
@@ -111,11 +114,24 @@ void __wrap_mcache_report_failure(const char *what, hwaddr addr,
     __real_mcache_report_failure(what, addr, pages, err);
 }
 
+void __wrap_mcache_outside_remove_locked(Outside *o)
+{
+    if (faults_mistake == MISTAKE_FREED) {
+        g_free(o);
+        return;
+    }
+    __real_mcache_outside_remove_locked(o);
+}
+
 void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
                                     size_t pages, int *err)
 {
     void *p = __real_mcache_map_call_locked(host, first_gfn, pages, err);
+    static unsigned seen;
 
+    if (faults_mistake == MISTAKE_SHIFT) {
+        qatomic_or(&seen, 1u << pages);
+    }
     if (!p && !host && faults_mistake == MISTAKE_BYTES) {
         p = __real_mmap64(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

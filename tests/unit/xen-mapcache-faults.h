@@ -62,6 +62,8 @@ typedef enum Mistake {
     MISTAKE_FORGET,     /* what could not be unmapped is forgotten */
     MISTAKE_EXIT,       /* a failure ends QEMU */
     MISTAKE_BYTES,      /* a page that is not there is taken for one */
+    MISTAKE_FREED,      /* a record is freed, and found all the same */
+    MISTAKE_SHIFT,      /* the pages of a mapping are the bits of an int */
 } Mistake;
 
 extern Mistake faults_mistake;
