@@ -17,13 +17,16 @@
 #include "xen-mapcache-twin.h"
 
 #define RAM     (32u << 20)
-#define STREAM      5000000 /* bytes: 600,000 operations */
+#define STREAM      9000000 /* bytes */
+#define STREAM_OPS  1000000 /* that they are at the least */
+#define MISTAKE_STREAM  40000000 /* in which a mistake must have been found */
 #define WRAP_STREAM 60000
+#define WRAP_OPS    5000
 #define WALK_EVERY  16
 
 static void test_twin(void)
 {
-    streams_random(STREAM);
+    streams_random(STREAM, STREAM_OPS);
 }
 
 /*
@@ -44,7 +47,7 @@ static void test_wrap(void)
         g_assert_cmpuint(s.buckets + s.buckets_pending, ==, 0);
         qatomic_set(&mapcache.gen, starts[i]);
         twin_threads.reset = NULL;
-        streams_random(WRAP_STREAM);
+        streams_random(WRAP_STREAM, WRAP_OPS);
         twin_threads.reset = steps_reset;
         g_assert_cmphex(mapcache.gen - starts[i], >, 0x100);
     }
@@ -64,7 +67,7 @@ static void test_long_unused(void)
             }
         }
         twin_threads.reset = NULL;
-        streams_random(WRAP_STREAM);
+        streams_random(WRAP_STREAM, WRAP_OPS);
         twin_threads.reset = steps_reset;
     }
 }
@@ -75,7 +78,7 @@ static void seeded(gconstpointer name)
 {
     if (g_test_subprocess()) {
         g_assert_true(steps_mistake_set(name));
-        streams_random(8 * STREAM);
+        streams_random(MISTAKE_STREAM, 0);
         return;
     }
     g_test_trap_subprocess(NULL, 0, 0);

@@ -15,6 +15,8 @@
 
 #define PAGE    XENSIM_PAGE_SIZE
 #define RAM     (32u << 20)
+#define STREAM      800000  /* bytes */
+#define STREAM_OPS  80000   /* that they are at the least */
 
 static XenMapCacheStats stats(void)
 {
@@ -325,7 +327,7 @@ static void test_same_address(void)
 
 static void test_twin(void)
 {
-    streams_random(800000);
+    streams_random(STREAM, STREAM_OPS);
 }
 
 int main(int argc, char **argv)
