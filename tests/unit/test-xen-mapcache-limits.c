@@ -9,10 +9,12 @@
 #include "qemu/osdep.h"
 #include <sys/resource.h>
 #include "qemu/rcu.h"
+#include "qemu/thread.h"
 #include "qemu/units.h"
 #include "exec/ram_addr.h"
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
+#include "xen-mapcache-int.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define BUCKET      MiB
@@ -220,17 +222,11 @@ static uint64_t address_space(void)
     return pages * PAGE;
 }
 
-/* No room for the whole arena: it is halved until there is. */
-static void test_address_space(void)
+/* 8 GiB of guest, and room for some 2,400 of its buckets. */
+static void init_small(uint64_t buckets)
 {
-    const uint64_t buckets = 4096;
     struct rlimit as;
 
-    if (!g_test_subprocess()) {
-        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
-        g_test_trap_assert_passed();
-        return;
-    }
     harness_init(8 * GiB, 0);
     stamp(buckets);
     as.rlim_cur = as.rlim_max = address_space() + 3 * GiB;
@@ -238,14 +234,126 @@ static void test_address_space(void)
     xen_map_cache_init();
     g_assert_cmpuint(stats().buckets_max, <=, 3072);
     g_assert_cmpuint(stats().buckets_max, >, 1024);
+}
+
+/* No room for the whole arena: it is halved until there is. */
+static void test_address_space(void)
+{
+    const uint64_t buckets = 4096;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+        g_test_trap_assert_passed();
+        return;
+    }
+    init_small(buckets);
     cross(buckets);
     serve(buckets);
+}
+
+/* --- a slow reaper ----------------------------------------------- */
+
+#define GRACE_MAX_US    (2 * G_USEC_PER_SEC)
+#define ROOM_TIMES      1000
+
+void __real_synchronize_rcu(void);
+void __wrap_synchronize_rcu(void);
+void __real_mcache_room_wait_locked(void);
+void __wrap_mcache_room_wait_locked(void);
+
+static bool reaper_slow;    /* atomic, as the next */
+static bool waiting;        /* a miss waits for room */
+static unsigned waits;      /* so many did */
+
+/*
+ * The grace period lasts until a miss waits for room, or for longer than it
+ * takes to use up all that there is.  A miss that waits has no pointer to lose,
+ * and there is but one thread that looks, so the grace period need not be one.
+ */
+void __wrap_synchronize_rcu(void)
+{
+    gint64 start = g_get_monotonic_time();
+
+    if (!qatomic_read(&reaper_slow)) {
+        __real_synchronize_rcu();
+        return;
+    }
+    while (qatomic_read(&reaper_slow) && !qatomic_read(&waiting) &&
+           g_get_monotonic_time() - start < GRACE_MAX_US) {
+        g_usleep(100);
+    }
+}
+
+/* As long as it takes, on a machine however busy. */
+static bool wait_for_room(QemuCond *cond, QemuMutex *mutex, int ms,
+                          const char *file, int line)
+{
+    bool told;
+
+    waits++;
+    qatomic_set(&waiting, true);
+    told = qemu_cond_timedwait_impl(cond, mutex, ms * ROOM_TIMES, file, line);
+    qatomic_set(&waiting, false);
+    return told;
+}
+
+static bool no_wait; /* a mistake made on purpose */
+
+void __wrap_mcache_room_wait_locked(void)
+{
+    if (!no_wait) {
+        __real_mcache_room_wait_locked();
+    }
+}
+
+static void miss_without_pause(void)
+{
+    const uint64_t buckets = 8000;
+
+    init_small(buckets);
+    qatomic_set(&qemu_cond_timedwait_func, wait_for_room);
+    qatomic_set(&reaper_slow, true);
+    cross(buckets);
+    qatomic_set(&reaper_slow, false);
+    g_test_message("waited for room %u times", waits);
+    g_assert_cmpuint(waits, >, 10);
+    g_assert_cmpuint(stats().no_room, ==, 0);
+    serve(buckets);
+}
+
+/*
+ * A thread that misses without pause would use up the spare slots, and the
+ * single pages after them, in one grace period; it waits for the reaper.
+ */
+static void test_slow_reaper(void)
+{
+    if (g_test_subprocess()) {
+        miss_without_pause();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
+static void test_seeded_no_wait(void)
+{
+    if (g_test_subprocess()) {
+        no_wait = true;
+        miss_without_pause();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+    g_test_trap_assert_stderr("*has no pointer*");
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
+    g_test_add_func("/xen-mapcache/limits/slow-reaper", test_slow_reaper);
+    g_test_add_func("/xen-mapcache/limits/seeded/no-wait",
+                    test_seeded_no_wait);
     g_test_add_func("/xen-mapcache/limits/shipped", test_shipped);
     return g_test_run();
 }
