@@ -52,11 +52,9 @@ run: build
 	    --out "$(BUILD)/report/run"
 
 check: setup
-	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-compat-with-series
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
 
 check-asan: setup
-	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests qemu-asan-with-series
 	@tools/check --build "$(BUILD)" --suite qtest-asan
 
 check-xen: setup
