@@ -1,32 +1,63 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each call to Xen that a running device model makes for its guest's memory
- * or its devices fails, at its first occurrence, its second, … until the guest
- * makes it do no more of them; once, and from there on.  Meanwhile the guest
- * goes on: disk, display, its video memory moved, balloon.  The device model
- * lives, and once the fault has gone all is served in full, byte by byte, and
- * nothing is left mapped.
+ * Each call to Xen that a running device model makes for its guest's memory,
+ * its devices or its interrupts fails, at its first occurrence, its second, …
+ * until the guest makes it do no more of them; once, and from there on.
+ * Meanwhile the guest goes on: disk, display, its video memory moved, balloon;
+ * or lines, messages, routes and sleep.  The device model lives, and once the
+ * fault has gone all is served in full, byte by byte, and nothing is left
+ * mapped.
+ *
+ * Two calls are left out, since after them there is nothing to serve: a
+ * response whose xenevtchn_notify() fails, and a port whose
+ * xenevtchn_unmask() does, leave the vCPU waiting for good, on any device
+ * model.  Nor is anything asked of xenstore while a guest runs.
  */
 #include "qemu/osdep.h"
 #include "xen-test-common.h"
 
-enum { SEED = 61, DISK_PAGES = 256, MOST = 120 };
+enum {
+    SEED = 61,
+    DISK_PAGES = 256,
+    MOST = 120,
+
+    /* Devices for lessons: one has a line, the other sends messages. */
+    EDU_LINE = 8,
+    EDU_MSI = 9,
+    EDU_RAISE = 0x60,
+    EDU_LOWER = 0x64,
+    MESSAGE = 0x4051,
+
+    IDE_CONTROL = 0x3f6,
+    IDE_STATUS = 0x1f7,
+    IDE_IRQ = 14,
+
+    PIIX3 = 1 << 3,         /* the bridge, and its power management */
+    ROUTE_REG = 0x60,
+    PIIX3_PM = 1 << 3 | 3,
+    PM_BASE_REG = 0x40,
+    PM_ENABLE_REG = 0x80,
+    PM_PORT = 0xb000,
+    PM_S3 = 1 << 13 | 1 << 10,
+    ACPI_S_STATE = 14,      /* the index of Xen's parameter */
+};
+
+#define EDU_BAR(slot)   (0xf5000000u + (slot) * 0x100000u)
 
 #define BUFFER  (20 * XEN_TEST_BUCKET - 0x4000)
 #define AWAY    (XEN_TEST_LFB + 2 * XEN_TEST_VRAM_BYTES)
 #define BALLOON 0x900   /* gfn */
 
-static const char *const calls[] = {
-    "xenforeignmemory_map2",
-    "xendevicemodel_relocate_memory",
-    "xc_domain_add_to_physmap",
-    "xendevicemodel_pin_memory_cacheattr",
-    "xendevicemodel_track_dirty_vram",
-    "xendevicemodel_modified_memory",
-    "xendevicemodel_map_io_range_to_ioreq_server",
-    "xendevicemodel_unmap_io_range_from_ioreq_server",
-    "xendevicemodel_set_pci_link_route",
-};
+/* One thing that guests do, the calls that come of it, and what to expect. */
+typedef struct Part {
+    void (*boot)(XenTest *t);
+    void (*works)(XenTest *t);
+    const char *(*service)(XenTest *t, unsigned round);
+    unsigned least;     /* kinds of call that it must make */
+    const char *calls[8];
+} Part;
+
+/* ---- memory and devices ---- */
 
 static void boot(XenTest *t)
 {
@@ -120,7 +151,156 @@ static const char *no_leak(XenTest *t, uint64_t mapped)
                          xen_test_ram_mapped(t), mapped);
 }
 
-static const char *sweep(XenTest *t, const char *call, bool for_ever)
+static const Part memory = {
+    boot, guest_works, full_service, 5, {
+        "xenforeignmemory_map2",
+        "xendevicemodel_relocate_memory",
+        "xc_domain_add_to_physmap",
+        "xendevicemodel_pin_memory_cacheattr",
+        "xendevicemodel_track_dirty_vram",
+        "xendevicemodel_modified_memory",
+        "xendevicemodel_map_io_range_to_ioreq_server",
+        "xendevicemodel_unmap_io_range_from_ioreq_server",
+    },
+};
+
+/* ---- interrupts and sleep ---- */
+
+static void edu(XenTest *t, unsigned slot, unsigned reg)
+{
+    xen_test_ok(t, guest_mmio_out(t->pc, EDU_BAR(slot) + reg, 4, 1));
+}
+
+/* What the firmware sets up, again after each sleep: waking is a reset. */
+static void set_up(XenTest *t)
+{
+    static const unsigned slot[] = { EDU_LINE, EDU_MSI };
+    unsigned i;
+
+    xen_test_ide(t);
+    xensim_outb(t->dom, IDE_CONTROL, 0);    /* interrupts on */
+    xensim_inb(t->dom, IDE_STATUS);
+    for (i = 0; i < G_N_ELEMENTS(slot); i++) {
+        xen_test_ok(t, guest_pci_place_bar(t->pc, slot[i] << 3, 0,
+                                           EDU_BAR(slot[i])));
+        xen_test_ok(t, guest_pci_command(t->pc, slot[i] << 3,
+                                         GUEST_PCI_MEMORY | GUEST_PCI_MASTER,
+                                         0));
+    }
+    xen_test_ok(t, guest_msi_enable(t->pc, EDU_MSI << 3, 0xfee03000,
+                                    MESSAGE));
+    xensim_pci_write(t->dom, 0, PIIX3_PM, PM_BASE_REG, 4, PM_PORT | 1);
+    xensim_pci_write(t->dom, 0, PIIX3_PM, PM_ENABLE_REG, 1, 1);
+}
+
+static void irq_boot(XenTest *t)
+{
+    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
+                                        "-device edu,addr=8 "
+                                        "-device edu,addr=9 ", NULL);
+
+    xen_test_start(t, args);
+    set_up(t);
+}
+
+static void go_to_sleep(XenTest *t)
+{
+    xensim_outw(t->dom, PM_PORT + 4, PM_S3);
+    qtest_qmp_eventwait(t->qts, "SUSPEND");
+}
+
+static void wake_up(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'system_wakeup'}");
+    qtest_qmp_eventwait(t->qts, "WAKEUP");
+}
+
+static void irq_works(XenTest *t)
+{
+    unsigned i;
+
+    xensim_invalidate(t->dom);
+    dma(t, 3, BUFFER, 8);
+    xensim_inb(t->dom, IDE_STATUS);
+    edu(t, EDU_LINE, EDU_RAISE);
+    edu(t, EDU_LINE, EDU_LOWER);
+    edu(t, EDU_MSI, EDU_RAISE);
+    edu(t, EDU_MSI, EDU_LOWER);
+    for (i = 0; i < 4; i++) {
+        xensim_pci_write(t->dom, 0, PIIX3, ROUTE_REG + i, 1, 3 + i);
+    }
+    go_to_sleep(t);
+    wake_up(t);
+    set_up(t);
+}
+
+/* Xen was not told of some edges, but what the lines are it is told again. */
+static const char *irq_service(XenTest *t, unsigned round)
+{
+    static const uint8_t irq[] = { 5, 9, 10, 11 };
+    unsigned before, i;
+    XensimLogEntry last;
+    uint64_t messages;
+
+    edu(t, EDU_LINE, EDU_RAISE);
+    XEN_REQUIRE(xensim_pci_intx(t->dom, 0, EDU_LINE, 0) == 1,
+                "cannot raise a line after a failure");
+    edu(t, EDU_LINE, EDU_LOWER);
+    XEN_REQUIRE(xensim_pci_intx(t->dom, 0, EDU_LINE, 0) == 0,
+                "cannot lower a line after a failure");
+
+    messages = xensim_log_count(t->dom, XENSIM_LOG_MSI);
+    edu(t, EDU_MSI, EDU_RAISE);
+    XEN_REQUIRE(xensim_log_count(t->dom, XENSIM_LOG_MSI) == messages + 1 &&
+                xensim_log_get(t->dom, XENSIM_LOG_MSI, messages, &last) &&
+                last.b == MESSAGE, "sends no message after a failure");
+    edu(t, EDU_MSI, EDU_LOWER);
+
+    xensim_inb(t->dom, IDE_STATUS);
+    before = xensim_isa_irq_edges(t->dom, IDE_IRQ);
+    xen_test_dma_read(t, 77, BUFFER, 8);
+    XEN_TRY(xen_test_disk_at(t, BUFFER, 77, 8, SEED,
+                             "read other bytes after a failure"));
+    XEN_REQUIRE(xensim_isa_irq_edges(t->dom, IDE_IRQ) == before + 1,
+                "raised the disk's line %u times after a failure",
+                xensim_isa_irq_edges(t->dom, IDE_IRQ) - before);
+    xensim_inb(t->dom, IDE_STATUS);
+    XEN_REQUIRE(xensim_isa_irq(t->dom, IDE_IRQ) == 0,
+                "left the disk's line raised after a failure");
+
+    for (i = 0; i < 4; i++) {
+        uint8_t to = irq[(i + round) % G_N_ELEMENTS(irq)];
+
+        xensim_pci_write(t->dom, 0, PIIX3, ROUTE_REG + i, 1, to);
+        XEN_REQUIRE(xensim_pci_link_route(t->dom, i) == to,
+                    "routed a link to %u, not %u, after a failure",
+                    xensim_pci_link_route(t->dom, i), to);
+    }
+
+    go_to_sleep(t);
+    XEN_REQUIRE(xensim_hvm_param_get(t->dom, ACPI_S_STATE) == 3,
+                "did not tell Xen that the guest sleeps after a failure");
+    wake_up(t);
+    XEN_REQUIRE(xensim_hvm_param_get(t->dom, ACPI_S_STATE) == 0,
+                "did not tell Xen that the guest is awake after a failure");
+    set_up(t);
+    return NULL;
+}
+
+static const Part interrupts = {
+    irq_boot, irq_works, irq_service, 5, {
+        "xendevicemodel_set_isa_irq_level",
+        "xendevicemodel_set_pci_intx_level",
+        "xendevicemodel_inject_msi",
+        "xendevicemodel_set_pci_link_route",
+        "xc_set_hvm_param",
+    },
+};
+
+/* ---- the sweep ---- */
+
+static const char *sweep(XenTest *t, const Part *part, const char *call,
+                         bool for_ever)
 {
     XensimFault fault = { .call = call, .count = !for_ever };
     uint64_t mapped;
@@ -135,11 +315,11 @@ static const char *sweep(XenTest *t, const char *call, bool for_ever)
         fault.error = fault.first % 2 ? ENOMEM : EINVAL;
         id = xensim_fault_arm(t->sim, &fault);
         g_assert_cmpint(id, >=, 0);
-        guest_works(t);
+        part->works(t);
         fired = xensim_fault_hits(t->sim, id) >= (int64_t)fault.first;
         xensim_fault_disarm(t->sim, id);
         xen_test_alive(t);
-        XEN_TRY(full_service(t, fault.first));
+        XEN_TRY(part->service(t, fault.first));
         XEN_TRY(no_leak(t, mapped));
         if (!fired) {
             break;
@@ -151,33 +331,70 @@ static const char *sweep(XenTest *t, const char *call, bool for_ever)
     return NULL;
 }
 
-static const char *all_calls(XenTest *t, bool for_ever)
+static const char *all_calls(XenTest *t, const Part *part, bool for_ever)
 {
     unsigned i, swept = 0;
 
-    boot(t);
-    for (i = 0; i < G_N_ELEMENTS(calls); i++) {
-        uint64_t before = xensim_count(t->sim, calls[i]).calls;
+    part->boot(t);
+    for (i = 0; i < G_N_ELEMENTS(part->calls) && part->calls[i]; i++) {
+        uint64_t before = xensim_count(t->sim, part->calls[i]).calls;
 
-        guest_works(t);
-        if (xensim_count(t->sim, calls[i]).calls > before) {
-            XEN_TRY(sweep(t, calls[i], for_ever));
+        part->works(t);
+        if (xensim_count(t->sim, part->calls[i]).calls > before) {
+            XEN_TRY(sweep(t, part, part->calls[i], for_ever));
             swept++;
         }
     }
     /* A sweep of what is never called would say nothing. */
-    XEN_REQUIRE(swept >= 5, "makes only %u kinds of call", swept);
+    XEN_REQUIRE(swept >= part->least, "makes only %u kinds of call", swept);
     return NULL;
 }
 
-static const char *once(XenTest *t)
+static const char *memory_once(XenTest *t)
 {
-    return all_calls(t, false);
+    return all_calls(t, &memory, false);
 }
 
-static const char *for_ever(XenTest *t)
+static const char *memory_for_ever(XenTest *t)
 {
-    return all_calls(t, true);
+    return all_calls(t, &memory, true);
+}
+
+static const char *interrupts_once(XenTest *t)
+{
+    return all_calls(t, &interrupts, false);
+}
+
+static const char *interrupts_for_ever(XenTest *t)
+{
+    return all_calls(t, &interrupts, true);
+}
+
+/*
+ * Asking which event came fails, some times in a row: the event is not lost,
+ * and the guest's request is served when the device model asks again.  If it
+ * failed for ever, the guest's very access would last as long.
+ */
+static const char *events(XenTest *t)
+{
+    XensimFault fault = {
+        .call = "xenevtchn_pending", .count = 3, .error = EIO,
+    };
+    bool fired = true;
+
+    irq_boot(t);
+    for (fault.first = 1; fired; fault.first += 13) {
+        int id = xensim_fault_arm(t->sim, &fault);
+
+        g_assert_cmpint(id, >=, 0);
+        irq_works(t);
+        fired = xensim_fault_hits(t->sim, id) >= (int64_t)fault.first;
+        xensim_fault_disarm(t->sim, id);
+        xen_test_alive(t);
+        XEN_TRY(irq_service(t, fault.first));
+    }
+    XEN_REQUIRE(fault.first > 100, "asked for few events");
+    return NULL;
 }
 
 /* ---- restores ---- */
@@ -281,8 +498,11 @@ static const char *restore_for_ever(XenTest *t)
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
-    xen_test_add("fault-sweep/once", once, NULL);
-    xen_test_add("fault-sweep/for-ever", for_ever, NULL);
+    xen_test_add("fault-sweep/once", memory_once, NULL);
+    xen_test_add("fault-sweep/for-ever", memory_for_ever, NULL);
+    xen_test_add("fault-sweep/interrupts-once", interrupts_once, NULL);
+    xen_test_add("fault-sweep/interrupts-for-ever", interrupts_for_ever, NULL);
+    xen_test_add("fault-sweep/events", events, NULL);
     xen_test_add("fault-sweep/restore-once", restore_once, NULL);
     xen_test_add("fault-sweep/restore-for-ever", restore_for_ever, NULL);
     return g_test_run();
