@@ -14,6 +14,7 @@
  * model.  Nor is anything asked of xenstore while a guest runs.
  */
 #include "qemu/osdep.h"
+#include "qobject/qdict.h"
 #include "xen-test-common.h"
 
 enum {
@@ -40,6 +41,10 @@ enum {
     PM_PORT = 0xb000,
     PM_S3 = 1 << 13 | 1 << 10,
     ACPI_S_STATE = 14,      /* the index of Xen's parameter */
+
+    PLUG = 7,               /* the slot of a device that comes and goes */
+    PLUG_PAGES = 0x40,      /* of its memory */
+    EJECT = 0xae08,         /* a bit for each slot: it may go */
 };
 
 #define EDU_BAR(slot)   (0xf5000000u + (slot) * 0x100000u)
@@ -297,6 +302,125 @@ static const Part interrupts = {
     },
 };
 
+/* ---- devices that come and go, and a migration that is given up ---- */
+
+#define PLUG_BAR    0xf8000000u
+
+static void drop_memory(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'object-del',"
+                             " 'arguments': {'id': 'mem'}}");
+}
+
+/* False if there was no memory for it, or the device would not come. */
+static bool plug(XenTest *t)
+{
+    QDict *answer = qtest_qmp(t->qts, "{'execute': 'object-add', 'arguments':"
+                              " {'qom-type': 'memory-backend-ram',"
+                              " 'id': 'mem', 'size': %u}}",
+                              PLUG_PAGES * XEN_TEST_PAGE);
+    bool came = qdict_haskey(answer, "return");
+
+    qobject_unref(answer);
+    if (!came) {
+        return false;
+    }
+    answer = qtest_qmp(t->qts, "{'execute': 'device_add', 'arguments':"
+                       " {'driver': 'ivshmem-plain', 'id': 'dev',"
+                       " 'memdev': 'mem', 'addr': '7'}}");
+    came = qdict_haskey(answer, "return");
+    qobject_unref(answer);
+    if (!came) {
+        drop_memory(t);
+    }
+    return came;
+}
+
+static void unplug(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_del',"
+                             " 'arguments': {'id': 'dev'}}");
+    xensim_outl(t->dom, EJECT, 1u << PLUG);
+    qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
+    drop_memory(t);
+}
+
+static void log_writes(XenTest *t, bool enable)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'xen-set-global-dirty-log',"
+                             " 'arguments': {'enable': %i}}", enable);
+    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
+}
+
+static void plug_boot(XenTest *t)
+{
+    xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
+    xen_test_ide(t);
+}
+
+static void plug_works(XenTest *t)
+{
+    xensim_invalidate(t->dom);
+    log_writes(t, true);
+    dma(t, 3, BUFFER, 8);
+    qtest_writel(t->qts, 0x310000, 1);
+    log_writes(t, false);
+    if (plug(t)) {
+        unplug(t);
+    }
+}
+
+static bool modified(XenTest *t, uint64_t gfn)
+{
+    XensimLogEntry e;
+    uint64_t i;
+
+    for (i = 0; xensim_log_get(t->dom, XENSIM_LOG_MODIFIED, i, &e); i++) {
+        if (gfn - e.a < e.b) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *plug_service(XenTest *t, unsigned round)
+{
+    uint32_t word = 0x01010101 * (round & 0x7f), seen = 0;
+    unsigned i;
+
+    log_writes(t, true);
+    xen_test_dma_read(t, 77, BUFFER, 8);
+    XEN_TRY(xen_test_disk_at(t, BUFFER, 77, 8, SEED,
+                             "read other bytes after a failure"));
+    for (i = 0; i < 8; i++) {
+        XEN_REQUIRE(modified(t, BUFFER / XEN_TEST_PAGE + i),
+                    "does not report a write after a failure");
+    }
+    log_writes(t, false);
+
+    XEN_REQUIRE(plug(t), "plugs no device after a failure");
+    xen_test_ok(t, guest_pci_place_bar(t->pc, PLUG << 3, 2, PLUG_BAR));
+    xen_test_ok(t, guest_pci_command(t->pc, PLUG << 3, GUEST_PCI_MEMORY, 0));
+    qtest_writel(t->qts, PLUG_BAR + 0x2004, word);
+    xensim_read(t->dom, PLUG_BAR + 0x2004, &seen, sizeof(seen));
+    XEN_REQUIRE(seen == word, "has lost a device's memory by a failure");
+    xen_test_dma_read(t, 40, PLUG_BAR + 0x8000, 4);
+    XEN_TRY(xen_test_disk_at(t, PLUG_BAR + 0x8000, 40, 4, SEED,
+                             "read other bytes after a failure"));
+    unplug(t);
+    return NULL;
+}
+
+static const Part plugging = {
+    plug_boot, plug_works, plug_service, 4, {
+        "xenforeignmemory_map2",
+        "xc_domain_populate_physmap_exact",
+        "xendevicemodel_map_pcidev_to_ioreq_server",
+        "xendevicemodel_unmap_pcidev_from_ioreq_server",
+        "xendevicemodel_modified_memory",
+    },
+};
+
 /* ---- the sweep ---- */
 
 static const char *sweep(XenTest *t, const Part *part, const char *call,
@@ -368,6 +492,16 @@ static const char *interrupts_once(XenTest *t)
 static const char *interrupts_for_ever(XenTest *t)
 {
     return all_calls(t, &interrupts, true);
+}
+
+static const char *plugging_once(XenTest *t)
+{
+    return all_calls(t, &plugging, false);
+}
+
+static const char *plugging_for_ever(XenTest *t)
+{
+    return all_calls(t, &plugging, true);
 }
 
 /*
@@ -502,6 +636,8 @@ int main(int argc, char **argv)
     xen_test_add("fault-sweep/for-ever", memory_for_ever, NULL);
     xen_test_add("fault-sweep/interrupts-once", interrupts_once, NULL);
     xen_test_add("fault-sweep/interrupts-for-ever", interrupts_for_ever, NULL);
+    xen_test_add("fault-sweep/plugging-once", plugging_once, NULL);
+    xen_test_add("fault-sweep/plugging-for-ever", plugging_for_ever, NULL);
     xen_test_add("fault-sweep/events", events, NULL);
     xen_test_add("fault-sweep/restore-once", restore_once, NULL);
     xen_test_add("fault-sweep/restore-for-ever", restore_for_ever, NULL);
