@@ -12,8 +12,8 @@ export JOBS
 MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
-.PHONY: help run check build bench check-asan check-noxen series series-check \
-        check-bare check-xen check-xen-linux setup clean fuzz
+.PHONY: help run check build bench check-asan check-tsan check-noxen series \
+        series-check check-bare check-xen check-xen-linux setup clean fuzz
 .NOTPARALLEL:
 
 help:
@@ -27,6 +27,7 @@ help:
 #:                   the same with a Linux guest (longer)
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
 #: make check-asan   build QEMU with ASan and UBSan, run the qtests on it (long)
+#: make check-tsan   build QEMU with TSan, run the qtests with iothreads on it
 #: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
 #: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
 #: make series       write the series as patches for git am: build/series/
@@ -54,8 +55,8 @@ run: build
 check: setup
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
 
-check-asan: setup
-	@tools/check --build "$(BUILD)" --suite qtest-asan
+check-asan check-tsan: setup
+	@tools/check --build "$(BUILD)" --suite qtest-$(@:check-%=%)
 
 check-xen: setup
 	@$(NINJA) -C "$(BUILD)" --quiet

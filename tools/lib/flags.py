@@ -16,6 +16,8 @@ XEN_BUILD = (_COMMON + ' ' + _XEN).split()
 COMPAT_BUILD = XEN_BUILD + ['-Dxen_compat_physmap=true']
 # with the sanitizers that find what is wrong in memory
 ASAN_BUILD = XEN_BUILD + ['--enable-asan', '--enable-ubsan']
+# … and in how threads meet
+TSAN_BUILD = XEN_BUILD + ['--enable-tsan']
 NOXEN_BUILD = (_COMMON + ' ' + _NOXEN).split()
 
 
