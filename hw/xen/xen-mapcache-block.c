@@ -297,7 +297,9 @@ bool xen_map_cache_block_unannounce(uint8_t *host)
 
 void xen_unmap_cache_block(uint8_t *host)
 {
+    size_t pages;
     Outside *o;
+    int memfd;
 
     if (!host) {
         return;
@@ -313,10 +315,12 @@ void xen_unmap_cache_block(uint8_t *host)
     trace_xen_map_cache_block_unmap(o->addr, host);
     mcache_rev_remove(host, o->size, MCACHE_REV_BLOCK);
     QLIST_SAFE_REMOVE(o, next);
+    pages = o->size >> XC_PAGE_SHIFT;
+    memfd = o->memfd;
     mcache_outside_remove_locked(o);
-    mcache_unmap_locked(host, o->size >> XC_PAGE_SHIFT);
-    if (o->memfd >= 0) {
-        close(o->memfd);
+    mcache_unmap_locked(host, pages);
+    if (memfd >= 0) {
+        close(memfd);
     }
 }
 

@@ -284,11 +284,14 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
 
 static void held_unmap_locked(Outside *o)
 {
+    void *host = outside_host(o);
+    size_t pages = o->size >> XC_PAGE_SHIFT;
+
     mcache_rev_remove(o->held, 0, o->rev);
-    mcache_outside_remove_locked(o);
-    mcache_unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT);
     mapcache.nr_held -= o->rev == MCACHE_REV_HELD;
     nr_exact--;
+    mcache_outside_remove_locked(o);
+    mcache_unmap_locked(host, pages);
 }
 
 /* --- single pages, when memory is short --------------------------------- */
@@ -323,10 +326,12 @@ uint8_t *mcache_page_map_locked(ram_addr_t addr, bool *full)
 
 static void page_unmap_locked(Outside *o)
 {
+    void *host = outside_host(o);
+
     QLIST_REMOVE(o, next);
     nr_pages--;
     mcache_outside_remove_locked(o);
-    mcache_unmap_locked(outside_host(o), 1);
+    mcache_unmap_locked(host, 1);
 }
 
 void mcache_pages_grace_locked(void)
@@ -364,9 +369,12 @@ void mcache_pages_flush_locked(void)
 
 static void grant_unmap_locked(Outside *o)
 {
-    mcache_outside_remove_locked(o);
-    unmap_locked(outside_host(o), o->size >> XC_PAGE_SHIFT, true);
+    void *host = outside_host(o);
+    size_t pages = o->size >> XC_PAGE_SHIFT;
+
     nr_grants--;
+    mcache_outside_remove_locked(o);
+    unmap_locked(host, pages, true);
 }
 
 bool mcache_outside_release(uint8_t *host, bool *dma)

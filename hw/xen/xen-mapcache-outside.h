@@ -52,7 +52,10 @@ Outside *mcache_outside_find_locked(const void *ptr);
 Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
                                    ram_addr_t addr, hwaddr size);
 
-/* Takes it out; it is freed when no search can have it any more. */
+/*
+ * Takes it out; it is freed when no search can have it any more, which may be
+ * at once: the caller has done with it.
+ */
 void mcache_outside_remove_locked(Outside *o);
 
 #endif /* HW_XEN_MAPCACHE_OUTSIDE_H */

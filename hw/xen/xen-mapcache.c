@@ -500,7 +500,7 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
      * So that one request does not keep all the others waiting.  But a device
      * that is being restored wants what it held.
      */
-    if (likely(!runstate_check(RUN_STATE_INMIGRATE))) {
+    if (likely(!bql_locked() || !runstate_check(RUN_STATE_INMIGRATE))) {
         *plen = MIN(*plen, MCACHE_DMA_MAX);
     }
 
