@@ -250,19 +250,20 @@ def md_readme(rows):
                      for name, words in README_ROWS if name in by_name])
 
 
-MARK = '<!-- tools/bench --document writes what follows -->'
+MARK = '<!-- {} --document writes what follows -->'
 END = '<!-- up to here -->'
 
 
-def document(path, text):
-    """Put TEXT behind the mark in a document, up to the next or its end."""
+def document(path, text, tool='tools/bench'):
+    """Put TEXT behind TOOL's mark in a document, up to the next or its end."""
+    mark = MARK.format(tool)
     with open(path, encoding='utf-8') as src:
-        before, mark, rest = src.read().partition(MARK)
-    if not mark:
-        raise Failure(f'{path}: there is no line "{MARK}" in it')
+        before, found, rest = src.read().partition(mark)
+    if not found:
+        raise Failure(f'{path}: there is no line "{mark}" in it')
     _, end, after = rest.partition(END)
     tail = f'\n{end}{after}' if end else ''
-    write_whole(path, f'{before}{MARK}\n\n{text}{tail}')
+    write_whole(path, f'{before}{mark}\n\n{text}{tail}')
 
 
 def write_whole(path, text):

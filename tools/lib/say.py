@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the tools speak: one clear line for an error, short lines for steps."""
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 
@@ -28,6 +30,11 @@ def run_main(main):
         print(f'\n{PREFIX}: interrupted; run the same command again to go on',
               file=sys.stderr)
         sys.exit(130)
+    except subprocess.CalledProcessError as err:
+        # what it had to say it has said on standard error
+        print(f'{PREFIX}: error: {shlex.join(map(str, err.cmd))}: exit status '
+              f'{err.returncode}', file=sys.stderr)
+        sys.exit(1)
     except OSError as err:
         name = f'{err.filename}: ' if err.filename else ''
         print(f'{PREFIX}: error: {name}{err.strerror or err}',

@@ -90,16 +90,19 @@ def test_markdown(_):
         'takes 102 µs: the kernel')
 
 
+MARK = benchreport.MARK.format('tools/bench')
+
+
 def test_document(b):
-    path = b.write('figures.md', f'kept\n{benchreport.MARK}\n\nold\n')
+    path = b.write('figures.md', f'kept\n{MARK}\n\nold\n')
     benchreport.document(path, 'new\n')
-    assert b.read('figures.md') == f'kept\n{benchreport.MARK}\n\nnew\n'
+    assert b.read('figures.md') == f'kept\n{MARK}\n\nnew\n'
     with open(path, 'a', encoding='utf-8') as out:
         out.write(f'\n{benchreport.END}\n\nkept too\n')
     for _ in range(2):
         benchreport.document(path, 'newer\n')
         assert b.read('figures.md') == (
-            f'kept\n{benchreport.MARK}\n\nnewer\n\n{benchreport.END}\n\n'
+            f'kept\n{MARK}\n\nnewer\n\n{benchreport.END}\n\n'
             'kept too\n')
     has(benchreport.md_readme(sample_rows()),
         'unmap of a page, warm | 6.5 µs | 50 ns |')

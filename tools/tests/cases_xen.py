@@ -141,3 +141,23 @@ def test_xen_archive_can_be_read(b):
         'a/b/file': (stat.S_IFREG | 0o755, b'some bytes'),
         'a/link': (stat.S_IFLNK | 0o777, b'/elsewhere'),
         'dev/console': (stat.S_IFCHR | 0o600, b'')}
+
+
+def test_figures(b):
+    modules(b)
+    import figures
+    ours = {'calls': {'DMA into RAM': {'maps': 3, 'pages': 700}},
+            'read 64 KiB': {'MB/s': 9.5, 'transfers': 64, 'map calls': 0}}
+    stock = {'calls': {'DMA into RAM': {'maps': 1200, 'pages': 300000}}}
+    has(figures.markdown({'ours': ours, 'stock': stock}),
+        '| DMA into RAM | 1,200 (300,000) | 3 (700) |',
+        '| read 64 KiB, 64 times | - | 9.5 MB/s, 0 map calls |')
+
+
+def test_programs_are_listed(b):
+    path = os.path.join(os.path.dirname(b.tools), 'tests', 'xen-e2e',
+                        'programs.list')
+    with open(path, encoding='utf-8') as src:
+        names = [line.split()[0] for line in src
+                 if line.strip() and not line.startswith('#')]
+    assert 'conformance' in names, names

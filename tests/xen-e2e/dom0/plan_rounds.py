@@ -68,8 +68,9 @@ def one_round(report, label, dom, content, samples, known=False):
     return state.passed
 
 
-def rounds(report, label, count, known=False, **how):
-    """A guest through COUNT rounds; KNOWN as for Report.case()."""
+def rounds(report, label, count, known=False, look=None, **how):
+    """A guest through COUNT rounds; KNOWN as for Report.case().  LOOK is asked
+    about it first and last."""
     samples = {'after checkpoint': [], 'after restore': [],
                'after migration': []}
     with running(report, label, **how) as dom:
@@ -79,11 +80,16 @@ def rounds(report, label, count, known=False, **how):
             content = Content(dom, 1000)
             content.put()
             content.check()
+            if look:
+                look(dom)
         for number in range(1, count + 1):
             if not state.passed or not one_round(
                     report, f'{label}: round {number} of {count}', dom,
                     content, samples, known):
                 return
+        if look:
+            with report.case(f'{label}: {look.__name__.replace("_", " ")}'):
+                look(dom)
         if count > 1:
             with report.case(f'{label}: memory and mappings stay as few'):
                 for what, taken in samples.items():

@@ -32,6 +32,8 @@ class Qmp:
                 data = self.sock.recv(65536)
             except TimeoutError as err:
                 raise Failed('the monitor does not answer') from err
+            except OSError as err:
+                raise Failed(f'the monitor: {err.strerror}') from err
             if not data:
                 raise Failed('the device model closed its monitor')
             self.buffer += data
@@ -40,10 +42,13 @@ class Qmp:
 
     def call(self, name, fd=None, **args):
         request = json.dumps({'execute': name, 'arguments': args}) + '\n'
-        if fd is None:
-            self.sock.sendall(request.encode())
-        else:
-            socket.send_fds(self.sock, [request.encode()], [fd])
+        try:
+            if fd is None:
+                self.sock.sendall(request.encode())
+            else:
+                socket.send_fds(self.sock, [request.encode()], [fd])
+        except OSError as err:
+            raise Failed(f'the monitor: {err.strerror}') from err
         while True:
             answer = self._read()
             if 'error' in answer:

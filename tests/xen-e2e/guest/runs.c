@@ -143,8 +143,9 @@ void run_dma_balloon(uint32_t *arg, unsigned n)
         }
         do {
             xen_list(first + 1, pairs, 2);
-            gave = xen_give(pairs);
+            /* The give drains it: before that is when it may be under way. */
             busy += ide_busy();
+            gave = xen_give(pairs);
             took = xen_take(pairs);
         } while (gave == (int)pairs && took == (int)pairs && ide_busy());
         rc = ide_wait();
