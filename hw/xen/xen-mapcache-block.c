@@ -28,6 +28,7 @@
 
 /* How many frames one probe asks for. */
 #define PROBE_PAGES     1024
+#define PROBE_TRIES     3
 
 static QLIST_HEAD(, Outside) blocks; /* under the lock */
 static XenBlockPlace block_place;
@@ -74,10 +75,14 @@ static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
     g_autofree int *err = g_new(int, PROBE_PAGES);
 
     for (done = 0; done < pages; done += n) {
-        void *p;
+        void *p = NULL;
+        int tries;
 
         n = MIN(pages - done, PROBE_PAGES);
-        p = mcache_map_call_locked(NULL, gfn + done, n, err);
+        /* What failed for a moment must not pass for frames that are gone. */
+        for (tries = 0; !p && tries < PROBE_TRIES; tries++) {
+            p = mcache_map_call_locked(NULL, gfn + done, n, err);
+        }
         if (!p) {
             mcache_report_failure("probing", (gfn + done) << XC_PAGE_SHIFT,
                                   n, errno);
