@@ -28,7 +28,6 @@
 
 /* How many frames one probe asks for. */
 #define PROBE_PAGES     1024
-#define PROBE_TRIES     3
 
 static QLIST_HEAD(, Outside) blocks; /* under the lock */
 static XenBlockPlace block_place;
@@ -75,14 +74,10 @@ static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
     g_autofree int *err = g_new(int, PROBE_PAGES);
 
     for (done = 0; done < pages; done += n) {
-        void *p = NULL;
-        int tries;
+        void *p;
 
         n = MIN(pages - done, PROBE_PAGES);
-        /* What failed for a moment must not pass for frames that are gone. */
-        for (tries = 0; !p && tries < PROBE_TRIES; tries++) {
-            p = mcache_map_call_locked(NULL, gfn + done, n, err);
-        }
+        p = mcache_map_call_locked(NULL, gfn + done, n, err);
         if (!p) {
             mcache_report_failure("probing", (gfn + done) << XC_PAGE_SHIFT,
                                   n, errno);
