@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a run on the real Xen measured, as tables for docs/figures.md."""
-
-
-def table(head, body):
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |'
-                     for line in [head, ['---'] * len(head), *body]) + '\n'
+from benchreport import md_table
 
 
 def calls(figures, who, case):
@@ -20,10 +16,10 @@ def markdown(figures):
         'Mapping ioctls of the device model, and the pages that they name, in '
         'each case of the plan `devices` (a case that stock does not survive '
         'ends early there):\n',
-        table(['case', 'stock', 'series'],
-              [[case, calls(figures, 'stock', case),
-                calls(figures, 'ours', case)]
-               for case in ours.get('calls', {})]),
+        md_table(['case', 'stock', 'series'],
+                 [[case, calls(figures, 'stock', case),
+                   calls(figures, 'ours', case)]
+                  for case in ours.get('calls', {})]),
         'Reads of the disk by IDE DMA into the same memory again and again, '
         'as the guest measures them under emulation:\n']
     body = []
@@ -35,5 +31,5 @@ def markdown(figures):
                 f'{theirs["MB/s"]} MB/s, {theirs["map calls"]} map calls'
                 if theirs else '-',
                 f'{mine["MB/s"]} MB/s, {mine["map calls"]} map calls'])
-    parts.append(table(['', 'stock', 'series'], body))
+    parts.append(md_table(['', 'stock', 'series'], body))
     return '\n'.join(parts)
