@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 
 #include "hw/xen/xen_native.h"
+#include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 #include "trace.h"
@@ -155,20 +156,40 @@ void mcache_arena_init(void)
     trace_xen_map_cache_init(n, table);
 }
 
+/* True once a second: the next report of a kind is due. */
+static bool report_is_due(int64_t *last)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    int64_t before = qatomic_read(last);
+
+    if (before && now - before < 1000) {
+        return false;
+    }
+    return qatomic_cmpxchg(last, before, now ? now : 1) == before;
+}
+
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err)
 {
     static int64_t last;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    int64_t before = qatomic_read(&last);
 
     trace_xen_map_cache_failure(what, addr, pages, err);
-    if (before && now - before < 1000) {
-        return;
-    }
-    if (qatomic_cmpxchg(&last, before, now ? now : 1) == before) {
+    if (report_is_due(&last)) {
         warn_report("xen mapcache: %s failed: 0x%" HWADDR_PRIx ", %zu pages: "
                     "%s", what, addr, pages, strerror(err));
+    }
+}
+
+void mcache_report_hole(hwaddr addr)
+{
+    static int64_t last;
+
+    trace_xen_map_cache_hole(addr);
+    if (bql_locked() && runstate_check(RUN_STATE_INMIGRATE) &&
+        report_is_due(&last)) {
+        error_report("xen mapcache: guest RAM at 0x%" HWADDR_PRIx " is "
+                     "missing while the guest is restored: what is read "
+                     "there is not what was saved", addr);
     }
 }
 

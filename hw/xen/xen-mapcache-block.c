@@ -30,18 +30,18 @@
 #define PROBE_PAGES     1024
 
 static QLIST_HEAD(, Outside) blocks; /* under the lock */
-static XenBlockPlace block_place;
+static const XenBlockOps *block_ops;
 
-void xen_map_cache_set_place(XenBlockPlace f)
+void xen_map_cache_set_block_ops(const XenBlockOps *ops)
 {
-    qatomic_set(&block_place, f);
+    qatomic_set(&block_ops, ops);
 }
 
 static hwaddr block_gaddr(ram_addr_t addr, ram_addr_t size)
 {
-    XenBlockPlace f = qatomic_read(&block_place);
+    const XenBlockOps *ops = qatomic_read(&block_ops);
 
-    return f ? f(addr, size) : addr;
+    return ops ? ops->place(addr, size) : addr;
 }
 
 static Outside *block_find_locked(ram_addr_t addr)
@@ -81,7 +81,7 @@ static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
         if (!p) {
             mcache_report_failure("probing", (gfn + done) << XC_PAGE_SHIFT,
                                   n, errno);
-            continue;
+            return XEN_FRAMES_UNKNOWN;
         }
         for (i = 0; i < n; i++) {
             present += !err[i];
@@ -191,26 +191,44 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
 }
 
 /*
- * The mapping of a block that has none yet.  NULL and @errp if there can be
- * none.
+ * Whether a block can only have a dummy while the machine waits for an
+ * incoming state.  False and @errp if that cannot be found out.
  */
-static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
-                                 Error **errp)
+static bool block_is_lost_locked(hwaddr gaddr, ram_addr_t size, Error **errp)
+{
+    XenFrames frames;
+
+    if (xen_foreign_map_has_fixed()) {
+        return true;
+    }
+    frames = probe_locked(gaddr, size);
+    if (frames == XEN_FRAMES_UNKNOWN) {
+        error_setg(errp, "cannot find out which of its frames are at guest "
+                   "address 0x%" HWADDR_PRIx, gaddr);
+        return false;
+    }
+    return frames != XEN_FRAMES_ALL;
+}
+
+/*
+ * The mapping of a block that has none yet, of the frames at @gaddr.  NULL
+ * and @errp if there can be none.
+ */
+static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
+                                 ram_addr_t size, Error **errp)
 {
     /*
      * What lies where the block was allocated may be the guest's own by now,
      * or be left over: only when its place is known can its frames be.
      */
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
-    hwaddr gaddr = block_gaddr(addr, size);
-    bool dummy = incoming && (xen_foreign_map_has_fixed() ||
-                              probe_locked(gaddr, size) != XEN_FRAMES_ALL);
     Error *err = NULL;
+    bool dummy = incoming && block_is_lost_locked(gaddr, size, &err);
     int memfd = -1;
     void *host = NULL;
     Outside *o;
 
-    if (!dummy) {
+    if (!dummy && !err) {
         host = block_map_real_locked(addr, gaddr, size, &err);
         if (!host && !incoming && phase_check(PHASE_MACHINE_READY)) {
             /* A running guest is not ended: its device goes blank. */
@@ -240,12 +258,26 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     bool announce = false;
     Error *err = NULL;
     uint8_t *host = NULL;
+    hwaddr gaddr;
     Outside *o;
+
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        o = block_find_locked(addr);
+        if (o) {
+            return outside_host(o);
+        }
+    }
+    /*
+     * Without the lock: the machine may have to gather the block first, and
+     * to probe.  It maps a block before it moves it for the first time, so
+     * the answer holds until there is a mapping.
+     */
+    gaddr = block_gaddr(addr, size);
 
     qemu_mutex_lock(&mapcache.lock);
     o = block_find_locked(addr);
     if (!o) {
-        o = block_map_locked(addr, size, &err);
+        o = block_map_locked(addr, gaddr, size, &err);
         announce = o && o->kind == OUTSIDE_BLOCK &&
                    block_may_announce_locked(o);
     }
@@ -281,16 +313,25 @@ bool xen_map_cache_block_is_announced(uint8_t *host)
 
 bool xen_map_cache_block_unannounce(uint8_t *host)
 {
+    const XenBlockOps *ops = qatomic_read(&block_ops);
     bool announced = true; /* as above */
+    ram_addr_t addr = 0;
+    hwaddr size = 0;
     Outside *o;
 
-    QEMU_LOCK_GUARD(&mapcache.lock);
-    o = mcache_outside_find_locked(host);
-    if (o) {
-        announced = o->announced;
-        o->announced = false;
-        /* Its guest address may be another's before its readers are gone. */
-        QLIST_SAFE_REMOVE(o, next);
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        o = mcache_outside_find_locked(host);
+        if (o) {
+            announced = o->announced;
+            o->announced = false;
+            /* Its address may be another's before its readers are gone. */
+            QLIST_SAFE_REMOVE(o, next);
+            addr = o->addr;
+            size = o->size;
+        }
+    }
+    if (size && ops) {
+        ops->gone(addr, size);
     }
     return announced;
 }
@@ -358,6 +399,7 @@ static Outside *replace_locked(hwaddr old_phys_addr, hwaddr new_phys_addr,
     size_t pages = size >> XC_PAGE_SHIFT, i;
     g_autofree int *err = g_try_new(int, MAX(pages, 1));
     Outside *o = block_find_locked(old_phys_addr);
+    XenFrames frames;
 
     if (!o || o->kind != OUTSIDE_DUMMY || o->size != size || !err ||
         !xen_foreign_map_has_fixed() || new_phys_addr & (XC_PAGE_SIZE - 1)) {
@@ -369,11 +411,14 @@ static Outside *replace_locked(hwaddr old_phys_addr, hwaddr new_phys_addr,
     }
 
     /* What may fail comes first, where a failure does no harm. */
-    if (probe_locked(new_phys_addr, size) != XEN_FRAMES_ALL) {
-        error_report("xen mapcache: guest address 0x%" HWADDR_PRIx " has not "
-                     "all of the 0x%" HWADDR_PRIx " bytes of the device "
-                     "memory at 0x%" HWADDR_PRIx, new_phys_addr, size,
-                     old_phys_addr);
+    frames = probe_locked(new_phys_addr, size);
+    if (frames != XEN_FRAMES_ALL) {
+        error_report("xen mapcache: guest address 0x%" HWADDR_PRIx " %s all "
+                     "of the 0x%" HWADDR_PRIx " bytes of the device memory "
+                     "at 0x%" HWADDR_PRIx, new_phys_addr,
+                     frames == XEN_FRAMES_UNKNOWN ? "does not say if it has"
+                                                  : "has not",
+                     size, old_phys_addr);
         return NULL;
     }
 

@@ -270,6 +270,13 @@ void mcache_check_locked(void);
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);
 
+/*
+ * An access found no guest RAM at @addr.  A running guest may do that; in a
+ * restore, where all RAM is there before QEMU starts, it is an error, reported
+ * (rate-limited) if the BQL is held.  Called without the lock.
+ */
+void mcache_report_hole(hwaddr addr);
+
 /* --- xen-mapcache-fill.c: with the lock --------------------------------- */
 
 /*

@@ -267,6 +267,9 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
     if (!host) {
         mapcache.stats.holes += !*failed;
         qemu_mutex_unlock(&mapcache.lock);
+        if (!*failed) {
+            mcache_report_hole(addr);
+        }
         return NULL;
     }
     o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr - in_page,

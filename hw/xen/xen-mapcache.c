@@ -293,7 +293,7 @@ static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 {
-    bool full = false;
+    bool full = false, hole = false;
     uint8_t *p;
     int filled;
 
@@ -314,16 +314,17 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
         hwaddr rest = XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1));
 
         p = filled < 0 ? mcache_page_map_locked(addr, &full) : NULL;
-        if (!p && !full) {
-            mapcache.stats.holes++;
-            trace_xen_map_cache_hole(addr);
-        }
+        hole = !p && !full;
+        mapcache.stats.holes += hole;
         if (plen) {
             *plen = p || full ? MIN(*plen, rest) : 0;
         }
     }
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
+    if (hole) {
+        mcache_report_hole(addr);
+    }
     return p;
 }
 
@@ -515,13 +516,14 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
                                     page_of(addr));
         if (filled > 0) {
             p = mcache_lock_run(addr, plen, true);
-        } else if (filled == 0) {
-            mapcache.stats.holes++;
-            trace_xen_map_cache_hole(addr);
         }
+        mapcache.stats.holes += filled == 0;
         mcache_check_locked();
         qemu_mutex_unlock(&mapcache.lock);
 
+        if (filled == 0) {
+            mcache_report_hole(addr);
+        }
         if (filled < 0 && use != XEN_MAP_HELD) {
             /* Short of memory for a bucket: its page alone. */
             *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));

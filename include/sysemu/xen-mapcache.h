@@ -184,22 +184,29 @@ typedef enum XenFrames {
     XEN_FRAMES_NONE,
     XEN_FRAMES_PART,
     XEN_FRAMES_ALL,
+    XEN_FRAMES_UNKNOWN,     /* Xen did not say: a map call failed */
 } XenFrames;
 
 /*
  * Asks Xen which of the frames at guest address @gaddr, @size bytes, both
- * multiples of the page size, are there.  A map call that fails counts its
- * frames as absent.
+ * multiples of the page size, are there.  Asks once: a map call that fails
+ * is reported, and the answer is XEN_FRAMES_UNKNOWN.
  */
 XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size);
 
 /*
- * Where the guest sees the device memory that was allocated at @addr, @size
- * bytes: the machine knows (hw/i386/xen), and calls this whenever it has moved
- * a block.  Until then, and if there is no @f, it is at @addr.
+ * What the machine (hw/i386/xen) knows of the device memory that was
+ * allocated at @addr, @size bytes.  Called with no lock of the mapcache.
  */
-typedef hwaddr (*XenBlockPlace)(ram_addr_t addr, ram_addr_t size);
-void xen_map_cache_set_place(XenBlockPlace f);
+typedef struct XenBlockOps {
+    /* Where the guest sees it; asked before it is mapped.  Any thread. */
+    hwaddr (*place)(ram_addr_t addr, ram_addr_t size);
+    /* It is freed, and was mapped.  With the BQL. */
+    void (*gone)(ram_addr_t addr, ram_addr_t size);
+} XenBlockOps;
+
+/* Without @ops, which are kept, a block is where it was allocated. */
+void xen_map_cache_set_block_ops(const XenBlockOps *ops);
 
 /* True if the device memory at @addr is a dummy that waits for its place. */
 bool xen_map_cache_is_dummy(ram_addr_t addr);

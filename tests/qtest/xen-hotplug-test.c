@@ -230,6 +230,36 @@ static const char *at_once(XenTest *t)
     return NULL;
 }
 
+/*
+ * Xen does not let a device's memory leave the BAR when the device goes.  What
+ * comes after it begins where that began and has memory of its own.
+ */
+static const char *left_behind(XenTest *t)
+{
+    XensimFault fault = { .call = "xendevicemodel_relocate_memory",
+                          .error = EBUSY };
+
+    boot(t);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned pages = MEM_PAGES << round % 2;
+        int id;
+
+        plug_pages(t, pages);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
+        XEN_REQUIRE(frames(t, FIRST, pages) == pages,
+                    "has %" PRIu64 " frames of a new device's %u",
+                    frames(t, FIRST, pages), pages);
+        xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, pages, round);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, SECOND));
+        XEN_TRY(same_memory(t, SECOND, round));
+        id = xensim_fault_arm(t->sim, &fault);
+        unplug_memory(t);
+        XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "moved nothing");
+        xensim_fault_disarm(t->sim, id);
+    }
+    return NULL;
+}
+
 static const char *rom(XenTest *t)
 {
     uint64_t blocks;
@@ -307,6 +337,7 @@ int main(int argc, char **argv)
     xen_test_add("hotplug/memory", memory,
                  "put 0 frames behind the BAR");
     xen_test_add("hotplug/at-once", at_once, NULL);
+    xen_test_add("hotplug/left-behind", left_behind, NULL);
     xen_test_add("hotplug/rom", rom, "ok");
     xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
     xen_test_add("hotplug/restore", restored, "lost page 0");

@@ -190,15 +190,16 @@ static const char *lost_both_part(XenTest *t)
 /*
  * Each call to Xen that moves, maps or pins fails once, one after the other,
  * while the guest is restored.  It ends with status 1, or it is all right.
+ * There are @home frames at home.
  */
-static const char *faults(XenTest *t)
+static const char *faults_with(XenTest *t, unsigned home)
 {
     static const char *const calls[] = {
         "xendevicemodel_relocate_memory", "xendevicemodel_pin_memory_cacheattr",
         "xenforeignmemory_map2",
     };
     TsConfig config = saved_config(t);
-    char *dirs[] = { save_vga(t, 0, 512), NULL };
+    char *dirs[] = { save_vga(t, home, 512), NULL };
     unsigned ended = 0, good = 0;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
@@ -234,6 +235,17 @@ static const char *faults(XenTest *t)
     g_test_message("%u ended with a message, %u were restored", ended, good);
     XEN_REQUIRE(ended, "no fault met a restore");
     return NULL;
+}
+
+static const char *faults(XenTest *t)
+{
+    return faults_with(t, 0);
+}
+
+/* What is at home as well is not the memory, even if the BAR cannot be seen. */
+static const char *faults_both(XenTest *t)
+{
+    return faults_with(t, 512);
 }
 
 /* ---- moves that fail ---- */
@@ -400,6 +412,7 @@ int main(int argc, char **argv)
     xen_test_add("physmap/lost-both-part", lost_both_part,
                  "does not end with 1");
     xen_test_add("physmap/faults", faults, NULL);
+    xen_test_add("physmap/faults-both", faults_both, NULL);
     xen_test_add("physmap/move-fails", move_fails,
                  "left frames at the BAR");
     xen_test_add("physmap/report-rate", report_rate, NULL);

@@ -97,12 +97,16 @@ FOLLOW(virtio, "virtio-vga")
 FOLLOW(vmware, "vmware-svga")
 
 /* QXL has four kinds of memory; SPICE listens below the test's directory. */
+static char *qxl_args(XenTest *t)
+{
+    return g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
+                           "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
+                           "vram_size_mb=8 ", t->dir);
+}
+
 static const char *follow_qxl(XenTest *t)
 {
-    g_autofree char *args =
-        g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
-                        "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
-                        "vram_size_mb=8 ", t->dir);
+    g_autofree char *args = qxl_args(t);
     /* The upper half of BAR 0 has the device's rings, which it writes to. */
     Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
 
@@ -185,6 +189,57 @@ INTERCHANGE(vga, "vga")
 INTERCHANGE(cirrus, "cirrus")
 INTERCHANGE(virtio, "virtio-vga")
 
+/*
+ * What stock cannot take back it can save: it leaves the memory of these
+ * devices at home, or moves a part of it, and ours moves the rest.
+ */
+static const char *from_stock(XenTest *t, const Device *d)
+{
+    g_autofree char *args = machine(t, d->args);
+    enum { STEP = 0xf008 };
+
+    t->stock = true;
+    xen_test_start(t, args);
+    place(t, d, FIRST);
+    for (unsigned i = 0; i < MAX_BARS; i++) {
+        for (uint64_t n = 0; n < d->ram[i].bytes; n += STEP) {
+            xensim_mmio_write(t->dom, place_of(d, i, FIRST) + n, 8, n * 77);
+        }
+    }
+    t->stock = false;
+    xen_test_save_restore(t, args);
+    for (unsigned i = 0; i < MAX_BARS; i++) {
+        for (uint64_t n = 0; n < d->ram[i].bytes; n += STEP) {
+            uint64_t at = place_of(d, i, FIRST) + n;
+
+            XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) == n * 77,
+                        "lost what is at 0x%" PRIx64 " of BAR %u", n,
+                        d->ram[i].bar);
+        }
+    }
+    xen_test_ide(t);
+    stamp(t, d, FIRST, 90);
+    xen_test_save_restore(t, args);
+    return in_place(t, d, FIRST, 90);
+}
+
+#define FROM_STOCK(id, name)                                        \
+    static const char *from_stock_##id(XenTest *t)                  \
+    {                                                               \
+        return from_stock(t, device(name));                         \
+    }
+FROM_STOCK(secondary, "secondary-vga")
+FROM_STOCK(bochs, "bochs-display")
+FROM_STOCK(vmware, "vmware-svga")
+
+static const char *from_stock_qxl(XenTest *t)
+{
+    g_autofree char *args = qxl_args(t);
+    Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
+
+    return from_stock(t, &d);
+}
+
 static unsigned passed_over(XenTest *t)
 {
     g_auto(GStrv) lines = xen_test_log_lines(t, "is not shown to who walks");
@@ -246,6 +301,13 @@ int main(int argc, char **argv)
         xen_test_add("physmap/interchange-vga", interchange_vga, NULL);
         xen_test_add("physmap/interchange-cirrus", interchange_cirrus, NULL);
         xen_test_add("physmap/interchange-virtio", interchange_virtio, NULL);
+        xen_test_add("physmap/from-stock-secondary-vga", from_stock_secondary,
+                     NULL);
+        xen_test_add("physmap/from-stock-bochs", from_stock_bochs, NULL);
+        xen_test_add("physmap/from-stock-vmware", from_stock_vmware, NULL);
+        if (qtest_has_device("qxl-vga")) {
+            xen_test_add("physmap/from-stock-qxl", from_stock_qxl, NULL);
+        }
     }
     if (qtest_has_device("qxl-vga")) {
         xen_test_add("physmap/qxl", follow_qxl,

@@ -384,6 +384,24 @@ static const char *hole(XenTest *t)
     return xen_test_disk_at(t, 0x524000, 9, 2, SEED, "read other bytes");
 }
 
+/* A device looks at a page that is not there while its state comes in. */
+static const char *missing(XenTest *t)
+{
+    g_autofree char *args = machine(t, XEN_TEST_STATS);
+    g_auto(GStrv) lines = NULL;
+
+    xen_test_start(t, args);
+    xensim_fill(t->dom, 0x600000, 0, 0x4000);
+    xen_test_stats_hold(t, 0x600000, 0x640000, 100);
+    xensim_balloon_out(t->dom, 0x600, 4);
+    xen_test_save_restore(t, args);
+    lines = xen_test_log_lines(t, "is missing while the guest is restored");
+    XEN_REQUIRE(g_strv_length(lines) == 1, "says %u times what is missing",
+                g_strv_length(lines));
+    xen_test_stats_release(t);
+    return NULL;
+}
+
 /* Outstanding DMA in a state: the device takes its lists again. */
 static const char *lists(XenTest *t)
 {
@@ -471,6 +489,7 @@ int main(int argc, char **argv)
                  "ended by SIGABRT");
     xen_test_add("restore/two-displays", two_displays, NULL);
     xen_test_add("restore/hole", hole, "ended by SIGSEGV");
+    xen_test_add("restore/missing", missing, NULL);
     xen_test_add("restore/lists", lists, NULL);
     return g_test_run();
 }

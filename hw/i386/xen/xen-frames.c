@@ -18,9 +18,27 @@
 #include "trace.h"
 
 /*
+ * Whether no frame is at [@gaddr, @size).  Asked in a moment when calls fail,
+ * so more than once; if Xen does not say, false.
+ */
+static bool is_empty(hwaddr gaddr, uint64_t size)
+{
+    XenFrames frames = XEN_FRAMES_UNKNOWN;
+    unsigned i;
+
+    for (i = 0; i < 3 && frames == XEN_FRAMES_UNKNOWN; i++) {
+        frames = xen_map_cache_probe(gaddr, size);
+    }
+    return frames == XEN_FRAMES_NONE;
+}
+
+/*
  * How many pages at the start of the range have moved.  A page that has is
  * gone from @from and present at @to; the moved ones come first, so the
  * number is found by halving.  Holes that were at @from before do not count.
+ *
+ * Where Xen does not say, a page counts as not moved.  If that is wrong the
+ * next move from there fails at once, is looked at again, and is put right.
  */
 static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
 {
@@ -31,15 +49,14 @@ static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
         hwaddr start = from + low * XEN_GUEST_PAGE_SIZE;
         uint64_t size = (mid - low) * XEN_GUEST_PAGE_SIZE;
 
-        if (xen_map_cache_probe(start, size) == XEN_FRAMES_NONE) {
+        if (is_empty(start, size)) {
             low = mid;
         } else {
             high = mid - 1;
         }
     }
-    while (low && xen_map_cache_probe(to + (low - 1) * XEN_GUEST_PAGE_SIZE,
-                                      XEN_GUEST_PAGE_SIZE) ==
-                  XEN_FRAMES_NONE) {
+    while (low && is_empty(to + (low - 1) * XEN_GUEST_PAGE_SIZE,
+                           XEN_GUEST_PAGE_SIZE)) {
         low--;
     }
     return low;

@@ -189,6 +189,10 @@ void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
         xen_physmap_del(section);
         return;
     }
+    if (logged && !state->memory_listener.log_sync) {
+        /* A machine that cannot ask Xen what was written sees each write. */
+        return;
+    }
     xen_physmap_add(section);
     if (logged) {
         /* The memory core does not call log_start for a new section. */

@@ -96,6 +96,7 @@ static bool read_hex(const char *entry, const char *key, uint64_t *value)
 static void load_entry(const char *entry)
 {
     uint64_t ram, start, size;
+    XenFrames frames;
 
     if (!parse_hex(entry, &ram) || !read_hex(entry, "start_addr", &start) ||
         !read_hex(entry, "size", &size)) {
@@ -110,7 +111,14 @@ static void load_entry(const char *entry)
                     "ignored", ram, size, start);
         return;
     }
-    if (xen_map_cache_probe(start, size) != XEN_FRAMES_ALL) {
+    frames = xen_map_cache_probe(start, size);
+    if (frames == XEN_FRAMES_UNKNOWN) {
+        error_report("cannot find out whether 0x%" PRIx64 " bytes of device "
+                     "memory are at 0x%" PRIx64 ", as the physmap in xenstore "
+                     "says: restoring the guest failed", size, start);
+        exit(EXIT_FAILURE);
+    }
+    if (frames != XEN_FRAMES_ALL) {
         warn_report("the physmap in xenstore says that 0x%" PRIx64 " has 0x%"
                     PRIx64 " bytes at 0x%" PRIx64 ", where frames are "
                     "missing: ignored", ram, size, start);

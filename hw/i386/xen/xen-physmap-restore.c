@@ -21,6 +21,9 @@
  *   part, none   all             at home, and is moved to the BAR
  *   part, none   part, none      lost: the restore fails
  *
+ * Where Xen does not answer the restore fails too: frames that are not seen
+ * are not taken for absent.
+ *
  * Why the BAR wins when both places have frames: whoever saved the state had
  * the BAR mapped too, since it is in the state, and had therefore moved the
  * memory.  What is at home then is the guest's own, or was sent by a live
@@ -68,6 +71,9 @@
 /* Blocks, by ram_addr_t, whose frames have been found in this restore. */
 static GHashTable *settled;
 
+/* The guest is about to start: what is not found now is lost. */
+static bool finishing;
+
 static void set_settled(RAMBlock *block)
 {
     if (!settled) {
@@ -105,12 +111,29 @@ static void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    xen_complain("%s", text);
-    if (runstate_check(RUN_STATE_INMIGRATE)) {
-        error_report("restoring the guest failed: its device memory is not "
-                     "where its state says");
-        exit(EXIT_FAILURE);
+    if (!finishing && !runstate_check(RUN_STATE_INMIGRATE)) {
+        xen_complain("%s", text);
+        return;
     }
+    error_report("%s", text);
+    error_report("restoring the guest failed: its device memory is not "
+                 "where its state says");
+    exit(EXIT_FAILURE);
+}
+
+/*
+ * Which of the frames of the memory at @ram are at @gaddr.  If Xen does not
+ * say, a restore ends.
+ */
+static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+{
+    XenFrames frames = xen_map_cache_probe(gaddr, size);
+
+    if (frames == XEN_FRAMES_UNKNOWN) {
+        fail("cannot find out whether the memory of %s (%" PRIu64 " KiB) is "
+             "at 0x%" HWADDR_PRIx, xen_physmap_name(ram), size / 1024, gaddr);
+    }
+    return frames;
 }
 
 /* Replaces the mapping that @block has by one of the frames at @gaddr. */
@@ -151,7 +174,7 @@ static void found_at_bar(RAMBlock *block, XenPhysmapRange *r)
 /* Settles @block if all of it is at home, and places what shows it. */
 static void gather(RAMBlock *block)
 {
-    if (xen_map_cache_probe(block->offset, block->max_length) !=
+    if (look(block->offset, block->offset, block->max_length) !=
         XEN_FRAMES_ALL) {
         return;
     }
@@ -192,11 +215,14 @@ void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
     hwaddr gaddr = xen_range_gaddr(r);
     uint64_t size = xen_range_size(r);
     bool whole = r->ram == block->offset && size == block->max_length;
-    XenFrames home = xen_map_cache_probe(r->ram, size);
-    XenFrames there = gaddr == r->ram ? home : xen_map_cache_probe(gaddr, size);
+    XenFrames home = look(r->ram, r->ram, size);
+    XenFrames there = gaddr == r->ram ? home : look(r->ram, gaddr, size);
 
     trace_xen_physmap_restore(xen_physmap_name(r->ram), r->ram, gaddr, size,
                               home, there);
+    if (home == XEN_FRAMES_UNKNOWN || there == XEN_FRAMES_UNKNOWN) {
+        return;     /* no restore: the range waits */
+    }
     if (there == XEN_FRAMES_ALL && gaddr != r->ram) {
         if (!whole) {
             if (bring_home(r, home)) {
@@ -223,17 +249,15 @@ static void settle_rest(RAMBlock *block)
     hwaddr gaddr = xen_physmap_translate(block->offset, &len);
 
     if (xen_physmap_has_waiting(block) && !is_settled(block)) {
-        error_report("the memory of %s (%" PRIu64 " KiB) is scattered and "
-                     "pieces of it are missing: restoring the guest failed",
-                     xen_physmap_name(block->offset),
-                     (uint64_t)block->max_length / 1024);
-        exit(EXIT_FAILURE);
+        fail("the memory of %s (%" PRIu64 " KiB) is scattered and pieces of "
+             "it are missing", xen_physmap_name(block->offset),
+             (uint64_t)block->max_length / 1024);
     }
     if (!xen_map_cache_is_dummy(block->offset)) {
         return;
     }
     if (len == block->max_length &&
-        xen_map_cache_probe(gaddr, len) == XEN_FRAMES_ALL) {
+        look(block->offset, gaddr, len) == XEN_FRAMES_ALL) {
         adopt_frames(block, gaddr);
     } else if (!memory_region_is_rom(block->mr)) {
         warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
@@ -252,6 +276,7 @@ static void restore_complete(void *opaque, bool running, RunState state)
         return;
     }
     complete = true;
+    finishing = true;
     WITH_RCU_READ_LOCK_GUARD() {
         RAMBLOCK_FOREACH(block) {
             if (xen_physmap_has_home(block)) {
@@ -259,6 +284,7 @@ static void restore_complete(void *opaque, bool running, RunState state)
             }
         }
     }
+    finishing = false;
     if (settled) {
         g_hash_table_destroy(settled);
         settled = NULL;

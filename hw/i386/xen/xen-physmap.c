@@ -226,14 +226,17 @@ static bool range_map(XenPhysmapRange *r)
     RAMBlock *block = xen_physmap_block(r->ram);
 
     if (!block->host) {
-        if (xen_map_cache_probe(block->offset, block->max_length) !=
-            XEN_FRAMES_ALL) {
-            xen_complain("the memory of %s (%" PRIu64 " KiB) is not all at "
-                         "its home 0x" RAM_ADDR_FMT " in the guest: it is "
-                         "not moved to 0x%" HWADDR_PRIx,
-                         xen_physmap_name(r->ram),
-                         (uint64_t)block->max_length / 1024, block->offset,
-                         xen_range_gaddr(r));
+        XenFrames frames = xen_map_cache_probe(block->offset,
+                                               block->max_length);
+
+        if (frames != XEN_FRAMES_ALL) {
+            xen_complain("the memory of %s (%" PRIu64 " KiB) %s at its home "
+                         "0x" RAM_ADDR_FMT " in the guest: it is not moved "
+                         "to 0x%" HWADDR_PRIx, xen_physmap_name(r->ram),
+                         (uint64_t)block->max_length / 1024,
+                         frames == XEN_FRAMES_UNKNOWN ? "cannot be looked for"
+                                                      : "is not all",
+                         block->offset, xen_range_gaddr(r));
             return false;
         }
         RCU_READ_LOCK_GUARD();
@@ -274,6 +277,9 @@ bool xen_range_place(XenPhysmapRange *r)
         }
         xen_physmap_publish();
         for (i = 0; i < moved.n; i++) {
+            /* A write may have been reported at its home, and it may stay. */
+            xen_dirty_frames_moved(xen_range_gaddr(stray[i]),
+                                   xen_range_size(stray[i]));
             range_go_home(stray[i]);
         }
         return false;
@@ -471,6 +477,30 @@ static hwaddr block_place(ram_addr_t addr, ram_addr_t size)
     return gaddr;
 }
 
+/*
+ * For the mapcache: a block is freed.  Nothing shows it any more, so what is
+ * left of it are strays.  Their frames are the guest's now.
+ */
+static void block_gone(ram_addr_t addr, ram_addr_t size)
+{
+    XenPhysmapRange *r;
+
+again:
+    FOR_EACH_RANGE(r) {
+        if (!r->visible && xen_overlap(r->ram, xen_range_size(r), addr, size)) {
+            range_unpin(r);
+            xen_range_free(r);
+            xen_physmap_publish();
+            goto again;     /* the tree has changed */
+        }
+    }
+}
+
+static const XenBlockOps block_ops = {
+    .place = block_place,
+    .gone = block_gone,
+};
+
 void xen_physmap_add(MemoryRegionSection *section)
 {
     XenPhysmapRange *r;
@@ -482,7 +512,7 @@ void xen_physmap_add(MemoryRegionSection *section)
         return;
     }
     /* Not every machine with a physmap calls xen_physmap_init(). */
-    xen_map_cache_set_place(block_place);
+    xen_map_cache_set_block_ops(&block_ops);
     r = xen_range_new(ram, gaddr, size);
     r->mr = section->mr;
     r->visible = true;
@@ -514,13 +544,12 @@ bool xen_physmap_is_placed(const MemoryRegionSection *section)
 {
     XenPhysmapRange *r = section_find(section);
 
-    return r && r->placed &&
-           xen_range_size(r) == int128_get64(section->size);
+    return r && r->placed;
 }
 
 void xen_physmap_init(struct xs_handle *xs)
 {
-    xen_map_cache_set_place(block_place);
+    xen_map_cache_set_block_ops(&block_ops);
     xen_physmap_compat_load(xs);
     xen_physmap_restore_init();
 }

@@ -48,8 +48,8 @@ void xen_physmap_add(MemoryRegionSection *section);
 void xen_physmap_del(MemoryRegionSection *section);
 
 /*
- * True if all pages of @section are at the guest address that it says, that
- * is, if the guest writes to them without QEMU's knowing.  With the BQL.
+ * True if the whole pages of @section are at the guest address that it says,
+ * that is, if the guest writes to them without QEMU's knowing.  With the BQL.
  */
 bool xen_physmap_is_placed(const MemoryRegionSection *section);
 
