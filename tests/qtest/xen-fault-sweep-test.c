@@ -461,11 +461,12 @@ static const char *all_calls(XenTest *t, const Part *part, bool for_ever)
 
     part->boot(t);
     for (i = 0; i < G_N_ELEMENTS(part->calls) && part->calls[i]; i++) {
-        uint64_t before = xensim_count(t->sim, part->calls[i]).calls;
+        const char *call = xen_test_call(part->calls[i]);
+        uint64_t before = xensim_count(t->sim, call).calls;
 
         part->works(t);
-        if (xensim_count(t->sim, part->calls[i]).calls > before) {
-            XEN_TRY(sweep(t, part, part->calls[i], for_ever));
+        if (xensim_count(t->sim, call).calls > before) {
+            XEN_TRY(sweep(t, part, call, for_ever));
             swept++;
         }
     }
@@ -586,7 +587,7 @@ static const char *restores(XenTest *t, uint64_t count)
 
     for (n = 1; fired && n < MOST; n++) {
         XensimFault fault = {
-            .call = "xenforeignmemory_map2", .first = n, .count = count,
+            .call = xen_test_call("xenforeignmemory_map2"), .first = n, .count = count,
             .error = ENOMEM,
         };
         g_autoptr(GError) err = NULL;

@@ -9,7 +9,7 @@
 
 enum { SEED = 51, DISK_PAGES = 256, DAC_READ = 0x3c7, DAC_WRITE = 0x3c8,
        DAC_DATA = 0x3c9 };
-#define MAP "xenforeignmemory_map2"
+#define MAP xen_test_call("xenforeignmemory_map2")
 
 static void boot(XenTest *t)
 {

@@ -194,9 +194,9 @@ static const char *lost_both_part(XenTest *t)
  */
 static const char *faults_with(XenTest *t, unsigned home)
 {
-    static const char *const calls[] = {
+    const char *const calls[] = {
         "xendevicemodel_relocate_memory", "xendevicemodel_pin_memory_cacheattr",
-        "xenforeignmemory_map2",
+        xen_test_call("xenforeignmemory_map2"),
     };
     TsConfig config = saved_config(t);
     char *dirs[] = { save_vga(t, home, 512), NULL };

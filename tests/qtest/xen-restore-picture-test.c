@@ -285,16 +285,9 @@ static const char *size(XenTest *t, const Device *d)
     /* A Cirrus shows its memory once a mode is set. */
     xensim_outw(t->dom, 0x3ce, 0x000b);
     stamp(t, d, FIRST, 15);
+    cfg.flags |= XENSIM_DOM_EMPTY;
     for (unsigned i = 0; i < 2; i++) {
-        const char *file = xen_test_save(t);
-        XensimDomain *old = t->dom;
-
-        cfg.flags |= XENSIM_DOM_EMPTY;
-        t->dom = xensim_domain_create(t->sim, &cfg);
-        g_assert_cmpint(xensim_domain_copy_memory(t->dom, old), ==, 0);
-        xen_test_stop(t);
-        xensim_domain_destroy(old);
-        xen_test_boot_incoming(t, args, file);
+        xen_test_save_restore_as(t, args, &cfg);
         XEN_TRY(in_place(t, d, i ? SECOND : FIRST, 15));
         place(t, d, SECOND);
     }
@@ -471,7 +464,9 @@ int main(int argc, char **argv)
                  "left a page of a BAR without a frame");
     xen_test_add("size/bochs-256m", size_bochs_256m,
                  "left a page of a BAR without a frame");
-    if (g_file_test(OTHER, G_FILE_TEST_IS_EXECUTABLE)) {
+    if (xen_test_compat()) {
+        /* Without keys in its state a moved display is not found. */
+    } else if (g_file_test(OTHER, G_FILE_TEST_IS_EXECUTABLE)) {
         xen_test_add("debian/vga", debian_vga, NULL);
         xen_test_add("debian/vga-text", debian_vga_text, NULL);
         xen_test_add("debian/cirrus", debian_cirrus, NULL);

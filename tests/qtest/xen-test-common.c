@@ -25,6 +25,12 @@ bool xen_test_compat(void)
     return *(getenv("XEN_TEST_COMPAT") ?: "");
 }
 
+const char *xen_test_call(const char *name)
+{
+    return xen_test_compat() && g_str_equal(name, "xenforeignmemory_map2")
+           ? "xenforeignmemory_map" : name;
+}
+
 /* ---- its log ---- */
 
 char *xen_test_log(XenTest *t)
@@ -233,12 +239,17 @@ static void stuck(int sig)
 
 /* ---- device models ---- */
 
-void xen_test_domain(XenTest *t, unsigned flags)
+static XensimDomainConfig plain_domain(unsigned flags)
 {
-    XensimDomainConfig cfg = {
+    return (XensimDomainConfig) {
         .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
         .flags = flags | XENSIM_DOM_SCATTERED,
     };
+}
+
+void xen_test_domain(XenTest *t, unsigned flags)
+{
+    XensimDomainConfig cfg = plain_domain(flags);
 
     t->dom = xensim_domain_create(t->sim, &cfg);
     g_assert_nonnull(t->dom);
@@ -346,11 +357,20 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
 
 void xen_test_save_restore(XenTest *t, const char *args)
 {
+    XensimDomainConfig cfg = plain_domain(XENSIM_DOM_EMPTY);
+
+    xen_test_save_restore_as(t, args, &cfg);
+}
+
+void xen_test_save_restore_as(XenTest *t, const char *args,
+                              const XensimDomainConfig *cfg)
+{
     const char *file = xen_test_save(t);
     XensimDomain *old = t->dom;
     g_autoptr(GBytes) physmap = ts_physmap_get(t->xs, xensim_domid(old));
 
-    xen_test_domain(t, XENSIM_DOM_EMPTY);
+    t->dom = xensim_domain_create(t->sim, cfg);
+    g_assert_nonnull(t->dom);
     g_assert_cmpint(xensim_domain_copy_memory(t->dom, old), ==, 0);
     xen_test_stop(t);
     xensim_domain_destroy(old);

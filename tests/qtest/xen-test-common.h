@@ -68,6 +68,9 @@ typedef const char *XenScenario(XenTest *t);
 /* Is QTEST_QEMU_BINARY one for an old libxen, see above? */
 bool xen_test_compat(void);
 
+/* What the libxen of the tested binary has in place of the function @name. */
+const char *xen_test_call(const char *name);
+
 /*
  * Registers @scenario as test "/ARCH/xen/@path".  @stock names the ways in
  * which it is known to end on the stock binary, as glob patterns separated
@@ -144,6 +147,10 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
  * with @args from what was saved.
  */
 void xen_test_save_restore(XenTest *t, const char *args);
+
+/* The same, with a new domain of @cfg, an empty one. */
+void xen_test_save_restore_as(XenTest *t, const char *args,
+                              const XensimDomainConfig *cfg);
 
 /* Ends the device model in good order; leaves if it had died before. */
 void xen_test_stop(XenTest *t);

@@ -64,8 +64,8 @@ def test_xl_disks_of_a_restricted_guest(b):
                     '-chroot', '/var/empty'], with_qemu=False)
     assert (run.returncode, run.stderr) == (0, ''), run
     assert run.stdout.split() == [
-        'set=1', 'r', 'set=1', 'rw',
-        'file=/dev/fdset/1,if=ide,format=raw,file.locking=off',
+        'set=1', 'rw',
+        'file=/dev/fdset/1,if=ide,format=raw,file.auto-read-only=off',
         'set=2', 'r', 'file=/dev/fdset/2,readonly=on',
         f'file={disk},,x,if=ide', 'file=/no/such,if=ide',
         f'if=ide,file={disk}', 'chroot=/var/empty'], run.stdout

@@ -22,7 +22,7 @@ def has_no_rights(dom):
 def run(report, told):
     count = max(1, int(told['rounds']) // 5)
     rounds(report, 'cirrus', count, name='cirrus', vga='cirrus', memory=16)
-    rounds(report, 'restricted', 1, name='restricted', vga='stdvga',
+    rounds(report, 'restricted', count, name='restricted', vga='stdvga',
            settings=['dm_restrict = 1', 'vkb_device = 0'],
            look=has_no_rights)
     rounds(report, 'qxl', count, name='qxl', vga='qxl', memory=136)
