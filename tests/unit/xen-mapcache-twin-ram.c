@@ -120,7 +120,13 @@ void twin_op_release_nothing(void)
     if (twin_take(2) && twin.nr_dma) {
         TwinDma *d = &twin.dma[twin_take(twin.nr_dma)];
 
-        /* Inside a mapping, but not what anybody was given. */
+        /*
+         * Inside a mapping, but not what anybody was given.  What is behind
+         * one may be device memory, where a release is of nothing but right.
+         */
+        if (d->len == 1) {
+            return;
+        }
         host = d->host + 1;
         for (i = 0; i < twin.nr_dma; i++) {
             if (twin.dma[i].host == host) {
