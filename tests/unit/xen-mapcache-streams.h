@@ -11,9 +11,10 @@
  * A test: @bytes of random stream (XEN_MAPCACHE_OPS overrides it) from a seed
  * that it prints (or XEN_MAPCACHE_SEED), or the file XEN_MAPCACHE_REPLAY.  At
  * least @ops operations must come of it, or the test fails; of a length or a
- * file of the user's own whatever comes.  Prints their number.
+ * file of the user's own whatever comes, and it returns false.  Prints their
+ * number.
  */
-void streams_random(uint64_t bytes, uint64_t ops);
+bool streams_random(uint64_t bytes, uint64_t ops);
 
 /* A test: each file in the folder XEN_MAPCACHE_CORPUS. */
 void streams_replay(void);
