@@ -185,6 +185,11 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
                     "device has anonymous memory in their place", absent,
                     pages, gaddr);
         mcache_unmap_locked(host, pages);
+        if (!xen_foreign_map_has_fixed()) {
+            error_setg(errp, "%zu pages are not there, and this libxen cannot "
+                       "map the others by themselves", absent);
+            return NULL;
+        }
         host = block_map_in_parts(gfn, pages, err, errp);
     }
     return host;

@@ -168,7 +168,9 @@ static void unmap_locked(void *host, size_t pages, bool grant)
 
 void mcache_unmap_locked(void *host, size_t pages)
 {
-    unmap_locked(host, pages, false);
+    if (pages) {
+        unmap_locked(host, pages, false);
+    }
 }
 
 void mcache_unmap_again_locked(void)

@@ -38,7 +38,8 @@ static bool is_empty(hwaddr gaddr, uint64_t size)
  * number is found by halving.  Holes that were at @from before do not count.
  *
  * Where Xen does not say, a page counts as not moved.  If that is wrong the
- * next move from there fails at once, is looked at again, and is put right.
+ * next move to the same place fails at once, is looked at again, and is put
+ * right.
  */
 static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
 {
@@ -62,7 +63,7 @@ static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
     return low;
 }
 
-/* One call to Xen; ranges that overlap only with @to below @from. */
+/* One call to Xen; the ranges do not overlap. */
 static int relocate(hwaddr from, hwaddr to, uint64_t size, uint64_t *done)
 {
     uint64_t pages = size / XEN_GUEST_PAGE_SIZE;
@@ -83,6 +84,14 @@ static int relocate(hwaddr from, hwaddr to, uint64_t size, uint64_t *done)
     return ret ? ret : -EIO;
 }
 
+static void add_moved(XenFramesMoved *moved, uint64_t offset, uint64_t size)
+{
+    if (size) {
+        moved->piece[moved->n].offset = offset;
+        moved->piece[moved->n++].size = size;
+    }
+}
+
 /*
  * Xen's rising order would overwrite frames before their turn where the
  * target lies a little above the source:
@@ -91,35 +100,39 @@ static int relocate(hwaddr from, hwaddr to, uint64_t size, uint64_t *done)
  *   to            [0 1 2 3 4 5 6 7]     4 pages up: first 4..7, then 0..3
  *
  * so the range goes in pieces as long as the distance, the last one first.
+ * Where the target is a little below they go first one first: Xen's order is
+ * right then, but what has moved could not be told from what has not.
  */
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
                     XenFramesMoved *moved)
 {
-    uint64_t step = to > from && to - from < size ? to - from : size;
-    uint64_t end = size, done;
+    bool up = to > from;
+    uint64_t step = MIN(size, up ? to - from : from - to);
+    uint64_t n, len, done;
 
     moved->n = 0;
     trace_xen_frames_move(from, to, size);
     if (from == to) {
         return 0;
     }
-    while (end) {
-        uint64_t len = MIN(step, end);
-        hwaddr start = end - len;
-        int ret = relocate(from + start, to + start, len, &done);
+    /* @n bytes have moved: those at the end, or those at the start. */
+    for (n = 0; n < size; n += len) {
+        uint64_t start;
+        int ret;
 
-        if (ret) {
-            if (done) {
-                moved->piece[moved->n].offset = start;
-                moved->piece[moved->n++].size = done;
-            }
-            if (end < size) {
-                moved->piece[moved->n].offset = end;
-                moved->piece[moved->n++].size = size - end;
-            }
-            return ret;
+        len = MIN(step, size - n);
+        start = up ? size - n - len : n;
+        ret = relocate(from + start, to + start, len, &done);
+        if (!ret) {
+            continue;
         }
-        end = start;
+        if (!up) {
+            add_moved(moved, 0, n + done);
+        } else {
+            add_moved(moved, start, done);
+            add_moved(moved, size - n, n);
+        }
+        return ret;
     }
     return 0;
 }

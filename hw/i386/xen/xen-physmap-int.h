@@ -131,8 +131,8 @@ void xen_range_found(XenPhysmapRange *r);
 /* Tries to place each range of @block that is shown and not placed. */
 void xen_physmap_place_waiting(RAMBlock *block);
 
-/* True if a range of @block is shown and not placed. */
-bool xen_physmap_has_waiting(RAMBlock *block);
+/* A range of @block that is shown and not placed, or NULL. */
+XenPhysmapRange *xen_physmap_waiting(RAMBlock *block);
 
 /*
  * xen-physmap-restore.c
@@ -142,8 +142,8 @@ bool xen_physmap_has_waiting(RAMBlock *block);
 void xen_physmap_restore_init(void);
 
 /*
- * True if it is not known yet where the frames of @block are, so that they
- * must be looked for before they are moved.
+ * True in a restore while it is not known yet where the frames of @block are,
+ * so that they must be looked for before they are moved.
  */
 bool xen_physmap_is_unsettled(RAMBlock *block);
 

@@ -19,7 +19,7 @@
  *   all          none or part    at the BAR
  *   all          all             at the BAR
  *   part, none   all             at home, and is moved to the BAR
- *   part, none   part, none      lost: the restore fails
+ *   part, none   part, none      waits for another section, or is lost
  *
  * Where Xen does not answer the restore fails too: frames that are not seen
  * are not taken for absent.
@@ -31,7 +31,13 @@
  * moved before the save if an older QEMU had no reason to (it moves one
  * framebuffer, while that is logged); it is all at home then.  Frames of the
  * guest's own in a part of the BAR's range are freed when the memory is
- * moved there, as they would have been when it was running.
+ * moved there, as they would have been when it was running.  And it was not
+ * moved if other device memory is at the BAR: then what is there is that.
+ *
+ * BARs are loaded one after the other, and not in the order in which the
+ * guest mapped them: a section that finds nothing may be one that was served
+ * by QEMU, or one that a BAR to come will cut.  So it waits, and is lost if
+ * the guest starts and no other has found the memory.
  *
  * With the answer, for a section that shows the whole block:
  *
@@ -48,12 +54,13 @@
  *
  * Failures end QEMU with a message, so that the toolstack sees the restore
  * fail.  The guest would otherwise run with a display whose memory QEMU and
- * it do not share.  When the guest runs, nothing here ends QEMU.
+ * it do not share.  When the guest runs, nothing here is called.
  *
  * Dummies that no section has claimed when the guest starts are replaced by
  * the frames at home.  If there are none, they stay: an option ROM was
- * loaded from its file and works, any other memory gets a warning, and
- * another chance when a section shows it.
+ * loaded from its file and works, any other memory gets a warning.  Later
+ * they are not replaced: while a map call replaces one its addresses have
+ * nothing behind them for a moment, and an iothread may touch them.
  */
 
 #include "qemu/osdep.h"
@@ -70,9 +77,6 @@
 
 /* Blocks, by ram_addr_t, whose frames have been found in this restore. */
 static GHashTable *settled;
-
-/* The guest is about to start: what is not found now is lost. */
-static bool finishing;
 
 static void set_settled(RAMBlock *block)
 {
@@ -93,38 +97,23 @@ static bool is_settled(RAMBlock *block)
 
 bool xen_physmap_is_unsettled(RAMBlock *block)
 {
-    if (!block) {
-        return false;
-    }
-    if (runstate_check(RUN_STATE_INMIGRATE)) {
-        return !is_settled(block);
-    }
-    return xen_map_cache_is_dummy(block->offset);
+    return block && runstate_check(RUN_STATE_INMIGRATE) && !is_settled(block);
 }
 
-/* Ends a restore.  At any other time the caller goes on. */
-static void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
+/* Ends the restore. */
+static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
 {
-    g_autofree char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
+    error_vreport(fmt, ap);
     va_end(ap);
-    if (!finishing && !runstate_check(RUN_STATE_INMIGRATE)) {
-        xen_complain("%s", text);
-        return;
-    }
-    error_report("%s", text);
     error_report("restoring the guest failed: its device memory is not "
                  "where its state says");
     exit(EXIT_FAILURE);
 }
 
-/*
- * Which of the frames of the memory at @ram are at @gaddr.  If Xen does not
- * say, a restore ends.
- */
+/* Which of the frames of the memory at @ram are at @gaddr. */
 static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 {
     XenFrames frames = xen_map_cache_probe(gaddr, size);
@@ -137,15 +126,13 @@ static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 }
 
 /* Replaces the mapping that @block has by one of the frames at @gaddr. */
-static bool adopt_frames(RAMBlock *block, hwaddr gaddr)
+static void adopt_frames(RAMBlock *block, hwaddr gaddr)
 {
-    if (xen_replace_cache_entry(block->offset, gaddr, block->max_length)) {
-        return true;
+    if (!xen_replace_cache_entry(block->offset, gaddr, block->max_length)) {
+        fail("cannot map the memory of %s (%" PRIu64 " KiB) at 0x%"
+             HWADDR_PRIx, xen_physmap_name(block->offset),
+             (uint64_t)block->max_length / 1024, gaddr);
     }
-    fail("cannot map the memory of %s (%" PRIu64 " KiB) at 0x%" HWADDR_PRIx,
-         xen_physmap_name(block->offset),
-         (uint64_t)block->max_length / 1024, gaddr);
-    return false;
 }
 
 /* Gives @block a mapping if it has none, real or a dummy.  True if it had. */
@@ -179,16 +166,15 @@ static void gather(RAMBlock *block)
         return;
     }
     touch(block);
-    if (xen_map_cache_is_dummy(block->offset) &&
-        !adopt_frames(block, block->offset)) {
-        return;
+    if (xen_map_cache_is_dummy(block->offset)) {
+        adopt_frames(block, block->offset);
     }
     set_settled(block);
     xen_physmap_place_waiting(block);
 }
 
 /* Part of @block, found at the BAR, is brought home. */
-static bool bring_home(XenPhysmapRange *r, XenFrames home)
+static void bring_home(XenPhysmapRange *r, XenFrames home)
 {
     hwaddr gaddr = xen_range_gaddr(r);
     XenFramesMoved moved;
@@ -198,16 +184,26 @@ static bool bring_home(XenPhysmapRange *r, XenFrames home)
         fail("a part of the memory of %s is at 0x%" HWADDR_PRIx ", and other "
              "frames are at its home 0x" RAM_ADDR_FMT,
              xen_physmap_name(r->ram), gaddr, r->ram);
-        return false;
     }
     ret = xen_frames_move(gaddr, r->ram, xen_range_size(r), &moved);
     if (ret) {
         fail("cannot move a part of the memory of %s from 0x%" HWADDR_PRIx
              " to its home 0x" RAM_ADDR_FMT ": %s", xen_physmap_name(r->ram),
              gaddr, r->ram, strerror(-ret));
-        return false;
     }
-    return true;
+}
+
+static G_NORETURN void lose(XenPhysmapRange *r)
+{
+    hwaddr gaddr = xen_range_gaddr(r);
+    uint64_t size = xen_range_size(r);
+    bool part = look(r->ram, gaddr, size) == XEN_FRAMES_PART ||
+                look(r->ram, r->ram, size) == XEN_FRAMES_PART;
+
+    fail("the memory of %s (%" PRIu64 " KiB) is in the guest neither at its "
+         "BAR 0x%" HWADDR_PRIx " nor at its home 0x" RAM_ADDR_FMT "%s",
+         xen_physmap_name(r->ram), size / 1024, gaddr, r->ram,
+         part ? ": pages are missing" : "");
 }
 
 void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
@@ -220,25 +216,15 @@ void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
 
     trace_xen_physmap_restore(xen_physmap_name(r->ram), r->ram, gaddr, size,
                               home, there);
-    if (home == XEN_FRAMES_UNKNOWN || there == XEN_FRAMES_UNKNOWN) {
-        return;     /* no restore: the range waits */
-    }
-    if (there == XEN_FRAMES_ALL && gaddr != r->ram) {
-        if (!whole) {
-            if (bring_home(r, home)) {
-                gather(block);
-            }
-        } else {
-            found_at_bar(block, r);
-        }
-    } else if (home == XEN_FRAMES_ALL) {
+    if (home == XEN_FRAMES_ALL &&
+        (there != XEN_FRAMES_ALL || gaddr == r->ram ||
+         xen_physmap_is_in_the_way(gaddr, r))) {
         gather(block);
-    } else {
-        fail("the memory of %s (%" PRIu64 " KiB) is in the guest neither at "
-             "its BAR 0x%" HWADDR_PRIx " nor at its home 0x" RAM_ADDR_FMT
-             "%s", xen_physmap_name(r->ram), size / 1024, gaddr, r->ram,
-             there == XEN_FRAMES_PART || home == XEN_FRAMES_PART ?
-             ": pages are missing" : "");
+    } else if (there == XEN_FRAMES_ALL && whole) {
+        found_at_bar(block, r);
+    } else if (there == XEN_FRAMES_ALL) {
+        bring_home(r, home);
+        gather(block);
     }
 }
 
@@ -247,11 +233,10 @@ static void settle_rest(RAMBlock *block)
 {
     uint64_t len = block->max_length;
     hwaddr gaddr = xen_physmap_translate(block->offset, &len);
+    XenPhysmapRange *waiting = xen_physmap_waiting(block);
 
-    if (xen_physmap_has_waiting(block) && !is_settled(block)) {
-        fail("the memory of %s (%" PRIu64 " KiB) is scattered and pieces of "
-             "it are missing", xen_physmap_name(block->offset),
-             (uint64_t)block->max_length / 1024);
+    if (waiting && !is_settled(block)) {
+        lose(waiting);
     }
     if (!xen_map_cache_is_dummy(block->offset)) {
         return;
@@ -276,7 +261,6 @@ static void restore_complete(void *opaque, bool running, RunState state)
         return;
     }
     complete = true;
-    finishing = true;
     WITH_RCU_READ_LOCK_GUARD() {
         RAMBLOCK_FOREACH(block) {
             if (xen_physmap_has_home(block)) {
@@ -284,7 +268,6 @@ static void restore_complete(void *opaque, bool running, RunState state)
             }
         }
     }
-    finishing = false;
     if (settled) {
         g_hash_table_destroy(settled);
         settled = NULL;

@@ -225,6 +225,14 @@ static bool range_map(XenPhysmapRange *r)
 {
     RAMBlock *block = xen_physmap_block(r->ram);
 
+    if (xen_map_cache_is_dummy(block->offset)) {
+        /* See xen-physmap-restore.c: nobody may replace it now. */
+        xen_complain("the memory of %s (%" PRIu64 " KiB) is not the guest's: "
+                     "it was lost, or could not be mapped; it is not moved "
+                     "to 0x%" HWADDR_PRIx, xen_physmap_name(r->ram),
+                     (uint64_t)block->max_length / 1024, xen_range_gaddr(r));
+        return false;
+    }
     if (!block->host) {
         XenFrames frames = xen_map_cache_probe(block->offset,
                                                block->max_length);
@@ -316,6 +324,11 @@ again:
             r->placed = true;
             r->pinned = other->pinned;
             xen_range_free(other);
+            if (!block->host) {
+                /* Now, while it is known where it is: it may move again. */
+                RCU_READ_LOCK_GUARD();
+                memory_region_get_ram_ptr(block->mr);
+            }
             range_settle(r);
             return true;
         }
@@ -376,16 +389,16 @@ void xen_physmap_place_waiting(RAMBlock *block)
     try_waiting(block->offset, block->max_length, true);
 }
 
-bool xen_physmap_has_waiting(RAMBlock *block)
+XenPhysmapRange *xen_physmap_waiting(RAMBlock *block)
 {
     XenPhysmapRange *r;
 
     FOR_EACH_RANGE(r) {
         if (is_waiting_in(r, block->offset, block->max_length)) {
-            return true;
+            return r;
         }
     }
-    return false;
+    return NULL;
 }
 
 /*
