@@ -399,6 +399,85 @@ static const char *over_homes(XenTest *t)
     return NULL;
 }
 
+/* ---- two displays, the first of which is at home ---- */
+
+#define TWO_DISPLAYS "-device VGA,addr=8,vgamem_mb=2,romfile= " \
+                     "-device bochs-display,addr=9,romfile= "
+enum { SECOND_GFN = HOME_GFN + 512, SECOND_PAGES = 4096 };
+
+/* Stamps the page's number into @n pages from @gfn on. */
+static void stamp_home(XenTest *t, uint64_t gfn, unsigned n, unsigned seed)
+{
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < n; i++) {
+        xensim_stamp_page(page, i, seed);
+        if (xensim_write(t->dom, (gfn + i) * XEN_TEST_PAGE, page,
+                         sizeof(page))) {
+            xen_test_leave(t, "has its memory's home elsewhere");
+        }
+    }
+}
+
+static void place_second(XenTest *t, uint64_t at)
+{
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, at));
+}
+
+/*
+ * The second display's BAR is where the first one's memory is, which keeps it
+ * at home.  After a restore too: what is at its BAR is not its memory.
+ */
+static const char *others_home(XenTest *t)
+{
+    g_autofree char *args = machine(t, TWO_DISPLAYS);
+    Device second = { "bochs", "", { { 0, 16 * MiB } } };
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    stamp_home(t, HOME_GFN, 512, 52);
+    stamp_home(t, SECOND_GFN, SECOND_PAGES, 53);
+    place_second(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, SECOND_GFN + 4095) !=
+                    XENSIM_NO_MFN, "moved over other device memory");
+    }
+    place(t, &vga_2m, FIRST);
+    XEN_TRY(in_place(t, &vga_2m, FIRST, 52));
+    place_second(t, SECOND);
+    XEN_TRY(stamped(t, &second, SECOND, 53));
+    XEN_TRY(shared(t, &second, SECOND));
+    return NULL;
+}
+
+/* A move a little downwards that fails behind where it began to overwrite. */
+static const char *move_down_fails(XenTest *t)
+{
+    enum { HOLE = 1000 };
+    g_autofree char *args = machine(t, TWO_DISPLAYS);
+    uint64_t below = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+    uint8_t page[XEN_TEST_PAGE];
+
+    xen_test_start(t, args);
+    place(t, &vga_2m, FIRST);
+    stamp_home(t, SECOND_GFN, SECOND_PAGES, 54);
+    xensim_depopulate(t->dom, SECOND_GFN + HOLE, 1);
+    place_second(t, below);
+    xen_test_alive(t);
+    XEN_REQUIRE(!any_frame(t, below, 512), "left frames below");
+    for (unsigned i = 0; i < SECOND_PAGES; i++) {
+        if (i == HOLE) {
+            continue;
+        }
+        XEN_REQUIRE(xensim_read(t->dom, (SECOND_GFN + i) *
+                                (uint64_t)XEN_TEST_PAGE, page,
+                                sizeof(page)) == 0, "lost frame %u", i);
+        XEN_REQUIRE(xensim_stamp_page_ok(page, i, 54), "mixed up page %u", i);
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -418,5 +497,7 @@ int main(int argc, char **argv)
     xen_test_add("physmap/report-rate", report_rate, NULL);
     xen_test_add("physmap/xen-refuses", xen_refuses, "ended by SIGABRT");
     xen_test_add("physmap/over-homes", over_homes, "ended by SIGABRT");
+    xen_test_add("physmap/others-home", others_home, NULL);
+    xen_test_add("physmap/move-down-fails", move_down_fails, NULL);
     return g_test_run();
 }

@@ -156,6 +156,27 @@ static const char *qxl_two_bars(XenTest *t)
     return NULL;
 }
 
+/* The guest maps the BARs in another order than they are loaded in. */
+static const char *qxl_order(XenTest *t)
+{
+    g_autofree char *plain = qxl_args(t);
+    g_autofree char *args = g_strdup_printf("%s,vram64_size_mb=16 ",
+                                            g_strchomp(plain));
+    Device whole = { "qxl", args, { { 4, 16 * MiB } } };
+
+    xen_test_start(t, args);
+    place(t, &whole, SECOND);
+    /* While the other is shown, which placing would switch off. */
+    xensim_pci_write(t->dom, 0, DEVFN, 0x14, 4, FIRST);
+    stamp(t, &whole, SECOND, 30);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(stamped(t, &whole, SECOND, 30));
+        XEN_TRY(shared(t, &whole, SECOND));
+    }
+    return NULL;
+}
+
 /*
  * A state goes from stock to ours, to stock, and to ours again: all of it is
  * where each of them looks.
@@ -314,6 +335,7 @@ int main(int argc, char **argv)
                      "left *page * without a frame");
         xen_test_add("physmap/qxl-two-bars", qxl_two_bars,
                      "left a page of a BAR without a frame");
+        xen_test_add("physmap/qxl-order", qxl_order, NULL);
     }
     return g_test_run();
 }
