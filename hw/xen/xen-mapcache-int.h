@@ -328,8 +328,10 @@ void mcache_evict_locked(uint32_t keep, uint32_t n);
  * If few slots are free and the reaper is about to free some, gives it a
  * moment: misses that come faster than it could unmap would use up the spare
  * slots.  Lets go of the lock meanwhile.  The caller may be in an RCU section
- * that the reaper waits for, so the wait is a short one, whatever comes of it,
- * and a thread that waited in vain does not wait in that round again.
+ * that the reaper waits for, so the wait is a short one, whatever comes of it:
+ * a millisecond for each miss, so that what is left lasts until a reaper that
+ * did not get a processor has got one; and longer, once in a round of the
+ * reaper's, for one that finds no slot at all.
  */
 void mcache_room_wait_locked(void);
 

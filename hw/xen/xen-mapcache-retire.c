@@ -106,20 +106,19 @@ static void *reaper_thread(void *opaque)
 
 void mcache_room_wait_locked(void)
 {
-    /* The round after it, from 1 on; with few slots left, and with none. */
-    static __thread uint64_t in_vain[2];
+    /* The round after it, from 1 on. */
+    static __thread uint64_t in_vain;
     uint32_t spare = mapcache.nr_slots - mapcache.max_slots;
     uint32_t left = mapcache.nr_slots - mapcache.nr_used;
     uint64_t round = mapcache.reap_rounds + 1;
-    bool none = !left;
+    bool longer = !left && in_vain != round;
 
-    if (left > spare / 4 || in_vain[none] == round ||
-        !(mapcache.reap_wanted || mapcache.reaper_busy)) {
+    if (left > spare / 4 || !(mapcache.reap_wanted || mapcache.reaper_busy)) {
         return;
     }
     if (!qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
-                             left ? ROOM_FEW_MS : ROOM_NONE_MS)) {
-        in_vain[none] = round;
+                             longer ? ROOM_NONE_MS : ROOM_FEW_MS) && longer) {
+        in_vain = round;
     }
 }
 

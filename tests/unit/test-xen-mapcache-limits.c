@@ -261,6 +261,7 @@ void __wrap_synchronize_rcu(void);
 void __real_mcache_room_wait_locked(void);
 void __wrap_mcache_room_wait_locked(void);
 
+static unsigned late_us;    /* so much longer lasts each grace period */
 static bool reaper_slow;    /* atomic, as the next */
 static bool waiting;        /* a miss waits for room */
 static unsigned waits;      /* so many did */
@@ -275,6 +276,7 @@ void __wrap_synchronize_rcu(void)
     gint64 start = g_get_monotonic_time();
 
     if (!qatomic_read(&reaper_slow)) {
+        g_usleep(late_us);
         __real_synchronize_rcu();
         return;
     }
@@ -335,6 +337,26 @@ static void test_slow_reaper(void)
     g_test_trap_assert_passed();
 }
 
+/*
+ * The reaper does not get a processor for a while, which is longer than a miss
+ * waits at most: as each of them waits a little, what is left lasts till then.
+ */
+static void test_late_reaper(void)
+{
+    const uint64_t buckets = 4096;
+
+    if (g_test_subprocess()) {
+        late_us = 60000;
+        init_small(buckets);
+        cross(buckets);
+        late_us = 0;
+        serve(buckets);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
 static void test_seeded_no_wait(void)
 {
     if (g_test_subprocess()) {
@@ -352,6 +374,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
     g_test_add_func("/xen-mapcache/limits/slow-reaper", test_slow_reaper);
+    g_test_add_func("/xen-mapcache/limits/late-reaper", test_late_reaper);
     g_test_add_func("/xen-mapcache/limits/seeded/no-wait",
                     test_seeded_no_wait);
     g_test_add_func("/xen-mapcache/limits/shipped", test_shipped);
