@@ -240,11 +240,16 @@ static const char *left_behind(XenTest *t)
                           .error = EBUSY };
 
     boot(t);
-    for (unsigned round = 0; round < 3; round++) {
-        unsigned pages = MEM_PAGES << round % 2;
+    for (unsigned round = 0; round < 4; round++) {
+        unsigned pages = MEM_PAGES << round / 2;
+        uint64_t word = 1;
         int id;
 
         plug_pages(t, pages);
+        /* Where the last one's memory was left. */
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, SECOND));
+        xensim_read(t->dom, SECOND, &word, sizeof(word));
+        XEN_REQUIRE(!word, "shows the memory of the device that went");
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, FIRST));
         XEN_REQUIRE(frames(t, FIRST, pages) == pages,
                     "has %" PRIu64 " frames of a new device's %u",
