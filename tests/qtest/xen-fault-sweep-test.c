@@ -587,8 +587,8 @@ static const char *restores(XenTest *t, uint64_t count)
 
     for (n = 1; fired && n < MOST; n++) {
         XensimFault fault = {
-            .call = xen_test_call("xenforeignmemory_map2"), .first = n, .count = count,
-            .error = ENOMEM,
+            .call = xen_test_call("xenforeignmemory_map2"), .first = n,
+            .count = count, .error = ENOMEM,
         };
         g_autoptr(GError) err = NULL;
         g_autoptr(GBytes) after = NULL;

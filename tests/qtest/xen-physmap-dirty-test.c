@@ -159,15 +159,21 @@ static const char *paint(XenTest *t, const char *id, uint64_t lfb,
     return shows(t, id, color);
 }
 
+/* Six bits of red (0), green or blue of the color @n of the palette. */
+static uint8_t palette(unsigned n, unsigned part)
+{
+    static const uint8_t step[] = { 1, 5, 11 };
+
+    return n * step[part] & 63;
+}
+
 /* Of the VGA at its ports: 640x480, a byte a pixel, that names a color. */
 static void mode_8bit(XenTest *t, GuestVga *vga)
 {
     xen_test_ok(t, guest_vga_mode(vga, 640, 480, 8));
     xensim_outb(t->dom, 0x3c8, 0);
-    for (unsigned i = 0; i < 256; i++) {
-        xensim_outb(t->dom, 0x3c9, i & 63);
-        xensim_outb(t->dom, 0x3c9, i * 5 & 63);
-        xensim_outb(t->dom, 0x3c9, i * 11 & 63);
+    for (unsigned i = 0; i < 256 * 3; i++) {
+        xensim_outb(t->dom, 0x3c9, palette(i / 3, i % 3));
     }
 }
 
@@ -186,7 +192,7 @@ static const char *paint_8bit(XenTest *t, const char *id, uint64_t lfb,
         xensim_write(t->dom, lfb + y * 640, line, 640);
     }
     for (unsigned i = 0; i < 3; i++) {
-        uint8_t v = n * (i == 0 ? 1 : i == 1 ? 5 : 11) & 63;
+        uint8_t v = palette(n, i);
 
         /* Six bits to eight. */
         color = color << 8 | v << 2 | (v & 1) * 3;

@@ -339,71 +339,13 @@ static const char *xen_refuses(XenTest *t)
     return NULL;
 }
 
-/* BARs over the homes of device memory: its own, and another device's. */
-static const char *over_homes(XenTest *t)
-{
-    const Device *d = &vga_2m;
-    /* Without ROMs: the home of a ROM is given up, unlike that of RAM. */
-    g_autofree char *args = machine(t, "-device VGA,addr=8,vgamem_mb=2,"
-                                    "romfile= -device bochs-display,addr=9,"
-                                    "romfile= ");
-    Device second = { "bochs", "", { { 0, 16 * MiB } } };
-    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
-    uint8_t page[XEN_TEST_PAGE];
-    Frames f;
-    uint64_t pages;
+/* ---- two displays ---- */
 
-    xen_test_start(t, args);
-    xen_test_ide(t);
-    pages = device_frames(t).pages;
-
-    /* BAR and home are one. */
-    place(t, d, home);
-    stamp(t, d, home, 50);
-    XEN_TRY(in_place(t, d, home, 50));
-    xen_test_save_restore(t, args);
-    XEN_TRY(in_place(t, d, home, 50));
-    place(t, d, FIRST);
-    XEN_TRY(in_place(t, d, FIRST, 50));
-
-    /* The second display's BAR over the first one's home, and its own. */
-    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, home));
-    xen_test_alive(t);
-    XEN_TRY(in_place(t, d, FIRST, 50));
-    f = device_frames(t);
-    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
-                f.pages, pages);
-    place(t, d, SECOND);
-    xen_test_alive(t);
-
-    /* A BAR that overlaps the device's own home, from above. */
-    xen_test_ok(t, guest_pci_command(t->pc, 9 << 3, 0, GUEST_PCI_MEMORY));
-    for (unsigned i = 0; i < 4096; i++) {
-        uint64_t gfn = HOME_GFN + 512 + i;
-
-        XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, gfn) != XENSIM_NO_MFN,
-                    "allocates the second display's memory elsewhere");
-        xensim_stamp_page(page, i, 51);
-        xensim_write(t->dom, gfn * XEN_TEST_PAGE, page, sizeof(page));
-    }
-    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, 0x5000000));
-    XEN_TRY(stamped(t, &second, 0x5000000, 51));
-    XEN_TRY(shared(t, &second, 0x5000000));
-    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, 0xd0000000));
-    XEN_TRY(stamped(t, &second, 0xd0000000, 51));
-    place(t, d, FIRST);
-    XEN_TRY(in_place(t, d, FIRST, 50));
-    f = device_frames(t);
-    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
-                f.pages, pages);
-    return NULL;
-}
-
-/* ---- two displays, the first of which is at home ---- */
-
+/* Without ROMs: the home of a ROM is given up, unlike that of RAM. */
 #define TWO_DISPLAYS "-device VGA,addr=8,vgamem_mb=2,romfile= " \
                      "-device bochs-display,addr=9,romfile= "
 enum { SECOND_GFN = HOME_GFN + 512, SECOND_PAGES = 4096 };
+static const Device second = { "bochs", "", { { 0, 16 * MiB } } };
 
 /* Stamps the page's number into @n pages from @gfn on. */
 static void stamp_home(XenTest *t, uint64_t gfn, unsigned n, unsigned seed)
@@ -424,6 +366,54 @@ static void place_second(XenTest *t, uint64_t at)
     xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, at));
 }
 
+/* BARs over the homes of device memory: its own, and another device's. */
+static const char *over_homes(XenTest *t)
+{
+    const Device *d = &vga_2m;
+    g_autofree char *args = machine(t, TWO_DISPLAYS);
+    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+    Frames f;
+    uint64_t pages;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    pages = device_frames(t).pages;
+
+    /* BAR and home are one. */
+    place(t, d, home);
+    stamp(t, d, home, 50);
+    XEN_TRY(in_place(t, d, home, 50));
+    xen_test_save_restore(t, args);
+    XEN_TRY(in_place(t, d, home, 50));
+    place(t, d, FIRST);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+
+    /* The second display's BAR over the first one's home, and its own. */
+    place_second(t, home);
+    xen_test_alive(t);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+    place(t, d, SECOND);
+    xen_test_alive(t);
+
+    /* A BAR that overlaps the device's own home, from above. */
+    xen_test_ok(t, guest_pci_command(t->pc, 9 << 3, 0, GUEST_PCI_MEMORY));
+    stamp_home(t, SECOND_GFN, SECOND_PAGES, 51);
+    place_second(t, 0x5000000);
+    XEN_TRY(stamped(t, &second, 0x5000000, 51));
+    XEN_TRY(shared(t, &second, 0x5000000));
+    place_second(t, 0xd0000000);
+    XEN_TRY(stamped(t, &second, 0xd0000000, 51));
+    place(t, d, FIRST);
+    XEN_TRY(in_place(t, d, FIRST, 50));
+    f = device_frames(t);
+    XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
+                f.pages, pages);
+    return NULL;
+}
+
 /*
  * The second display's BAR is where the first one's memory is, which keeps it
  * at home.  After a restore too: what is at its BAR is not its memory.
@@ -431,7 +421,6 @@ static void place_second(XenTest *t, uint64_t at)
 static const char *others_home(XenTest *t)
 {
     g_autofree char *args = machine(t, TWO_DISPLAYS);
-    Device second = { "bochs", "", { { 0, 16 * MiB } } };
 
     xen_test_start(t, args);
     xen_test_ide(t);
@@ -458,13 +447,19 @@ static const char *move_down_fails(XenTest *t)
     g_autofree char *args = machine(t, TWO_DISPLAYS);
     uint64_t below = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
     uint8_t page[XEN_TEST_PAGE];
+    uint64_t calls;
 
     xen_test_start(t, args);
     place(t, &vga_2m, FIRST);
+    /* It is only moved as a whole unless it is mapped, which this does. */
+    place_second(t, SECOND);
+    xen_test_ok(t, guest_pci_command(t->pc, 9 << 3, 0, GUEST_PCI_MEMORY));
     stamp_home(t, SECOND_GFN, SECOND_PAGES, 54);
     xensim_depopulate(t->dom, SECOND_GFN + HOLE, 1);
+    calls = xensim_count(t->sim, "xendevicemodel_relocate_memory").calls;
     place_second(t, below);
-    xen_test_alive(t);
+    XEN_REQUIRE(xensim_count(t->sim, "xendevicemodel_relocate_memory").calls >
+                calls + 1, "moved nothing there and back");
     XEN_REQUIRE(!any_frame(t, below, 512), "left frames below");
     for (unsigned i = 0; i < SECOND_PAGES; i++) {
         if (i == HOLE) {

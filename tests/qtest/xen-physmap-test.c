@@ -97,29 +97,28 @@ FOLLOW(virtio, "virtio-vga")
 FOLLOW(vmware, "vmware-svga")
 
 /* QXL has four kinds of memory; SPICE listens below the test's directory. */
-static char *qxl_args(XenTest *t)
+static char *qxl_args(XenTest *t, const char *more)
 {
     return g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
                            "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
-                           "vram_size_mb=8 ", t->dir);
+                           "vram_size_mb=8%s ", t->dir, more);
 }
 
 static const char *follow_qxl(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t);
+    g_autofree char *args = qxl_args(t, "");
     /* The upper half of BAR 0 has the device's rings, which it writes to. */
     Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
 
     return follow(t, &d);
 }
 
-/* BAR 1 of this QXL shows the first half of what its BAR 4 shows. */
+/* BAR 1 of such a QXL shows the first half of what its BAR 4 shows. */
+#define QXL_LARGER_64BIT ",vram64_size_mb=16"
+
 static const char *qxl_two_bars(XenTest *t)
 {
-    g_autofree char *args =
-        g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
-                        "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
-                        "vram_size_mb=8,vram64_size_mb=16 ", t->dir);
+    g_autofree char *args = qxl_args(t, QXL_LARGER_64BIT);
     Device half = { "qxl", args, { { 1, 8 * MiB } } };
     uint64_t pages, whole = SECOND;
     uint8_t page[XEN_TEST_PAGE];
@@ -159,9 +158,7 @@ static const char *qxl_two_bars(XenTest *t)
 /* The guest maps the BARs in another order than they are loaded in. */
 static const char *qxl_order(XenTest *t)
 {
-    g_autofree char *plain = qxl_args(t);
-    g_autofree char *args = g_strdup_printf("%s,vram64_size_mb=16 ",
-                                            g_strchomp(plain));
+    g_autofree char *args = qxl_args(t, QXL_LARGER_64BIT);
     Device whole = { "qxl", args, { { 4, 16 * MiB } } };
 
     xen_test_start(t, args);
@@ -265,7 +262,7 @@ FROM_STOCK(vmware, "vmware-svga")
 
 static const char *from_stock_qxl(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t);
+    g_autofree char *args = qxl_args(t, "");
     Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
 
     return from_stock(t, &d);
