@@ -81,20 +81,22 @@ static const Device *device(const char *name)
     g_assert_not_reached();
 }
 
-#define FOLLOW(id, name)                                            \
-    static const char *follow_##id(XenTest *t)                      \
+/* @scenario with the device @name, as a case of its own. */
+#define CASE(scenario, id, name)                                    \
+    static const char *scenario##_##id(XenTest *t)                  \
     {                                                               \
-        return follow(t, device(name));                             \
+        return scenario(t, device(name));                           \
     }
-FOLLOW(vga_1m, "vga-1m")
-FOLLOW(vga_2m, "vga-2m")
-FOLLOW(vga, "vga")
-FOLLOW(vga_32m, "vga-32m")
-FOLLOW(secondary, "secondary-vga")
-FOLLOW(cirrus, "cirrus")
-FOLLOW(bochs, "bochs-display")
-FOLLOW(virtio, "virtio-vga")
-FOLLOW(vmware, "vmware-svga")
+
+CASE(follow, vga_1m, "vga-1m")
+CASE(follow, vga_2m, "vga-2m")
+CASE(follow, vga, "vga")
+CASE(follow, vga_32m, "vga-32m")
+CASE(follow, secondary, "secondary-vga")
+CASE(follow, cirrus, "cirrus")
+CASE(follow, bochs, "bochs-display")
+CASE(follow, virtio, "virtio-vga")
+CASE(follow, vmware, "vmware-svga")
 
 /* QXL has four kinds of memory; SPICE listens below the test's directory. */
 static char *qxl_args(XenTest *t, const char *more)
@@ -208,14 +210,9 @@ static const char *interchange(XenTest *t, const Device *d)
     return in_place(t, d, FIRST, 80);
 }
 
-#define INTERCHANGE(id, name)                                       \
-    static const char *interchange_##id(XenTest *t)                 \
-    {                                                               \
-        return interchange(t, device(name));                        \
-    }
-INTERCHANGE(vga, "vga")
-INTERCHANGE(cirrus, "cirrus")
-INTERCHANGE(virtio, "virtio-vga")
+CASE(interchange, vga, "vga")
+CASE(interchange, cirrus, "cirrus")
+CASE(interchange, virtio, "virtio-vga")
 
 /*
  * What stock cannot take back it can save: it leaves the memory of these
@@ -251,14 +248,9 @@ static const char *from_stock(XenTest *t, const Device *d)
     return in_place(t, d, FIRST, 90);
 }
 
-#define FROM_STOCK(id, name)                                        \
-    static const char *from_stock_##id(XenTest *t)                  \
-    {                                                               \
-        return from_stock(t, device(name));                         \
-    }
-FROM_STOCK(secondary, "secondary-vga")
-FROM_STOCK(bochs, "bochs-display")
-FROM_STOCK(vmware, "vmware-svga")
+CASE(from_stock, secondary, "secondary-vga")
+CASE(from_stock, bochs, "bochs-display")
+CASE(from_stock, vmware, "vmware-svga")
 
 static const char *from_stock_qxl(XenTest *t)
 {
