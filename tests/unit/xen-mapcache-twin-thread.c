@@ -269,6 +269,8 @@ static void lookup(void)
         len = XENSIM_PAGE_SIZE - (addr & PAGE_MASK);
     }
     call_before(addr, MIN(len, BUCKET - (addr & (BUCKET - 1))));
+    /* It may be in two slots: one that has a hole here, and a fresh one. */
+    twin_touch(call.span.addr, call.span.len);
     run(thread_lookup);
 }
 
