@@ -151,15 +151,18 @@ static void slot_publish(uint32_t nr)
     }
 }
 
-/* Is the page there now?  Asked of Xen, at the price of a single page. */
-static bool page_present(uint64_t gfn)
+/*
+ * Is the page there now?  Asked of Xen, at the price of a single page; -1 if
+ * Xen does not say.
+ */
+static int page_present(uint64_t gfn)
 {
     int err = 0;
     void *p = mcache_map_call_locked(NULL, gfn, 1, &err);
 
     if (!p) {
         mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
-        return false;
+        return -1;
     }
     mcache_unmap_locked(p, 1);
     return err == 0;
@@ -209,6 +212,7 @@ int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 {
     uint32_t *fwd = mcache_forward_get(first);
     uint32_t nr, i;
+    int present;
     bool fresh;
 
     if (!fwd) {
@@ -218,8 +222,9 @@ int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
-    if (fresh && !page_present(first * MCACHE_BUCKET_PAGES + page)) {
-        return 0;
+    present = fresh ? page_present(first * MCACHE_BUCKET_PAGES + page) : 1;
+    if (present <= 0) {
+        return present;
     }
 
     n = MIN(n, mapcache.max_slots / 2);

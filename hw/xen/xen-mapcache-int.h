@@ -283,7 +283,7 @@ void mcache_report_hole(hwaddr addr);
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
  * slots if @n > 1, with the page @page of the first one present.  Returns
  * the number of buckets for which that holds: 0 if the page is a hole, -1 if
- * nothing could be mapped.  Called with the lock.
+ * nothing could be mapped, or Xen does not say.  Called with the lock.
  */
 int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
@@ -388,12 +388,19 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
                           bool is_write, AddressSpace *as, bool *failed);
 
+/* Why an unlocked pointer cannot be had. */
+typedef enum MapCacheNoPage {
+    MCACHE_NO_PAGE_HOLE,    /* the page is not there */
+    MCACHE_NO_PAGE_FAILED,  /* the map call failed, and was reported */
+    MCACHE_NO_PAGE_FULL,    /* too many single pages wait to be unmapped */
+} MapCacheNoPage;
+
 /*
  * Where a bucket cannot be mapped for lack of memory: an unlocked pointer to
- * the page of @addr alone, gone after the RCU section.  NULL if that fails too,
- * or, with @full set, if too many such pages wait to be unmapped.
+ * the page of @addr alone, gone after the RCU section.  NULL and *@why if that
+ * cannot be had either.
  */
-uint8_t *mcache_page_map_locked(ram_addr_t addr, bool *full);
+uint8_t *mcache_page_map_locked(ram_addr_t addr, MapCacheNoPage *why);
 
 /*
  * For the reaper, around its grace period, and for an invalidate: unmaps such

@@ -301,23 +301,26 @@ static void held_unmap_locked(Outside *o)
 
 /* --- single pages, when memory is short --------------------------------- */
 
-uint8_t *mcache_page_map_locked(ram_addr_t addr, bool *full)
+uint8_t *mcache_page_map_locked(ram_addr_t addr, MapCacheNoPage *why)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     int err = 0;
     void *host;
     Outside *o;
 
-    *full = nr_pages == PAGES_MAX;
-    if (*full) {
+    if (nr_pages == PAGES_MAX) {
+        *why = MCACHE_NO_PAGE_FULL;
         return NULL;
     }
     host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, 1, &err);
-    if (host && err) {
-        mcache_unmap_locked(host, 1);
-        host = NULL;
-    }
     if (!host) {
+        mcache_report_failure("mapping", addr, 1, errno);
+        *why = MCACHE_NO_PAGE_FAILED;
+        return NULL;
+    }
+    if (err) {
+        mcache_unmap_locked(host, 1);
+        *why = MCACHE_NO_PAGE_HOLE;
         return NULL;
     }
     o = mcache_outside_add_locked(OUTSIDE_PAGE, host, addr - in_page,

@@ -293,7 +293,8 @@ static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 {
-    bool full = false, hole = false;
+    MapCacheNoPage why = MCACHE_NO_PAGE_HOLE;
+    bool hole = false;
     uint8_t *p;
     int filled;
 
@@ -313,11 +314,11 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
     } else {
         hwaddr rest = XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1));
 
-        p = filled < 0 ? mcache_page_map_locked(addr, &full) : NULL;
-        hole = !p && !full;
+        p = filled < 0 ? mcache_page_map_locked(addr, &why) : NULL;
+        hole = !p && why == MCACHE_NO_PAGE_HOLE;
         mapcache.stats.holes += hole;
         if (plen) {
-            *plen = p || full ? MIN(*plen, rest) : 0;
+            *plen = p || why == MCACHE_NO_PAGE_FULL ? MIN(*plen, rest) : 0;
         }
     }
     mcache_check_locked();

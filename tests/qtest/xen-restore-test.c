@@ -402,6 +402,33 @@ static const char *missing(XenTest *t)
     return NULL;
 }
 
+/* A page that Xen does not map while the state comes in may be there. */
+static const char *not_told(XenTest *t)
+{
+    g_autofree char *args = machine(t, XEN_TEST_STATS);
+    g_auto(GStrv) missing = NULL, failed = NULL;
+    XensimFault fault = {
+        .call = xen_test_call("xenforeignmemory_map2"),
+        .gfn = 0x604, .pages = 1, .error = ENOMEM, /* what is available */
+    };
+    int id;
+
+    xen_test_start(t, args);
+    xensim_fill(t->dom, 0x600000, 0, 0x4000);
+    xen_test_stats_hold(t, 0x600000, 0x640000, 100);
+    id = xensim_fault_arm(t->sim, &fault);
+    g_assert_cmpint(id, >=, 0);
+    xen_test_save_restore(t, args);
+    missing = xen_test_log_lines(t, "is missing while the guest is restored");
+    failed = xen_test_log_lines(t, "xen mapcache: mapping failed: ");
+    XEN_REQUIRE(g_strv_length(missing) == 0,
+                "says that RAM is missing that Xen did not map");
+    XEN_REQUIRE(g_strv_length(failed) >= 1, "does not say what failed");
+    xensim_fault_disarm(t->sim, id);
+    xen_test_stats_release(t);
+    return NULL;
+}
+
 /* Outstanding DMA in a state: the device takes its lists again. */
 static const char *lists(XenTest *t)
 {
@@ -490,6 +517,7 @@ int main(int argc, char **argv)
     xen_test_add("restore/two-displays", two_displays, NULL);
     xen_test_add("restore/hole", hole, "ended by SIGSEGV");
     xen_test_add("restore/missing", missing, NULL);
+    xen_test_add("restore/not-told", not_told, NULL);
     xen_test_add("restore/lists", lists, NULL);
     return g_test_run();
 }
