@@ -488,6 +488,14 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
     if (unlikely(xen_mr_is_grants(mr))) {
         return mcache_grant_map(addr, block_offset, plen, is_write);
     }
+    /*
+     * So that one request does not keep all the others waiting.  But a device
+     * that is being restored wants what it held.
+     */
+    if (likely(!bql_locked() || !runstate_check(RUN_STATE_INMIGRATE))) {
+        *plen = MIN(*plen, MCACHE_DMA_MAX);
+    }
+
     if (use == XEN_MAP_HELD) {
         p = mcache_pages_map(addr, plen, MCACHE_REV_HELD, is_write, as,
                              &failed);
@@ -496,14 +504,6 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
             return p;
         }
         /* No memory for it: a bucket that is mapped may do as well. */
-    }
-
-    /*
-     * So that one request does not keep all the others waiting.  But a device
-     * that is being restored wants what it held.
-     */
-    if (likely(!bql_locked() || !runstate_check(RUN_STATE_INMIGRATE))) {
-        *plen = MIN(*plen, MCACHE_DMA_MAX);
     }
 
     p = mcache_lock_run(addr, plen, false);

@@ -43,7 +43,7 @@
 typedef enum XenMapUse {
     XEN_MAP_UNLOCKED,   /* until the end of the RCU read-side section */
     XEN_MAP_DMA,        /* one transfer */
-    XEN_MAP_HELD,       /* rings and lists, for as long as a device runs */
+    XEN_MAP_HELD,       /* rings, lists, pictures: as long as a guest likes */
 } XenMapUse;
 
 /* Counters since start; each is exact once the threads are quiet. */

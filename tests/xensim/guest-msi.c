@@ -15,14 +15,14 @@
 #define CAP_MSIX        0x11
 #define MSIX_ENABLE     0x8000      /* of the control word, at 2 */
 
-int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
-                         unsigned *reg)
+int guest_pci_next_capability(GuestPc *pc, unsigned devfn, uint8_t id,
+                              unsigned *reg)
 {
     uint32_t status, at;
     int rc;
 
     if ((rc = guest_pci_in(pc, devfn, PCI_STATUS, 2, &status)) ||
-        (rc = guest_pci_in(pc, devfn, PCI_CAPS, 1, &at))) {
+        (rc = guest_pci_in(pc, devfn, *reg ? *reg + 1 : PCI_CAPS, 1, &at))) {
         return rc;
     }
     if (!(status & PCI_STATUS_CAPS)) {
@@ -42,8 +42,20 @@ int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
         }
         at = head >> 8;
     }
-    return guest_pc_fail(pc, ENOENT, "PCI device %02x.%u has no capability "
-                         "0x%02x", devfn >> 3, devfn & 7, id);
+    *reg = 0;
+    return 0;
+}
+
+int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
+                         unsigned *reg)
+{
+    int rc;
+
+    *reg = 0;
+    rc = guest_pci_next_capability(pc, devfn, id, reg);
+    return rc || *reg ? rc : guest_pc_fail(
+        pc, ENOENT, "PCI device %02x.%u has no capability 0x%02x", devfn >> 3,
+        devfn & 7, id);
 }
 
 int guest_msi_enable(GuestPc *pc, unsigned devfn, uint64_t addr,

@@ -115,6 +115,10 @@ int guest_pci_bar_addr(GuestPc *pc, unsigned devfn, unsigned bar,
 int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
                          unsigned *reg);
 
+/* The next one after that at *REG, or, if that is 0, the first; 0: none. */
+int guest_pci_next_capability(GuestPc *pc, unsigned devfn, uint8_t id,
+                              unsigned *reg);
+
 /*
  * Message signalled interrupts: let the device write DATA to ADDR, by MSI or
  * (after guest_msix_enable(), which puts the table in BAR at TABLE) by vector

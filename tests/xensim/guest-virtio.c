@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for legacy virtio PCI devices; see guest-virtio.h. */
+/* A guest's driver for virtio PCI devices; see guest-virtio.h. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,11 +22,42 @@ enum {
     REG_CONFIG = 20,            /* as long as MSI-X is off */
 };
 
+/* Offsets in a modern device's common structure, */
+enum {
+    COMMON_HOST_SELECT = 0,
+    COMMON_HOST_FEATURES = 4,
+    COMMON_GUEST_SELECT = 8,
+    COMMON_GUEST_FEATURES = 12,
+    COMMON_STATUS = 20,
+    COMMON_QUEUE_SELECT = 22,
+    COMMON_QUEUE_SIZE = 24,
+    COMMON_QUEUE_ENABLE = 28,
+    COMMON_QUEUE_NOTIFY = 30,
+    COMMON_QUEUE_DESC = 32,
+    COMMON_QUEUE_AVAIL = 40,
+    COMMON_QUEUE_USED = 48,
+};
+
+/* ... and in the capabilities that say where the structures are. */
+enum {
+    CAP_VENDOR = 9,
+    CAP_TYPE = 3,
+    CAP_BAR = 4,
+    CAP_OFFSET = 8,
+    CAP_NOTIFY_STEP = 16,
+    TYPE_COMMON = 1,
+    TYPE_NOTIFY = 2,
+    TYPE_CONFIG = 4,
+};
+
 enum {
     STATUS_SEEN = 1,
     STATUS_DRIVER = 2,
     STATUS_READY = 4,
+    STATUS_FEATURES = 8,
 };
+
+#define FEATURES_HIGH_MODERN 1u     /* bit 32: by modern rules */
 
 enum {
     DESC_NEXT = 1,
@@ -40,9 +71,16 @@ typedef struct Desc {
     uint16_t flags, next;
 } Desc;
 
+static int common_out(GuestVirtio *dev, unsigned reg, unsigned size,
+                      uint64_t val)
+{
+    return guest_mmio_out(dev->pc, dev->common + reg, size, val);
+}
+
 static int set_status(GuestVirtio *dev, uint8_t status)
 {
-    return guest_out(dev->pc, dev->io + REG_STATUS, 1, status);
+    return dev->common ? common_out(dev, COMMON_STATUS, 1, status)
+                       : guest_out(dev->pc, dev->io + REG_STATUS, 1, status);
 }
 
 int guest_virtio_reset(GuestVirtio *dev)
@@ -82,14 +120,102 @@ int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
     return rc ? rc : guest_out(pc, io + REG_GUEST_FEATURES, 4, dev->features);
 }
 
+/*
+ * Where the structures of a modern device are: all in one BAR, which is placed
+ * at MMIO.
+ */
+static int find_structures(GuestVirtio *dev, uint64_t mmio)
+{
+    GuestPc *pc = dev->pc;
+    unsigned at = 0;
+    int rc;
+
+    while (!(rc = guest_pci_next_capability(pc, dev->devfn, CAP_VENDOR, &at)) &&
+           at) {
+        uint32_t type, bar, offset;
+
+        if ((rc = guest_pci_in(pc, dev->devfn, at + CAP_TYPE, 1, &type)) ||
+            (rc = guest_pci_in(pc, dev->devfn, at + CAP_BAR, 1, &bar)) ||
+            (rc = guest_pci_in(pc, dev->devfn, at + CAP_OFFSET, 4, &offset))) {
+            return rc;
+        }
+        if (type == TYPE_COMMON) {
+            dev->common = mmio + offset;
+            rc = guest_pci_place_bar(pc, dev->devfn, bar, mmio);
+        } else if (type == TYPE_NOTIFY) {
+            dev->notify = mmio + offset;
+            rc = guest_pci_in(pc, dev->devfn, at + CAP_NOTIFY_STEP, 4,
+                              &dev->notify_step);
+        } else if (type == TYPE_CONFIG) {
+            dev->config = mmio + offset;
+        }
+        if (rc) {
+            return rc;
+        }
+    }
+    return rc ? rc : dev->common && dev->notify ? 0 : guest_pc_fail(
+        pc, ENOENT, "PCI device %02x.%u has no modern virtio registers",
+        dev->devfn >> 3, dev->devfn & 7);
+}
+
+static int agree(GuestVirtio *dev, uint32_t features)
+{
+    uint64_t offered = 0;
+    int rc;
+
+    if ((rc = common_out(dev, COMMON_HOST_SELECT, 4, 0)) ||
+        (rc = guest_mmio_in(dev->pc, dev->common + COMMON_HOST_FEATURES, 4,
+                            &offered))) {
+        return rc;
+    }
+    dev->features = offered & features;
+    if ((rc = common_out(dev, COMMON_GUEST_SELECT, 4, 0)) ||
+        (rc = common_out(dev, COMMON_GUEST_FEATURES, 4, dev->features)) ||
+        (rc = common_out(dev, COMMON_GUEST_SELECT, 4, 1)) ||
+        (rc = common_out(dev, COMMON_GUEST_FEATURES, 4,
+                         FEATURES_HIGH_MODERN))) {
+        return rc;
+    }
+    return set_status(dev, STATUS_SEEN | STATUS_DRIVER | STATUS_FEATURES);
+}
+
+int guest_virtio_init_modern(GuestPc *pc, GuestVirtio *dev,
+                             uint16_t device_id, unsigned index,
+                             uint64_t mmio, uint32_t features)
+{
+    int rc;
+
+    memset(dev, 0, sizeof(*dev));
+    dev->pc = pc;
+    if ((rc = guest_pci_find(pc, VIRTIO_VENDOR, device_id, index,
+                             &dev->devfn)) ||
+        (rc = find_structures(dev, mmio)) ||
+        (rc = guest_pci_command(pc, dev->devfn, GUEST_PCI_MASTER, 0)) ||
+        (rc = guest_virtio_reset(dev)) ||
+        (rc = set_status(dev, STATUS_SEEN)) ||
+        (rc = set_status(dev, STATUS_SEEN | STATUS_DRIVER))) {
+        return rc;
+    }
+    return agree(dev, features);
+}
+
 int guest_virtio_start(GuestVirtio *dev)
 {
-    return set_status(dev, STATUS_SEEN | STATUS_DRIVER | STATUS_READY);
+    return set_status(dev, STATUS_SEEN | STATUS_DRIVER | STATUS_READY |
+                           (dev->common ? STATUS_FEATURES : 0));
 }
 
 int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,
                         uint32_t *val)
 {
+    uint64_t wide = 0;
+    int rc;
+
+    if (dev->common) {
+        rc = guest_mmio_in(dev->pc, dev->config + offset, size, &wide);
+        *val = wide;
+        return rc;
+    }
     return guest_in(dev->pc, dev->io + REG_CONFIG + offset, size, val);
 }
 
@@ -105,6 +231,50 @@ static int clear_ring(GuestVirtq *q, bool irq)
     return rc ? rc : guest_mem_write(q->dev->pc, q->used, used, sizeof(used));
 }
 
+/* Selects the queue; how many entries it has, and where its notifier is. */
+static int select_queue(GuestVirtq *q, uint32_t *size)
+{
+    GuestVirtio *dev = q->dev;
+    uint64_t entries = 0, notifier = 0;
+    int rc;
+
+    if (!dev->common) {
+        rc = guest_out(dev->pc, dev->io + REG_QUEUE_SELECT, 2, q->index);
+        return rc ? rc : guest_in(dev->pc, dev->io + REG_QUEUE_SIZE, 2, size);
+    }
+    if ((rc = common_out(dev, COMMON_QUEUE_SELECT, 2, q->index)) ||
+        (rc = guest_mmio_in(dev->pc, dev->common + COMMON_QUEUE_SIZE, 2,
+                            &entries)) ||
+        (rc = guest_mmio_in(dev->pc, dev->common + COMMON_QUEUE_NOTIFY, 2,
+                            &notifier))) {
+        return rc;
+    }
+    *size = entries;
+    q->notify = dev->notify + notifier * dev->notify_step;
+    return 0;
+}
+
+/* Tells the device where the selected queue is. */
+static int place_queue(GuestVirtq *q)
+{
+    GuestVirtio *dev = q->dev;
+    int rc;
+
+    if (!dev->common) {
+        return guest_out(dev->pc, dev->io + REG_QUEUE_PAGE, 4,
+                         q->desc >> XENSIM_PAGE_SHIFT);
+    }
+    if ((rc = common_out(dev, COMMON_QUEUE_DESC, 4, q->desc)) ||
+        (rc = common_out(dev, COMMON_QUEUE_DESC + 4, 4, q->desc >> 32)) ||
+        (rc = common_out(dev, COMMON_QUEUE_AVAIL, 4, q->avail)) ||
+        (rc = common_out(dev, COMMON_QUEUE_AVAIL + 4, 4, q->avail >> 32)) ||
+        (rc = common_out(dev, COMMON_QUEUE_USED, 4, q->used)) ||
+        (rc = common_out(dev, COMMON_QUEUE_USED + 4, 4, q->used >> 32))) {
+        return rc;
+    }
+    return common_out(dev, COMMON_QUEUE_ENABLE, 2, 1);
+}
+
 int guest_virtq_init(GuestVirtio *dev, GuestVirtq *q, unsigned index,
                      uint64_t ring, bool irq)
 {
@@ -115,10 +285,7 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *q, unsigned index,
     memset(q, 0, sizeof(*q));
     q->dev = dev;
     q->index = index;
-    rc = guest_out(dev->pc, dev->io + REG_QUEUE_SELECT, 2, index);
-    if (!rc) {
-        rc = guest_in(dev->pc, dev->io + REG_QUEUE_SIZE, 2, &size);
-    }
+    rc = select_queue(q, &size);
     if (rc) {
         return rc;
     }
@@ -139,8 +306,7 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *q, unsigned index,
         q->next[i] = i + 1;
     }
     rc = clear_ring(q, irq);
-    return rc ? rc : guest_out(dev->pc, dev->io + REG_QUEUE_PAGE, 4,
-                               ring >> XENSIM_PAGE_SHIFT);
+    return rc ? rc : place_queue(q);
 }
 
 int guest_virtq_add(GuestVirtq *q, const GuestSg *sg, unsigned out,
@@ -201,8 +367,12 @@ int guest_virtq_kick(GuestVirtq *q, bool notify)
         return rc;
     }
     q->shown_idx = q->avail_idx;
-    return notify ? guest_out(dev->pc, dev->io + REG_QUEUE_NOTIFY, 2,
-                              q->index) : 0;
+    if (!notify) {
+        return 0;
+    }
+    return q->notify ? guest_mmio_out(dev->pc, q->notify, 2, q->index)
+                     : guest_out(dev->pc, dev->io + REG_QUEUE_NOTIFY, 2,
+                                 q->index);
 }
 
 /* The chain at HEAD is free again. */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest's driver for legacy ("0.9") virtio PCI devices, and for virtio-blk
- * and virtio-scsi on top of it.  QEMU's device must have its legacy registers: a transitional
- * one on the PIIX has (or say disable-legacy=off,disable-modern=on).
+ * A guest's driver for virtio PCI devices, and for virtio-blk, virtio-scsi and
+ * virtio-gpu on top of it.
+ *
+ * Disks are driven through the legacy ("0.9") registers, which QEMU's device
+ * must have: a transitional one on the PIIX has (or say
+ * disable-legacy=off,disable-modern=on).  A virtio-gpu has modern ("1.0")
+ * ones only.
  *
  * Errors and threads are as in guest-pc.h.  A queue belongs to one thread;
  * two queues of a device may be used by two threads on two vCPUs, once the
@@ -14,19 +18,23 @@
 
 #include "guest-pc.h"
 
-/* PCI device ids of transitional devices. */
+/* PCI device ids: of transitional devices, and of one that is modern. */
 enum {
     GUEST_VIRTIO_NET = 0x1000,
     GUEST_VIRTIO_BLK = 0x1001,
     GUEST_VIRTIO_BALLOON = 0x1002,
     GUEST_VIRTIO_SCSI = 0x1004,
+    GUEST_VIRTIO_GPU = 0x1050,
 };
 
 typedef struct GuestVirtio {
     GuestPc *pc;
     unsigned devfn;
-    uint16_t io;                /* where BAR 0 is */
-    uint32_t features;          /* what was agreed on */
+    uint16_t io;                /* legacy: where BAR 0 is */
+    /* Modern: where the structures are, and how far notifiers lie apart. */
+    uint64_t common, config, notify;
+    uint32_t notify_step;
+    uint32_t features;          /* what was agreed on, of the lower 32 */
 } GuestVirtio;
 
 /*
@@ -36,6 +44,14 @@ typedef struct GuestVirtio {
  */
 int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
                       unsigned index, uint16_t io, uint32_t features);
+
+/*
+ * The same by modern registers: the BAR that has them is placed at MMIO, a
+ * multiple of its size.
+ */
+int guest_virtio_init_modern(GuestPc *pc, GuestVirtio *dev,
+                             uint16_t device_id, unsigned index,
+                             uint64_t mmio, uint32_t features);
 
 /* The driver is ready: the device may use its queues. */
 int guest_virtio_start(GuestVirtio *dev);
@@ -56,6 +72,7 @@ typedef struct GuestVirtq {
     unsigned index, size;
     uint64_t desc, avail, used; /* gpas of its parts */
     uint64_t end;               /* the first byte after it */
+    uint64_t notify;            /* modern: what is written to */
     uint16_t avail_idx;         /* of what was added */
     uint16_t shown_idx;         /* ... and shown to the device */
     uint16_t used_idx;          /* of what was reaped */
@@ -157,5 +174,46 @@ int guest_vscsi_kick(GuestVscsi *scsi);
 int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag);
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
                    uint32_t lba, const GuestSg *sg, unsigned n);
+
+/* ---- virtio-gpu, its control queue: 2D, the first screen ---- */
+
+/* Guest memory that the driver itself needs. */
+#define GUEST_VGPU_BYTES 0x10000u
+
+/* The most pieces that a picture's memory may be in. */
+#define GUEST_VGPU_PIECES 256u
+
+typedef struct GuestVgpu {
+    GuestVirtio dev;
+    GuestVirtq queue;
+    uint64_t mem;               /* a command, and its answer */
+} GuestVgpu;
+
+/*
+ * Set up the (INDEX + 1)th virtio-gpu, with its registers at MMIO and
+ * GUEST_VGPU_BYTES of the driver's own at MEM (a multiple of 4096).
+ */
+int guest_vgpu_init(GuestPc *pc, GuestVgpu *gpu, unsigned index,
+                    uint64_t mmio, uint64_t mem);
+
+/*
+ * Commands, each of which returns when the device has answered; -EIO if it
+ * says that it failed.  A picture has a number ID, > 0, and 4 bytes for a
+ * pixel: blue, green, red and one that is not looked at.
+ *
+ * create: WIDTH x HEIGHT pixels.  attach: they are in the guest's memory in
+ * the N pieces of SG, which the device maps until detach.  show: the screen is
+ * of this picture, as large.  update: the device takes its pixels from the
+ * guest's memory, and shows them.
+ */
+int guest_vgpu_create(GuestVgpu *gpu, uint32_t id, uint32_t width,
+                      uint32_t height);
+int guest_vgpu_attach(GuestVgpu *gpu, uint32_t id, const GuestSg *sg,
+                      unsigned n);
+int guest_vgpu_detach(GuestVgpu *gpu, uint32_t id);
+int guest_vgpu_show(GuestVgpu *gpu, uint32_t id, uint32_t width,
+                    uint32_t height);
+int guest_vgpu_update(GuestVgpu *gpu, uint32_t id, uint32_t width,
+                      uint32_t height);
 
 #endif
