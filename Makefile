@@ -24,7 +24,7 @@ help:
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
 #: make check-xen    run the tests on the real Xen, emulated; ROUNDS=N (10)
 #: make check-xen-linux
-#:                   the same with a Linux guest (longer)
+#:                   balloon a Linux guest there (longer)
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
 #: make check-asan   build QEMU with ASan and UBSan, run the qtests on it (long)
 #: make check-tsan   build QEMU with TSan, run the qtests with iothreads on it

@@ -295,20 +295,22 @@ static const char *size(XenTest *t, const Device *d)
     return in_place(t, d, SECOND, 15);
 }
 
-#define SIZE(id, args, mib)                                             \
+#define SIZE(id, args, bar, mib)                                        \
     static const char *size_##id(XenTest *t)                            \
     {                                                                   \
-        Device d = { #id, "-device " args " ", { { 0, mib * MiB } } };  \
+        Device d = { #id, "-device " args " ", { { bar, mib * MiB } } }; \
                                                                         \
         return size(t, &d);                                             \
     }
-SIZE(vga_64m, "VGA,addr=8,vgamem_mb=64", 64)
-SIZE(vga_256m, "VGA,addr=8,vgamem_mb=256", 256)
-SIZE(cirrus_8m, "cirrus-vga,addr=8,vgamem_mb=8", 8)
-SIZE(cirrus_16m, "cirrus-vga,addr=8,vgamem_mb=16", 16)
-SIZE(bochs_4m, "bochs-display,addr=8,vgamem=4M", 4)
-SIZE(bochs_128m, "bochs-display,addr=8,vgamem=128M", 128)
-SIZE(bochs_256m, "bochs-display,addr=8,vgamem=256M", 256)
+SIZE(vga_64m, "VGA,addr=8,vgamem_mb=64", 0, 64)
+SIZE(vga_256m, "VGA,addr=8,vgamem_mb=256", 0, 256)
+SIZE(secondary_1m, "secondary-vga,addr=8,vgamem_mb=1", 0, 1)
+SIZE(vmware_1m, "vmware-svga,addr=8,vgamem_mb=1", 1, 1)
+SIZE(cirrus_8m, "cirrus-vga,addr=8,vgamem_mb=8", 0, 8)
+SIZE(cirrus_16m, "cirrus-vga,addr=8,vgamem_mb=16", 0, 16)
+SIZE(bochs_4m, "bochs-display,addr=8,vgamem=4M", 0, 4)
+SIZE(bochs_128m, "bochs-display,addr=8,vgamem=128M", 0, 128)
+SIZE(bochs_256m, "bochs-display,addr=8,vgamem=256M", 0, 256)
 
 /* ---- a distribution's device model ---- */
 
@@ -456,6 +458,9 @@ int main(int argc, char **argv)
     }
     xen_test_add("size/vga-64m", size_vga_64m, "ended by SIGABRT");
     xen_test_add("size/vga-256m", size_vga_256m, "ended by SIGABRT");
+    xen_test_add("size/secondary-vga-1m", size_secondary_1m,
+                 "ended by SIGABRT");
+    xen_test_add("size/vmware-svga-1m", size_vmware_1m, "ended by SIGABRT");
     xen_test_add("size/cirrus-8m", size_cirrus_8m, "ended by SIGABRT");
     xen_test_add("size/cirrus-16m", size_cirrus_16m, "ended by SIGABRT");
     xen_test_add("size/bochs-4m", size_bochs_4m,

@@ -91,6 +91,31 @@ def test_counting(b):
     assert counted('SKIP', '1..0 # SKIP no such thing\n') == (0, 0, 1)
 
 
+def test_what_a_suite_needs(b):
+    """A suite builds its own files, none what only another one needs."""
+    from say import Failure
+    check = load(b, 'check')
+    tests = [{'suite': ['p:unit'], 'depends': ['a', 'b']},
+             {'suite': ['p:qtest'], 'depends': ['b', 'c']},
+             {'suite': ['p:qtest-asan'], 'depends': ['d']}]
+    targets = [{'id': name, 'filename': [f'/{name}']} for name in 'abcde']
+
+    def files(*suites):
+        return ''.join(check.targets_of(tests, targets, suites))
+
+    assert files('unit') == '/a/b'
+    assert files('qtest', 'unit') == '/a/b/c'
+    assert files('qtest-asan') == '/d'
+    # all that is not on demand
+    assert files() == '/a/b/c'
+    try:
+        files('unit', 'nosuch')
+    except Failure as failure:
+        has(str(failure), 'nosuch', 'qtest-asan')
+    else:
+        raise AssertionError('a suite that there is not passes')
+
+
 def test_every_qtest_is_listed(b):
     folder = os.path.join(b.real_repo, 'tests', 'qtest')
     have = {os.path.basename(p)[:-2]
