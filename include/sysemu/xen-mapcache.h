@@ -152,9 +152,11 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  * XEN_COMPAT_PHYSMAP the machine must know beforehand; a dummy is what is made
  * if it does not, and stays.)
  *
- * Never returns NULL: device memory that cannot be mapped is reported and
- * ends QEMU, for its device cannot run without.  RAM block notifiers hear of
- * a real mapping if the BQL is held, of a dummy never.
+ * Never returns NULL: device memory that cannot be mapped is reported and,
+ * while the machine is being made or restored, ends QEMU, for its device cannot
+ * run without.  A guest that runs is not ended for a device that is plugged in:
+ * that has a dummy until it is unplugged, which the guest does not see.  RAM
+ * block notifiers hear of a real mapping if the BQL is held, of a dummy never.
  */
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 
