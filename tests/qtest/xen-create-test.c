@@ -264,8 +264,9 @@ static const char *early_memory(XenTest *t)
 {
     g_autofree char *line = NULL;
     g_autofree char *log = NULL;
-    g_auto(GStrv) argv = NULL;
+    g_auto(GStrv) argv = NULL, lines = NULL;
     int fd = open(t->log, O_CREAT | O_WRONLY | O_APPEND, 0600), wstatus;
+    unsigned said = 0;
     pid_t pid;
 
     xen_test_domain(t, 0);
@@ -289,8 +290,12 @@ static const char *early_memory(XenTest *t)
     }
     XEN_REQUIRE(WIFEXITED(wstatus), "ended by signal %d", WTERMSIG(wstatus));
     log = xen_test_log(t);
-    XEN_REQUIRE(WEXITSTATUS(wstatus) == 1 && strchr(log, '\n') &&
-                !strchr(log, '\n')[1], "is not refused in one line");
+    lines = g_strsplit(log, "\n", -1);
+    for (char **l = lines; *l; l++) {
+        said += **l && !g_str_has_prefix(*l, "=="); /* a sanitizer's own */
+    }
+    XEN_REQUIRE(WEXITSTATUS(wstatus) == 1 && said == 1,
+                "is not refused in one line");
     return NULL;
 }
 

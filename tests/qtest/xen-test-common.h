@@ -19,7 +19,7 @@
  * (directory of the VGA ROMs, default /usr/share/seabios), XEN_TEST_COMPAT
  * (anything but empty: QTEST_QEMU_BINARY was built as for a libxen without
  * xenforeignmemory_map2(), which then must not be called; nothing is compared
- * with stock).
+ * with stock), XEN_TEST_ASAN (anything: it was built with AddressSanitizer).
  */
 #ifndef XEN_TEST_COMMON_H
 #define XEN_TEST_COMMON_H
