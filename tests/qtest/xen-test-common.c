@@ -460,6 +460,27 @@ static bool is_known(const char *text, const char *stock)
     return false;
 }
 
+/* A daemon that did not come to write its number is a child of ours. */
+static void kill_children(void)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/task/%d/children",
+                                            getpid());
+    g_autofree char *text = NULL;
+    g_auto(GStrv) pids = NULL;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL)) {
+        return;
+    }
+    pids = g_strsplit(g_strstrip(text), " ", -1);
+    for (char **pid = pids; *pid; pid++) {
+        pid_t child = atoi(*pid);
+
+        if (child > 0 && kill(child, SIGKILL) == 0) {
+            waitpid(child, NULL, 0);
+        }
+    }
+}
+
 static void run_case(const void *data)
 {
     const XenCase *c = data;
@@ -502,6 +523,9 @@ static void run_case(const void *data)
 
         kill(t.pid, SIGKILL);
         died(&t, 30000, &wstatus);
+    }
+    if (t.pidfile) {
+        kill_children();
     }
     qtest_gone(&t);
     alarm(0);
