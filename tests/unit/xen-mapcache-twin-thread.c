@@ -28,6 +28,7 @@ typedef struct Call {
     uint64_t want;      /* as of before it */
     uint64_t room;
     bool unseen;
+    bool came;          /* the first page did, without an invalidate since */
     XenMapUse use;
     bool with_len, is_write;
 } Call;
@@ -201,6 +202,10 @@ static void thread_lookup(void *unused)
         in_section = true;
     }
     host = xen_map_cache(call.span.addr, call.with_len ? &got : NULL);
+    /* It may be in two slots then: one with a hole here, and a fresh one. */
+    if (call.came || call_disturbed(1)) {
+        twin_touch(call.span.addr, 1);
+    }
     if (call_after(host, got)) {
         spans[nr_spans++] = call.span;
     }
@@ -269,8 +274,7 @@ static void lookup(void)
         len = XENSIM_PAGE_SIZE - (addr & PAGE_MASK);
     }
     call_before(addr, MIN(len, BUCKET - (addr & (BUCKET - 1))));
-    /* It may be in two slots: one that has a hole here, and a fresh one. */
-    twin_touch(call.span.addr, call.span.len);
+    call.came = twin.unseen[addr >> XENSIM_PAGE_SHIFT];
     run(thread_lookup);
 }
 
