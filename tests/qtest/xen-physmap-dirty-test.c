@@ -76,39 +76,6 @@ static const char *migration(XenTest *t)
     return NULL;
 }
 
-/*
- * A part of the memory moves while the guest migrates, and Xen does not let it
- * come back: it is reported where it is.
- */
-static const char *stranded(XenTest *t)
-{
-    g_autofree char *args = machine(t, vga_2m.args);
-    XensimFault fault = { .call = "xendevicemodel_relocate_memory",
-                          .first = 2, .error = EBUSY };
-    uint64_t first = FIRST / XEN_TEST_PAGE;
-    int id;
-
-    xen_test_start(t, args);
-    qtest_qmp_assert_success(t->qts,
-                             "{'execute': 'xen-set-global-dirty-log',"
-                             " 'arguments': {'enable': true}}");
-    /* Xen stops there. */
-    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
-    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
-    id = xensim_fault_arm(t->sim, &fault);
-    place(t, &vga_2m, FIRST);
-    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, first + 299) != XENSIM_NO_MFN,
-                "did not move a part of it");
-    XEN_REQUIRE(modified(t, first) && modified(t, first + 299) &&
-                !modified(t, first + 300),
-                "does not report frames that it left at the BAR");
-    xensim_fault_disarm(t->sim, id);
-    decode(t, false);
-    XEN_REQUIRE(modified(t, HOME_GFN) && modified(t, HOME_GFN + 299),
-                "does not report frames that came home at last");
-    return NULL;
-}
-
 /* The screen of device @id as PPM. */
 static GBytes *screen(XenTest *t, const char *id)
 {
@@ -198,6 +165,46 @@ static const char *paint_8bit(XenTest *t, const char *id, uint64_t lfb,
         color = color << 8 | v << 2 | (v & 1) * 3;
     }
     return shows(t, id, color);
+}
+
+/*
+ * A part of the memory moves while the guest migrates, and Xen does not let it
+ * come back: it is reported where it is.
+ */
+static const char *stranded(XenTest *t)
+{
+    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8,"
+                                    "vgamem_mb=2 ");
+    XensimFault fault = { .call = "xendevicemodel_relocate_memory",
+                          .first = 2, .error = EBUSY };
+    uint64_t first = FIRST / XEN_TEST_PAGE;
+    GuestVga vga;
+    int id;
+
+    xen_test_start(t, args);
+    xen_test_ok(t, guest_vga_init(t->pc, &vga, 0));
+    mode_8bit(t, &vga);
+    qtest_qmp_assert_success(t->qts,
+                             "{'execute': 'xen-set-global-dirty-log',"
+                             " 'arguments': {'enable': true}}");
+    /* Xen stops there. */
+    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
+    xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
+    id = xensim_fault_arm(t->sim, &fault);
+    place(t, &vga_2m, FIRST);
+    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, first + 299) != XENSIM_NO_MFN,
+                "did not move a part of it");
+    XEN_REQUIRE(modified(t, first) && modified(t, first + 299) &&
+                !modified(t, first + 300),
+                "does not report frames that it left at the BAR");
+    /* The display shows what the guest draws in the part that stayed. */
+    XEN_TRY(paint_8bit(t, "one", FIRST, 7));
+    XEN_TRY(paint_8bit(t, "one", FIRST, 11));
+    xensim_fault_disarm(t->sim, id);
+    decode(t, false);
+    XEN_REQUIRE(modified(t, HOME_GFN) && modified(t, HOME_GFN + 299),
+                "does not report frames that came home at last");
+    return NULL;
 }
 
 /* Two displays, of which Xen tracks one: both show what the guest draws. */

@@ -155,18 +155,29 @@ static void forget_saved(char *dir)
     g_free(dir);
 }
 
+static void count_running(const XensimXsLogEntry *entry, void *opaque)
+{
+    *(unsigned *)opaque += g_str_has_suffix(entry->path, "/state");
+}
+
 /* What cannot be restored ends QEMU with a message and status 1. */
 static const char *cannot_restore(XenTest *t, unsigned home, unsigned bar)
 {
     TsConfig config = saved_config(t);
     char *dir = save_vga(t, home, bar);
     g_autoptr(GError) err = NULL;
-    TsGuest *restored = ts_restore(t->ts, &config, dir, &err);
+    unsigned running = 0;
+    TsGuest *restored;
 
+    xensim_xs_log_clear(t->xs);
+    restored = ts_restore(t->ts, &config, dir, &err);
     forget_saved(dir);
+    xensim_xs_log(t->xs, XENSIM_XS_WRITE, "/local/domain/0/device-model",
+                  count_running, &running);
     XEN_REQUIRE(!restored, "runs without its video memory");
     g_test_message("%s", err->message);
     XEN_REQUIRE(strstr(err->message, "status 1"), "does not end with 1");
+    XEN_REQUIRE(!running, "says that it runs before it ends");
     XEN_REQUIRE(strstr(err->message, "neither at its BAR 0xe0000000"),
                 "does not say what is missing where");
     return NULL;
@@ -414,6 +425,38 @@ static const char *over_homes(XenTest *t)
     return NULL;
 }
 
+static const char *rom_is_there(XenTest *t)
+{
+    enum { ROM_REG = 0x30, ROM_BAR = 0xf7000000u };
+
+    xen_test_ok(t, guest_pci_out(t->pc, DEVFN, ROM_REG, 4, ROM_BAR | 1));
+    XEN_REQUIRE(xensim_mmio_read(t->dom, ROM_BAR, 2) == 0xaa55,
+                "has lost its ROM");
+    return NULL;
+}
+
+/* A BAR over the homes of ROMs, which QEMU reads from their files. */
+static const char *over_roms(XenTest *t)
+{
+    const Device d = {
+        "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } }
+    };
+    g_autofree char *args = machine(t, d.args);
+    const uint64_t bar = HOME_GFN * (uint64_t)XEN_TEST_PAGE + 16 * MiB;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &d, bar);
+    stamp(t, &d, bar, 53);
+    XEN_TRY(rom_is_there(t));
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(in_place(t, &d, bar, 53));
+        XEN_TRY(rom_is_there(t));
+    }
+    return NULL;
+}
+
 /*
  * The second display's BAR is where the first one's memory is, which keeps it
  * at home.  After a restore too: what is at its BAR is not its memory.
@@ -492,6 +535,7 @@ int main(int argc, char **argv)
     xen_test_add("physmap/report-rate", report_rate, NULL);
     xen_test_add("physmap/xen-refuses", xen_refuses, "ended by SIGABRT");
     xen_test_add("physmap/over-homes", over_homes, "ended by SIGABRT");
+    xen_test_add("physmap/over-roms", over_roms, NULL);
     xen_test_add("physmap/others-home", others_home, NULL);
     xen_test_add("physmap/move-down-fails", move_down_fails, NULL);
     return g_test_run();

@@ -15,8 +15,9 @@
  * logging stops or the section goes; the next one that is synchronised then
  * takes over.  All other sections are redrawn whole at each synchronisation,
  * as is the tracked one when Xen fails to answer.  That costs time and no
- * correctness.  Memory that is not at a BAR needs nothing: the guest's
- * writes to it pass through QEMU, which marks them itself.
+ * correctness, and so is one of which Xen left but a part at its BAR.  Memory
+ * that is not at a BAR needs nothing: the guest's writes to it pass through
+ * QEMU, which marks them itself.
  *
  * Only DIRTY_MEMORY_VGA is marked.  The general function for marking would
  * report the pages to Xen as modified, and a migration with a display open
@@ -140,10 +141,11 @@ static bool sync_tracked(void)
 
 void xen_dirty_vram_sync(MemoryRegionSection *section)
 {
-    if (!xen_physmap_is_placed(section)) {
+    if (!xen_physmap_has_frames_at(section)) {
         return;
     }
-    if (!try_track(section) || !sync_tracked()) {
+    if (!xen_physmap_is_placed(section) || !try_track(section) ||
+        !sync_tracked()) {
         redraw(section->mr, section->offset_within_region,
                int128_get64(section->size));
     }

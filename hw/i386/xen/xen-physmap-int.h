@@ -90,6 +90,9 @@ void xen_physmap_publish(void);
  */
 bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self);
 
+/* True if frames of memory other than [@ram, @ram + @size) are at its home. */
+bool xen_physmap_is_others(ram_addr_t ram, uint64_t size);
+
 /*
  * Records frames found outside their home before anything shows them.
  * False if the range overlaps one that is known.

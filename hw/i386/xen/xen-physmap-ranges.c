@@ -195,6 +195,18 @@ bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self)
     return is_home_of_other(gaddr, size, self);
 }
 
+bool xen_physmap_is_others(ram_addr_t ram, uint64_t size)
+{
+    XenPhysmapRange *r;
+
+    FOR_EACH_RANGE_AT(r, ram, size) {
+        if (r->placed && !xen_overlap(r->ram, xen_range_size(r), ram, size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 XenPhysmapRange *xen_range_new(ram_addr_t ram, hwaddr gaddr,
                                uint64_t size)
 {

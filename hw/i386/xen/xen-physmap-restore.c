@@ -32,7 +32,8 @@
  * framebuffer, while that is logged); it is all at home then.  Frames of the
  * guest's own in a part of the BAR's range are freed when the memory is
  * moved there, as they would have been when it was running.  And it was not
- * moved if other device memory is at the BAR: then what is there is that.
+ * moved if other device memory is at the BAR: then what is there is that.  Nor
+ * is it at home if other memory has been found to have its place there.
  *
  * BARs are loaded one after the other, and not in the order in which the
  * guest mapped them: a section that finds nothing may be one that was served
@@ -125,6 +126,13 @@ static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     return frames;
 }
 
+/* Which are at home; other memory may have its place there. */
+static XenFrames look_home(ram_addr_t ram, uint64_t size)
+{
+    return xen_physmap_is_others(ram, size) ? XEN_FRAMES_NONE
+                                            : look(ram, ram, size);
+}
+
 /* Replaces the mapping that @block has by one of the frames at @gaddr. */
 static void adopt_frames(RAMBlock *block, hwaddr gaddr)
 {
@@ -161,8 +169,7 @@ static void found_at_bar(RAMBlock *block, XenPhysmapRange *r)
 /* Settles @block if all of it is at home, and places what shows it. */
 static void gather(RAMBlock *block)
 {
-    if (look(block->offset, block->offset, block->max_length) !=
-        XEN_FRAMES_ALL) {
+    if (look_home(block->offset, block->max_length) != XEN_FRAMES_ALL) {
         return;
     }
     touch(block);
@@ -211,7 +218,7 @@ void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
     hwaddr gaddr = xen_range_gaddr(r);
     uint64_t size = xen_range_size(r);
     bool whole = r->ram == block->offset && size == block->max_length;
-    XenFrames home = look(r->ram, r->ram, size);
+    XenFrames home = look_home(r->ram, size);
     XenFrames there = gaddr == r->ram ? home : look(r->ram, gaddr, size);
 
     trace_xen_physmap_restore(xen_physmap_name(r->ram), r->ram, gaddr, size,
@@ -242,7 +249,8 @@ static void settle_rest(RAMBlock *block)
         return;
     }
     if (len == block->max_length &&
-        look(block->offset, gaddr, len) == XEN_FRAMES_ALL) {
+        (gaddr != block->offset ? look(block->offset, gaddr, len)
+                                : look_home(gaddr, len)) == XEN_FRAMES_ALL) {
         adopt_frames(block, gaddr);
     } else if (!memory_region_is_rom(block->mr)) {
         warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
@@ -277,6 +285,7 @@ static void restore_complete(void *opaque, bool running, RunState state)
 void xen_physmap_restore_init(void)
 {
     if (runstate_check(RUN_STATE_INMIGRATE)) {
-        qemu_add_vm_change_state_handler(restore_complete, NULL);
+        /* Before those by which the toolstack learns that the guest runs. */
+        qemu_add_vm_change_state_handler_prio(restore_complete, NULL, -1);
     }
 }

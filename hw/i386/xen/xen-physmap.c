@@ -560,6 +560,20 @@ bool xen_physmap_is_placed(const MemoryRegionSection *section)
     return r && r->placed;
 }
 
+bool xen_physmap_has_frames_at(const MemoryRegionSection *section)
+{
+    XenPhysmapRange *r = section_find(section), *other;
+
+    if (r) {
+        FOR_EACH_RANGE_AT(other, xen_range_gaddr(r), xen_range_size(r)) {
+            if (other->placed) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 void xen_physmap_init(struct xs_handle *xs)
 {
     xen_map_cache_set_block_ops(&block_ops);

@@ -53,6 +53,9 @@ void xen_physmap_del(MemoryRegionSection *section);
  */
 bool xen_physmap_is_placed(const MemoryRegionSection *section);
 
+/* True if some of them are, or other device memory is.  With the BQL. */
+bool xen_physmap_has_frames_at(const MemoryRegionSection *section);
+
 /*
  * The guest physical address where the page of @addr is now; @addr itself
  * for guest RAM and for device memory that is at home.  In an RCU read-side
