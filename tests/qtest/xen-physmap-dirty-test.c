@@ -198,8 +198,9 @@ static const char *stranded(XenTest *t)
                 !modified(t, first + 300),
                 "does not report frames that it left at the BAR");
     /* The display shows what the guest draws in the part that stayed. */
-    XEN_TRY(paint_8bit(t, "one", FIRST, 7));
-    XEN_TRY(paint_8bit(t, "one", FIRST, 11));
+    for (unsigned n = 7; n < 12; n++) {
+        XEN_TRY(paint_8bit(t, "one", FIRST, n));
+    }
     xensim_fault_disarm(t->sim, id);
     decode(t, false);
     XEN_REQUIRE(modified(t, HOME_GFN) && modified(t, HOME_GFN + 299),
