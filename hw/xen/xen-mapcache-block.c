@@ -228,7 +228,9 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
      */
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
     Error *err = NULL;
-    bool dummy = incoming && block_is_lost_locked(gaddr, size, &err);
+    bool nowhere = gaddr == XEN_BLOCK_NOWHERE;
+    bool dummy = nowhere ||
+                 (incoming && block_is_lost_locked(gaddr, size, &err));
     int memfd = -1;
     void *host = NULL;
     Outside *o;
@@ -241,6 +243,11 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
             err = NULL;
             dummy = true;
         }
+    }
+    if (nowhere && !incoming) {
+        warn_report("xen mapcache: other device memory is at 0x" RAM_ADDR_FMT
+                    ", the home of %" PRIu64 " KiB of device memory, whose "
+                    "contents are lost", addr, (uint64_t)size / KiB);
     }
     if (dummy) {
         host = dummy_map(size, &memfd, &err);

@@ -196,12 +196,17 @@ typedef enum XenFrames {
  */
 XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size);
 
+#define XEN_BLOCK_NOWHERE   ((hwaddr)-1)
+
 /*
  * What the machine (hw/i386/xen) knows of the device memory that was
  * allocated at @addr, @size bytes.  Called with no lock of the mapcache.
  */
 typedef struct XenBlockOps {
-    /* Where the guest sees it; asked before it is mapped.  Any thread. */
+    /*
+     * Where the guest sees it, or XEN_BLOCK_NOWHERE if its frames are gone
+     * and others are where they were; asked before it is mapped.  Any thread.
+     */
     hwaddr (*place)(ram_addr_t addr, ram_addr_t size);
     /* It is freed, and was mapped.  With the BQL. */
     void (*gone)(ram_addr_t addr, ram_addr_t size);

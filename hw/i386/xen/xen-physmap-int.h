@@ -90,7 +90,10 @@ void xen_physmap_publish(void);
  */
 bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self);
 
-/* True if frames of memory other than [@ram, @ram + @size) are at its home. */
+/*
+ * True if frames of memory other than [@ram, @ram + @size) are at its home.
+ * Any thread.
+ */
 bool xen_physmap_is_others(ram_addr_t ram, uint64_t size);
 
 /*

@@ -197,10 +197,16 @@ bool xen_physmap_is_in_the_way(hwaddr gaddr, const XenPhysmapRange *self)
 
 bool xen_physmap_is_others(ram_addr_t ram, uint64_t size)
 {
-    XenPhysmapRange *r;
+    const View *v;
+    unsigned i;
 
-    FOR_EACH_RANGE_AT(r, ram, size) {
-        if (r->placed && !xen_overlap(r->ram, xen_range_size(r), ram, size)) {
+    RCU_READ_LOCK_GUARD();
+    v = qatomic_rcu_read(&view);
+    for (i = 0; v && i < v->n; i++) {
+        const ViewEntry *e = &v->entry[i];
+
+        if (xen_overlap(e->gaddr, e->size, ram, size) &&
+            !xen_overlap(e->ram, e->size, ram, size)) {
             return true;
         }
     }

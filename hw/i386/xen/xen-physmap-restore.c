@@ -58,8 +58,8 @@
  * it do not share.  When the guest runs, nothing here is called.
  *
  * Dummies that no section has claimed when the guest starts are replaced by
- * the frames at home.  If there are none, they stay: an option ROM was
- * loaded from its file and works, any other memory gets a warning.  Later
+ * the frames at home.  If there are none, they stay, with a warning unless
+ * it is a ROM, whose work was done when the guest booted.  Later
  * they are not replaced: while a map call replaces one its addresses have
  * nothing behind them for a moment, and an iothread may touch them.
  */

@@ -62,7 +62,8 @@
  * device RAM that is at home there (homes lie right above guest RAM, where a
  * guest may map a BAR).  The range then waits, with a report.  The home of a
  * ROM is given up: QEMU keeps its mapping, and reads the ROM from its file
- * when it starts again.
+ * when it starts anew.  After a restore the ROM is lost then, and reads as
+ * zeros.
  *
  * When Xen fails to move frames, some may have gone.  Each piece that did
  * becomes a STRAY and is brought home at once, if Xen lets us; whatever
@@ -487,7 +488,8 @@ static hwaddr block_place(ram_addr_t addr, ram_addr_t size)
         gather_strays(addr, size);
         gaddr = xen_physmap_ram_to_gaddr(addr);
     }
-    return gaddr;
+    return gaddr == addr && xen_physmap_is_others(addr, size)
+           ? XEN_BLOCK_NOWHERE : gaddr;
 }
 
 /*
