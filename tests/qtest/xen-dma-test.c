@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A disk's DMA into and out of guest RAM and video memory, byte by byte. */
 #include "qemu/osdep.h"
+#include "guest-virtio.h"
 #include "xen-test-common.h"
 
 enum { SEED = 11, DISK_PAGES = 1024 };
@@ -170,6 +171,62 @@ static const char *cut(XenTest *t)
     return NULL;
 }
 
+/*
+ * A list with more room than the blocks of the request, which is no whole
+ * block: it is not touched, and no block behind them is.
+ */
+static const char *tail(XenTest *t)
+{
+    enum { GPA = 0x600000, LONG = 700, DRIVER = 0x100000, LBA = 24 };
+    const GuestSg lists[][2] = {
+        { { GPA, LONG } }, { { GPA, 188 }, { GPA + 188, 512 } },
+        { { GPA, 512 }, { GPA + 512, 188 } },
+    };
+    g_autofree char *args = NULL, *disk = NULL;
+    g_autofree char *file = g_strdup_printf("%s/scsi", t->dir);
+    uint8_t got[XEN_TEST_PAGE], rest[XEN_TEST_PAGE - 512];
+    GuestVscsi scsi;
+    gsize size;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    args = g_strdup_printf("%s/disk", t->dir);
+    g_assert_true(g_file_get_contents(args, &disk, &size, NULL));
+    g_assert_true(g_file_set_contents(file, disk, size, NULL));
+    g_free(args);
+    args = g_strdup_printf("-device virtio-scsi-pci,addr=7,disable-legacy=off,"
+                           "disable-modern=on -drive file='%s',format=raw,"
+                           "if=none,id=drive -device scsi-hd,drive=drive ",
+                           file);
+    xen_test_start(t, args);
+    xen_test_ok(t, guest_vscsi_init(t->pc, &scsi, 0, 0xc200, DRIVER));
+    guest_vscsi_rw(&scsi, 0, false, 0, lists[0], 1);    /* it has appeared */
+    memset(rest, 0xee, sizeof(rest));
+    for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++) {
+        unsigned n = lists[i][1].len ? 2 : 1;
+
+        xensim_fill(t->dom, GPA, 0xee, XEN_TEST_PAGE);
+        xen_test_ok(t, guest_vscsi_rw(&scsi, 0, false, LBA, lists[i], n));
+        xensim_read(t->dom, GPA, got, sizeof(got));
+        XEN_REQUIRE(!memcmp(got, disk + LBA * 512, 512), "read other bytes");
+        XEN_REQUIRE(!memcmp(got + 512, rest, sizeof(rest)),
+                    "read more than the request's block");
+
+        xensim_fill(t->dom, GPA, i, XEN_TEST_PAGE);
+        xen_test_ok(t, guest_vscsi_rw(&scsi, 0, true, LBA, lists[i], n));
+        xen_test_ok(t, guest_vscsi_rw(&scsi, 0, false, LBA,
+                                      &(GuestSg) { GPA, 1024 }, 1));
+        xensim_read(t->dom, GPA, got, sizeof(got));
+        memset(rest, i, sizeof(rest));
+        XEN_REQUIRE(!memcmp(got, rest, 512), "wrote other bytes");
+        XEN_REQUIRE(!memcmp(got + 512, disk + (LBA + 1) * 512, 512),
+                    "wrote more than the request's block");
+        memset(rest, 0xee, sizeof(rest));
+        memset(disk + LBA * 512, i, 512);
+    }
+    xen_test_ok(t, guest_virtio_reset(&scsi.dev));
+    return NULL;
+}
+
 /* Once its bucket is mapped a transfer needs nothing more of Xen. */
 static const char *warm(XenTest *t)
 {
@@ -306,6 +363,7 @@ int main(int argc, char **argv)
     xen_test_add("dma/scatter", scatter, NULL);
     xen_test_add("dma/many", many, NULL);
     xen_test_add("dma/to-disk", to_disk, NULL);
+    xen_test_add("dma/tail", tail, NULL);
     xen_test_add("dma/cut", cut, "wrote other bytes*|keeps a mapping");
     xen_test_add("dma/warm", warm, "made * map calls for 100 transfers*");
     xen_test_add("dma/video-base", video_base, "ended by SIGSEGV");

@@ -94,7 +94,7 @@ int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
     for (unsigned i = 0; i < n; i++) {
         bytes += sg[i].len;
     }
-    if (bytes % GUEST_SECTOR_SIZE || bytes / GUEST_SECTOR_SIZE > UINT16_MAX) {
+    if (bytes < GUEST_SECTOR_SIZE || bytes / GUEST_SECTOR_SIZE > UINT16_MAX) {
         return guest_pc_fail(scsi->dev.pc, EINVAL, "0x%" PRIx64 " bytes are "
                              "no transfer of a SCSI disk", bytes);
     }
