@@ -125,6 +125,17 @@ def test_every_qtest_is_listed(b):
     assert have == listed, f'xen-qtests.list: differs by {have ^ listed}'
 
 
+def test_every_file_is_in_one_patch(b):
+    """What "make series" writes has each file of the series, once."""
+    import overlay
+    export = load(b, 'export-series')
+    parts = export.read_list(os.path.join(b.tools, 'series.list'))
+    files = overlay.series_files(b.real_repo)
+    export.assign(parts, files)
+    assert sorted(name for part in parts for name in part.paths) == \
+        sorted(files)
+
+
 def test_every_test_of_the_series_is_run(b):
     """What QEMU's build knows of the series' tests, the superproject runs."""
     lists = []
