@@ -62,8 +62,8 @@ typedef struct XensimDomain XensimDomain;
 Xensim *xensim_new(const char *run_dir);
 
 /*
- * Attach a second host process to the simulation in @run_dir (the command
- * line tool does so).  The creator must be alive.  NULL and errno on failure.
+ * Attach a second host process to the simulation in @run_dir.  The creator
+ * must be alive.  NULL and errno on failure.
  */
 Xensim *xensim_attach(const char *run_dir);
 
