@@ -182,17 +182,13 @@ static const char *tail(XenTest *t)
         { { GPA, LONG } }, { { GPA, 188 }, { GPA + 188, 512 } },
         { { GPA, 512 }, { GPA + 512, 188 } },
     };
+    g_autofree char *file = g_build_filename(t->dir, "disk", NULL);
     g_autofree char *args = NULL, *disk = NULL;
-    g_autofree char *file = g_strdup_printf("%s/scsi", t->dir);
     uint8_t got[XEN_TEST_PAGE], rest[XEN_TEST_PAGE - 512];
     GuestVscsi scsi;
-    gsize size;
 
     xen_test_disk(t, DISK_PAGES, SEED);
-    args = g_strdup_printf("%s/disk", t->dir);
-    g_assert_true(g_file_get_contents(args, &disk, &size, NULL));
-    g_assert_true(g_file_set_contents(file, disk, size, NULL));
-    g_free(args);
+    g_assert_true(g_file_get_contents(file, &disk, NULL, NULL));
     args = g_strdup_printf("-device virtio-scsi-pci,addr=7,disable-legacy=off,"
                            "disable-modern=on -drive file='%s',format=raw,"
                            "if=none,id=drive -device scsi-hd,drive=drive ",

@@ -88,6 +88,19 @@ int guest_virtio_reset(GuestVirtio *dev)
     return set_status(dev, 0);
 }
 
+/* A device whose registers are placed: reset, seen, and driven. */
+static int greet(GuestVirtio *dev)
+{
+    int rc;
+
+    if ((rc = guest_pci_command(dev->pc, dev->devfn, GUEST_PCI_MASTER, 0)) ||
+        (rc = guest_virtio_reset(dev)) ||
+        (rc = set_status(dev, STATUS_SEEN))) {
+        return rc;
+    }
+    return set_status(dev, STATUS_SEEN | STATUS_DRIVER);
+}
+
 int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
                       unsigned index, uint16_t io, uint32_t features)
 {
@@ -102,16 +115,7 @@ int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
         rc = guest_pci_place_bar(pc, dev->devfn, 0, io);
     }
     if (!rc) {
-        rc = guest_pci_command(pc, dev->devfn, GUEST_PCI_MASTER, 0);
-    }
-    if (!rc) {
-        rc = guest_virtio_reset(dev);
-    }
-    if (!rc) {
-        rc = set_status(dev, STATUS_SEEN);
-    }
-    if (!rc) {
-        rc = set_status(dev, STATUS_SEEN | STATUS_DRIVER);
+        rc = greet(dev);
     }
     if (!rc) {
         rc = guest_in(pc, io + REG_HOST_FEATURES, 4, &offered);
@@ -189,11 +193,7 @@ int guest_virtio_init_modern(GuestPc *pc, GuestVirtio *dev,
     dev->pc = pc;
     if ((rc = guest_pci_find(pc, VIRTIO_VENDOR, device_id, index,
                              &dev->devfn)) ||
-        (rc = find_structures(dev, mmio)) ||
-        (rc = guest_pci_command(pc, dev->devfn, GUEST_PCI_MASTER, 0)) ||
-        (rc = guest_virtio_reset(dev)) ||
-        (rc = set_status(dev, STATUS_SEEN)) ||
-        (rc = set_status(dev, STATUS_SEEN | STATUS_DRIVER))) {
+        (rc = find_structures(dev, mmio)) || (rc = greet(dev))) {
         return rc;
     }
     return agree(dev, features);

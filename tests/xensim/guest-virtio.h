@@ -165,8 +165,8 @@ int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
 /*
  * READ(10) or WRITE(10): as guest_vblk_start(), of the disk that is LUN 0 of
  * TARGET, up to 65,535 sectors from LBA on: as many whole ones as SG has room
- * for.  A disk that has just appeared
- * answers its first request with a unit attention, and that is -EIO.
+ * for.  A disk that has just appeared answers its first request with a unit
+ * attention, and that is -EIO.
  */
 int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
                       uint32_t lba, const GuestSg *sg, unsigned n,

@@ -141,11 +141,12 @@ static bool sync_tracked(void)
 
 void xen_dirty_vram_sync(MemoryRegionSection *section)
 {
-    if (!xen_physmap_has_frames_at(section)) {
+    bool placed = xen_physmap_is_placed(section);
+
+    if (!placed && !xen_physmap_has_frames_at(section)) {
         return;
     }
-    if (!xen_physmap_is_placed(section) || !try_track(section) ||
-        !sync_tracked()) {
+    if (!placed || !try_track(section) || !sync_tracked()) {
         redraw(section->mr, section->offset_within_region,
                int128_get64(section->size));
     }

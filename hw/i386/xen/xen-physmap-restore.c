@@ -114,23 +114,23 @@ static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
     exit(EXIT_FAILURE);
 }
 
-/* Which of the frames of the memory at @ram are at @gaddr. */
+/*
+ * Which of the frames of the memory at @ram are at @gaddr: none at home if
+ * other memory has its place there.
+ */
 static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 {
-    XenFrames frames = xen_map_cache_probe(gaddr, size);
+    XenFrames frames;
 
+    if (gaddr == ram && xen_physmap_is_others(ram, size)) {
+        return XEN_FRAMES_NONE;
+    }
+    frames = xen_map_cache_probe(gaddr, size);
     if (frames == XEN_FRAMES_UNKNOWN) {
         fail("cannot find out whether the memory of %s (%" PRIu64 " KiB) is "
              "at 0x%" HWADDR_PRIx, xen_physmap_name(ram), size / 1024, gaddr);
     }
     return frames;
-}
-
-/* Which are at home; other memory may have its place there. */
-static XenFrames look_home(ram_addr_t ram, uint64_t size)
-{
-    return xen_physmap_is_others(ram, size) ? XEN_FRAMES_NONE
-                                            : look(ram, ram, size);
 }
 
 /* Replaces the mapping that @block has by one of the frames at @gaddr. */
@@ -169,7 +169,8 @@ static void found_at_bar(RAMBlock *block, XenPhysmapRange *r)
 /* Settles @block if all of it is at home, and places what shows it. */
 static void gather(RAMBlock *block)
 {
-    if (look_home(block->offset, block->max_length) != XEN_FRAMES_ALL) {
+    if (look(block->offset, block->offset, block->max_length) !=
+        XEN_FRAMES_ALL) {
         return;
     }
     touch(block);
@@ -218,7 +219,7 @@ void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
     hwaddr gaddr = xen_range_gaddr(r);
     uint64_t size = xen_range_size(r);
     bool whole = r->ram == block->offset && size == block->max_length;
-    XenFrames home = look_home(r->ram, size);
+    XenFrames home = look(r->ram, r->ram, size);
     XenFrames there = gaddr == r->ram ? home : look(r->ram, gaddr, size);
 
     trace_xen_physmap_restore(xen_physmap_name(r->ram), r->ram, gaddr, size,
@@ -249,8 +250,7 @@ static void settle_rest(RAMBlock *block)
         return;
     }
     if (len == block->max_length &&
-        (gaddr != block->offset ? look(block->offset, gaddr, len)
-                                : look_home(gaddr, len)) == XEN_FRAMES_ALL) {
+        look(block->offset, gaddr, len) == XEN_FRAMES_ALL) {
         adopt_frames(block, gaddr);
     } else if (!memory_region_is_rom(block->mr)) {
         warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
