@@ -70,6 +70,14 @@ def series_files(repo):
     return sorted(found)
 
 
+def told_together(wrong, base):
+    """One message of everything in the series that does not fit a base."""
+    if len(wrong) == 1:
+        return wrong[0]
+    return '\n    '.join(
+        [f'{len(wrong)} places of the series do not fit {base}:', *wrong])
+
+
 class Overlay:
     def __init__(self, repo, src):
         self.repo = os.path.abspath(repo)
@@ -109,7 +117,7 @@ class Overlay:
 
     def wanted(self):
         """Return ({tree path: entry}, {tree path: bytes}, notes)."""
-        entries, contents, notes = {}, {}, []
+        entries, contents, notes, wrong = {}, {}, [], []
         for name in series_files(self.repo):
             is_patch = name.endswith('.patch')
             path = tree_path(name[:-len('.patch')] if is_patch else name)
@@ -121,17 +129,27 @@ class Overlay:
                 new = before.get('new', self.original(path) is None)
                 entries[path] = {'from': name, 'kind': 'link', 'new': new}
                 continue
-            old = self.original(path)
-            if old is None:
-                raise Failure(f'{name}: {self.base} has no file {path}')
-            patch = patches.Patch(
-                name, read(os.path.join(self.repo, name)).decode())
-            new, said = patch.apply(old.decode(), f"{self.base}'s {path}")
+            try:
+                contents[path], said = self._patched(name, path)
+            except patches.Rejected as rejected:
+                wrong += rejected.rejects
+                continue
             notes += said
-            contents[path] = new.encode()
             entries[path] = {'from': name, 'kind': 'patch',
                              'sum': digest(contents[path])}
+        if wrong:
+            raise Failure(told_together(wrong, self.base))
         return entries, contents, notes
+
+    def _patched(self, name, path):
+        """(bytes, notes): QEMU's file at a tree path with our patch."""
+        old = self.original(path)
+        if old is None:
+            raise patches.Rejected([f'{name}: {self.base} has no file {path}'])
+        patch = patches.Patch(
+            name, read(os.path.join(self.repo, name)).decode())
+        new, notes = patch.apply(old.decode(), f"{self.base}'s {path}")
+        return new.encode(), notes
 
     # -- what is there
 

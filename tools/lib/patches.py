@@ -15,6 +15,14 @@ from say import Failure
 HUNK = re.compile(r'^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@')
 
 
+class Rejected(Failure):
+    """A patch that does not apply: a line for each hunk that does not."""
+
+    def __init__(self, rejects):
+        self.rejects = rejects
+        super().__init__('\n'.join(rejects))
+
+
 class Hunk:
     """One hunk: the line it was made at (0-based), old lines, new lines."""
 
@@ -103,10 +111,14 @@ class Patch:
     def apply(self, text, base):
         """Return (new text, notes); base names the tree in messages."""
         lines = text.splitlines(keepends=True)
-        out, notes = [], []
+        out, notes, rejects = [], [], []
         done, drift = 0, 0
         for number, hunk in enumerate(self.hunks, 1):
-            place = self._find(lines, hunk, done, drift, number, base)
+            try:
+                place = self._find(lines, hunk, done, drift, number, base)
+            except Failure as failure:
+                rejects.append(str(failure))
+                continue
             moved = place - hunk.start
             if moved != drift:
                 notes.append(f'{self.name}: hunk {number} applied at line '
@@ -114,6 +126,8 @@ class Patch:
                 drift = moved
             out += lines[done:place] + hunk.new
             done = place + len(hunk.old)
+        if rejects:
+            raise Rejected(rejects)
         return ''.join(out + lines[done:]), notes
 
     def _find(self, lines, hunk, done, drift, number, base):

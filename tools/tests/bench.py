@@ -109,9 +109,10 @@ class Bench:
                     found[os.path.relpath(path, self.path(where))] = src.read()
         return found
 
-    def run(self, *argv, fails=False, env=None, timeout=120):
+    def run(self, *argv, fails=False, whole=False, env=None, timeout=120):
         """Run a tool; return its whole output.  With fails=True it must exit
-        nonzero and say so in exactly one line of error."""
+        nonzero and say so in exactly one line of error, which is returned, or
+        the whole output with whole=True."""
         res = subprocess.run(
             [os.path.join(self.tools, argv[0]), *argv[1:]],
             env=dict(os.environ, LC_ALL='C.UTF-8', **(env or {})),
@@ -123,7 +124,7 @@ class Bench:
                   if line.startswith('xen-mapcache: error: ')]
         assert len(errors) == (1 if fails else 0), told
         assert 'Traceback' not in res.stdout, told
-        return errors[0] if fails else res.stdout
+        return errors[0] if fails and not whole else res.stdout
 
     def on_build(self, tool, *args, **how):
         """Run a tool with the scratch repository and build directory."""

@@ -139,6 +139,27 @@ def test_hunk_that_does_not_match(b):
     assert b.contents('build/src/qemu') == encoded(TREE)
 
 
+def test_all_that_does_not_fit_is_told_at_once(b):
+    """Two hunks of one file, another file, and a file that is not there."""
+    b.prepared()
+    b.write('build/src/qemu/hw/far.c', ''.join(f'{n}\n' for n in range(40)))
+    b.write('repo/hw/far.c.patch',
+            '--- a/hw/far.c\n+++ b/hw/far.c\n'
+            '@@ -5 +5 @@\n-four\n+IV\n@@ -15 +15 @@\n-14\n+XIV\n'
+            '@@ -25 +25 @@\n-twenty-four\n+XXIV\n')
+    b.write('repo/hw/none.c.patch', '--- a/hw/none.c\n+++ b/hw/none.c\n'
+                                    '@@ -1 +1 @@\n-a\n+b\n')
+    b.write('repo/system/physmem.c.patch',
+            SERIES['system/physmem.c.patch'].replace('"stock', '"stuck'))
+    told = b.on_build('lay', fails=True, whole=True)
+    has(told, '4 places of the series do not fit QEMU 10.0.13',
+        'hw/far.c.patch: hunk 1 of 3', 'hw/far.c.patch: hunk 3 of 3',
+        'QEMU 10.0.13 has no file hw/none.c',
+        'system/physmem.c.patch: hunk 1 of 1')
+    assert 'hunk 2 of 3' not in told, told
+    assert b.contents('build/src/qemu')['hw/far.c'].startswith(b'0\n1\n')
+
+
 def test_hunk_with_two_places(b):
     b.prepared()
     lines = 'one\n' + 'same\nother\n' * 2
