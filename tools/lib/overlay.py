@@ -17,6 +17,7 @@ import os
 import shutil
 
 import patches
+import replaced
 from say import Failure
 
 # the folders that the repository has for itself
@@ -70,12 +71,17 @@ def series_files(repo):
     return sorted(found)
 
 
-def told_together(wrong, base):
-    """One message of everything in the series that does not fit a base."""
-    if len(wrong) == 1:
-        return wrong[0]
-    return '\n    '.join(
-        [f'{len(wrong)} places of the series do not fit {base}:', *wrong])
+ACCEPT = ('compare these files with ours, carry over what ours lack, then run '
+          'tools/lay --accept')
+
+
+def told_together(wrong, differing, base):
+    """One message of everything in the series that does not fit a base:
+    rejected hunks, and files of the base that ours would replace unseen."""
+    lines = wrong + differing
+    if len(lines) > 1:
+        lines = [f'{len(lines)} places of the series do not fit {base}:', *lines]
+    return '\n    '.join(lines + ([ACCEPT] if differing else []))
 
 
 class Overlay:
@@ -90,6 +96,7 @@ class Overlay:
                           'run tools/get-source first')
         version = read(os.path.join(self.tree, 'VERSION')).decode().strip()
         self.base = f'QEMU {version}'
+        self.series = '.'.join(version.split('.')[:2])
         self.manifest = {}
         if os.path.exists(self.manifest_path):
             self.manifest = json.loads(read(self.manifest_path))
@@ -116,7 +123,16 @@ class Overlay:
     # -- what should be there
 
     def wanted(self):
-        """Return ({tree path: entry}, {tree path: bytes}, notes)."""
+        """Return ({tree path: entry}, {tree path: bytes}, notes); fail if any
+        of it does not fit the base."""
+        entries, contents, notes, wrong = self._collect()
+        differing = self._replaced_differ(entries)
+        if wrong or differing:
+            raise Failure(told_together(wrong, differing, self.base))
+        return entries, contents, notes
+
+    def _collect(self):
+        """What wanted() returns, and a line for each hunk that is rejected."""
         entries, contents, notes, wrong = {}, {}, [], []
         for name in series_files(self.repo):
             is_patch = name.endswith('.patch')
@@ -137,9 +153,36 @@ class Overlay:
             notes += said
             entries[path] = {'from': name, 'kind': 'patch',
                              'sum': digest(contents[path])}
-        if wrong:
-            raise Failure(told_together(wrong, self.base))
-        return entries, contents, notes
+        return entries, contents, notes, wrong
+
+    def _replaced(self, entries):
+        """{tree path: sha256} of QEMU's files that whole files replace."""
+        return {path: digest(self.original(path))
+                for path, entry in entries.items()
+                if entry['kind'] == 'link' and not entry['new']}
+
+    def _replaced_differ(self, entries):
+        """A line for each file of the base that whole files of ours would
+        replace without anybody having compared them."""
+        told = []
+        known = replaced.read_list(self.repo).get(self.series, {})
+        listed = {p: sums for p, sums in known.items() if p in entries}
+        for path, why in replaced.differences(listed, self._replaced(entries)):
+            by = replaced.patches_of(self.tree, path)
+            told.append(f'{path}: {why}'
+                        + (f' (changed by {", ".join(by)})' if by else ''))
+        return told
+
+    def accept(self):
+        """List the base's files, as they are, as those that ours replace.
+        Returns how many there are."""
+        present = self._replaced(self._collect()[0])
+        known = replaced.read_list(self.repo)
+        listed = known.get(self.series, {})
+        known[self.series] = {p: listed.get(p, set()) | {total}
+                              for p, total in present.items()}
+        write(replaced.list_path(self.repo), replaced.text_of(known).encode())
+        return len(present)
 
     def _patched(self, name, path):
         """(bytes, notes): QEMU's file at a tree path with our patch."""

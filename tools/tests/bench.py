@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the cases share: scratch trees that look like QEMU's, and running a
 tool on them."""
+import hashlib
 import os
 import subprocess
 
@@ -58,6 +59,17 @@ SERIES = {
     'README.md': 'not of the series\n',
     'tools/nothing': 'not of the series\n',
 }
+
+
+def listed(tree, *paths, base='10.0'):
+    """A tools/replaced.list that knows these files of a tree."""
+    return ''.join(f'{base}  {hashlib.sha256(tree[p].encode()).hexdigest()}  '
+                   f'{p}\n' for p in paths)
+
+
+REPLACED = 'tools/replaced.list'
+SERIES[REPLACED] = listed(TREE, 'hw/xen/xen-mapcache.c',
+                          'include/system/xen-mapcache.h')
 
 
 class Skip(Exception):

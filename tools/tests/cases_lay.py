@@ -4,7 +4,7 @@ import os
 
 import overlay
 import patches
-from bench import SERIES, TREE, has
+from bench import REPLACED, SERIES, TREE, has
 from say import Failure
 
 
@@ -158,6 +158,48 @@ def test_all_that_does_not_fit_is_told_at_once(b):
         'system/physmem.c.patch: hunk 1 of 1')
     assert 'hunk 2 of 3' not in told, told
     assert b.contents('build/src/qemu')['hw/far.c'].startswith(b'0\n1\n')
+
+
+def test_file_of_the_base_that_was_mended(b):
+    """A distribution's mend of a file that ours replaces is not dropped
+    without a word, and its patch is named."""
+    b.prepared()
+    mended = TREE['hw/xen/xen-mapcache.c'] + '/* mended */\n'
+    b.write('build/src/qemu/hw/xen/xen-mapcache.c', mended)
+    b.write('build/src/qemu/debian/patches/CVE-1.patch',
+            '--- qemu.orig/hw/xen/xen-mapcache.c\n'
+            '+++ qemu/hw/xen/xen-mapcache.c\t2026\n@@ -2,0 +3 @@\n+/* mended */\n')
+    b.write('build/src/qemu/debian/patches/other.patch',
+            '--- a/system/physmem.c\n+++ b/system/physmem.c\n')
+    told = b.on_build('lay', fails=True, whole=True)
+    has(told, 'hw/xen/xen-mapcache.c: the base has another file',
+        'changed by debian/patches/CVE-1.patch)', 'tools/lay --accept')
+    assert b.read('build/src/qemu/hw/xen/xen-mapcache.c') == mended
+    b.on_build('lay', '--accept')
+    has(b.on_build('lay'), '0 changed')
+    # the older file is still known
+    b.on_build('lay', 'stock')
+    b.make_tree('build/src/qemu')
+    b.on_build('lay')
+
+
+def test_file_that_the_base_has_now_or_has_no_more(b):
+    b.prepared()
+    b.write('build/src/qemu/tests/new/thing.c', 'int other;\n')
+    os.unlink(b.path('build/src/qemu/include/system/xen-mapcache.h'))
+    told = b.on_build('lay', fails=True, whole=True)
+    has(told, '2 places of the series do not fit QEMU 10.0.13',
+        'tests/new/thing.c: ours would replace a file that is not listed',
+        'include/system/xen-mapcache.h: listed as replaced, and the base has '
+        'no such file')
+    b.on_build('lay', '--accept')
+    assert 'xen-mapcache.h' not in b.read('repo', REPLACED)
+
+
+def test_list_of_replaced_files_that_cannot_be_read(b):
+    b.prepared()
+    b.write(f'repo/{REPLACED}', '10.0  abc  hw/xen/xen-mapcache.c\n')
+    has(b.on_build('lay', fails=True), f'{REPLACED}:1: not "base sha256 path"')
 
 
 def test_hunk_with_two_places(b):

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from bench import TREE, Skip, has
+from bench import REPLACED, SERIES, TREE, Skip, has
 
 
 def get(b, build='build', fails=False, **env):
@@ -17,7 +17,8 @@ def test_own_tree_is_copied_and_left_alone(b):
     has(get(b, QEMU_SRC=tree), 'copying', 'QEMU 10.0.13 is in')
     assert b.contents('build/src/qemu') == \
         {n: t.encode() for n, t in TREE.items()}
-    b.make_tree('repo', {'hw/xen/xen-mapcache.c': 'ours\n'})
+    b.make_tree('repo', {'hw/xen/xen-mapcache.c': 'ours\n',
+                         REPLACED: SERIES[REPLACED]})
     b.on_build('lay')
     assert b.read('mine/hw/xen/xen-mapcache.c') == TREE['hw/xen/xen-mapcache.c']
     # again: nothing to do; and changed: copied anew
