@@ -2,11 +2,12 @@
 #
 # A thin front to meson.build and tools/.  Every target does its own set-up.
 
-BUILD ?= build
+BASE ?=
+BUILD ?= build$(if $(filter-out 10.0,$(BASE)),-$(BASE))
 QEMU_SRC ?=
 SUITE ?=
 ROUNDS ?=
-export JOBS
+export JOBS BASE
 
 # Debian's own programs, whatever Python environment is active
 MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
@@ -37,6 +38,7 @@ help:
 #: make clean        remove build/
 #:
 #: QEMU_SRC=DIR  a QEMU tree of your own     BUILD=DIR  instead of build/
+#: BASE=10.2     another base than QEMU 10.0, in build-10.2/
 #: JOBS=N        compile N files at a time   PACKAGES=ignore  check none
 
 setup:

@@ -18,13 +18,8 @@ import shutil
 
 import patches
 import replaced
+import sources
 from say import Failure
-
-# the folders that the repository has for itself
-NOT_LAID = {'tools', 'docs', 'build', 'tests/fuzz', 'tests/xen-e2e'}
-# older name in the repository: newer name in the tree
-RENAMED = {'include/sysemu/': 'include/system/'}
-SKIPPED_ENDS = ('~', '.orig', '.rej', '.pyc', '.swp')
 
 
 def digest(data):
@@ -43,32 +38,6 @@ def write(path, data):
     with open(temp, 'wb') as out:
         out.write(data)
     os.replace(temp, path)
-
-
-def tree_path(path):
-    for old, new in RENAMED.items():
-        if path.startswith(old):
-            return new + path[len(old):]
-    return path
-
-
-def series_files(repo):
-    """Repository paths that belong to the series, sorted."""
-    found = []
-    for top, dirs, files in os.walk(repo):
-        rel = os.path.relpath(top, repo)
-        rel = '' if rel == '.' else rel + '/'
-        dirs[:] = [d for d in dirs
-                   if not d.startswith('.') and d != '__pycache__'
-                   and rel + d not in NOT_LAID
-                   and not (rel == '' and d.startswith('build'))]
-        for name in files:
-            if name.startswith('.') or name.endswith(SKIPPED_ENDS):
-                continue
-            if rel == '' and not name.endswith('.patch'):
-                continue
-            found.append(rel + name)
-    return sorted(found)
 
 
 ACCEPT = ('compare these files with ours, carry over what ours lack, then run '
@@ -96,13 +65,17 @@ class Overlay:
                           'run tools/get-source first')
         version = read(os.path.join(self.tree, 'VERSION')).decode().strip()
         self.base = f'QEMU {version}'
-        self.series = '.'.join(version.split('.')[:2])
+        self.series = sources.base_of(version)
         self.manifest = {}
         if os.path.exists(self.manifest_path):
             self.manifest = json.loads(read(self.manifest_path))
 
     def in_tree(self, path):
         return os.path.join(self.tree, path)
+
+    def relative(self, path):
+        """A path of the tree, as the user names it, from the tree's top."""
+        return os.path.relpath(path, self.tree) if os.path.isabs(path) else path
 
     def kept(self, path):
         return os.path.join(self.pristine, path)
@@ -134,32 +107,31 @@ class Overlay:
     def _collect(self):
         """What wanted() returns, and a line for each hunk that is rejected."""
         entries, contents, notes, wrong = {}, {}, [], []
-        for name in series_files(self.repo):
-            is_patch = name.endswith('.patch')
-            path = tree_path(name[:-len('.patch')] if is_patch else name)
-            if path in entries:
-                raise Failure(f'{name}: {entries[path]["from"]} already '
-                              f'provides {path}')
-            if not is_patch:
-                before = self.manifest.get(path, {})
-                new = before.get('new', self.original(path) is None)
-                entries[path] = {'from': name, 'kind': 'link', 'new': new}
-                continue
-            try:
-                contents[path], said = self._patched(name, path)
-            except patches.Rejected as rejected:
-                wrong += rejected.rejects
-                continue
-            notes += said
-            entries[path] = {'from': name, 'kind': 'patch',
-                             'sum': digest(contents[path])}
+        for source in sources.of_base(self.repo, self.series):
+            path = source.path
+            before = self.manifest.get(path, {})
+            new = before.get('new', self.original(path) is None)
+            entry = {'from': source.name, 'kind': source.kind, 'new': new}
+            if source.kind == 'patch':
+                try:
+                    content, said = self._patched(source)
+                except patches.Rejected as rejected:
+                    wrong += rejected.rejects
+                    continue
+                if content is None:
+                    continue
+                contents[path] = content
+                notes += said
+                entry['sum'] = digest(content)
+                entry['under'] = source.under
+            entries[path] = entry
         return entries, contents, notes, wrong
 
     def _replaced(self, entries):
         """{tree path: sha256} of QEMU's files that whole files replace."""
         return {path: digest(self.original(path))
-                for path, entry in entries.items()
-                if entry['kind'] == 'link' and not entry['new']}
+                for path, entry in entries.items() if not entry['new']
+                and (entry['kind'] == 'link' or entry['under'])}
 
     def _replaced_differ(self, entries):
         """A line for each file of the base that whole files of ours would
@@ -184,14 +156,25 @@ class Overlay:
         write(replaced.list_path(self.repo), replaced.text_of(known).encode())
         return len(present)
 
-    def _patched(self, name, path):
-        """(bytes, notes): QEMU's file at a tree path with our patch."""
-        old = self.original(path)
+    def below(self, path, under):
+        """The bytes that a patch of a tree path changes: QEMU's, or those of
+        our whole file `under`.  None if there are none."""
+        if under:
+            return read(os.path.join(self.repo, under))
+        return self.original(path)
+
+    def _patched(self, source):
+        """(bytes, notes): the file that a patch makes; no bytes if the patch
+        says in words alone that there is nothing to change on this base."""
+        text = read(os.path.join(self.repo, source.name)).decode()
+        if sources.APART.match(source.name) and not patches.has_diff(text):
+            return None, []
+        old = self.below(source.path, source.under)
         if old is None:
-            raise patches.Rejected([f'{name}: {self.base} has no file {path}'])
-        patch = patches.Patch(
-            name, read(os.path.join(self.repo, name)).decode())
-        new, notes = patch.apply(old.decode(), f"{self.base}'s {path}")
+            raise patches.Rejected([f'{source.name}: {self.base} has no file '
+                                    f'{source.path}'])
+        whose = source.under or f"{self.base}'s {source.path}"
+        new, notes = patches.Patch(source.name, text).apply(old.decode(), whose)
         return new.encode(), notes
 
     # -- what is there
@@ -214,6 +197,28 @@ class Overlay:
             raise Failure(f'{self.base} has no file {path}')
         if self._untouched(path):
             self._keep(path)
+
+    def write_apart(self, source, name, under):
+        """Lay at a path what the common file makes of it, as far as that
+        fits, as a file of its own that patch `name` is to make.  Returns the
+        rejected hunks."""
+        rejects = []
+        try:
+            content = (read(os.path.join(self.repo, under)) if under
+                       else self._patched(source)[0])
+        except patches.Rejected as rejected:
+            rejects, content = rejected.rejects, rejected.partly.encode()
+        path = source.path
+        before = self.manifest.get(path, {})
+        new = before.get('new', self.original(path) is None)
+        if not new:
+            self.open(path)
+        entry = {'from': name, 'kind': 'patch', 'new': new, 'under': under,
+                 'sum': digest(content)}
+        self.record({**self.manifest, path: entry})
+        if content:
+            self._lay(path, entry, content)
+        return rejects
 
     def _keep(self, path):
         write(self.kept(path), read(self.in_tree(path)))
@@ -315,7 +320,8 @@ class Overlay:
         place = self.in_tree(path)
         if entry['kind'] == 'patch':
             write(place, content)
-            shutil.copymode(self.kept(path), place)
+            shutil.copymode(os.path.join(self.repo, entry['under'])
+                            if entry['under'] else self.kept(path), place)
             return
         mine = os.path.join(self.repo, entry['from'])
         os.makedirs(os.path.dirname(place), exist_ok=True)

@@ -10,16 +10,19 @@ import re
 import subprocess
 import tempfile
 
+import sources
 from say import Failure
 
 HUNK = re.compile(r'^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@')
 
 
 class Rejected(Failure):
-    """A patch that does not apply: a line for each hunk that does not."""
+    """A patch that does not apply: a line for each hunk that does not, and
+    the text that the other hunks make."""
 
-    def __init__(self, rejects):
+    def __init__(self, rejects, partly=''):
         self.rejects = rejects
+        self.partly = partly
         super().__init__('\n'.join(rejects))
 
 
@@ -53,7 +56,7 @@ class Patch:
                           'not a unified diff')
         self.preamble = ''.join(lines[:at])
         stated = lines[at + 1][4:].split('\t')[0].strip()
-        target = self.name[:-len('.patch')]
+        target = sources.target_of(self.name)
         if stated.split('/', 1)[-1] != target:
             self._fail(at + 2, f'changes {stated}, and not {target} '
                                'as its own name says')
@@ -126,9 +129,10 @@ class Patch:
                 drift = moved
             out += lines[done:place] + hunk.new
             done = place + len(hunk.old)
+        made = ''.join(out + lines[done:])
         if rejects:
-            raise Rejected(rejects)
-        return ''.join(out + lines[done:]), notes
+            raise Rejected(rejects, made)
+        return made, notes
 
     def _find(self, lines, hunk, done, drift, number, base):
         size = len(hunk.old)
@@ -152,6 +156,11 @@ class Patch:
                 raise Failure(head + f'line {here + 1} is {told}, '
                               f'the patch expects "{line.strip()}"')
         raise Failure(head + 'an earlier hunk already covers its lines')
+
+
+def has_diff(text):
+    """Is there a diff in the text of a .patch file, or only words?"""
+    return any(line.startswith('--- ') for line in text.splitlines())
 
 
 def _diff(old, new, target, context):
@@ -180,7 +189,7 @@ def make(name, old, new, preamble=''):
     """
     if old == new:
         return ''
-    target = name[:-len('.patch')]
+    target = sources.target_of(name)
     for context in (1, 2, 3):
         text = preamble + _diff(old, new, target, context)
         try:

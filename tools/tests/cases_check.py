@@ -127,10 +127,10 @@ def test_every_qtest_is_listed(b):
 
 def test_every_file_is_in_one_patch(b):
     """What "make series" writes has each file of the series, once."""
-    import overlay
+    import sources
     export = load(b, 'export-series')
     parts = export.read_list(os.path.join(b.tools, 'series.list'))
-    files = overlay.series_files(b.real_repo)
+    files = sources.series_files(b.real_repo)
     export.assign(parts, files)
     assert sorted(name for part in parts for name in part.paths) == \
         sorted(files)

@@ -4,7 +4,8 @@ import os
 
 import overlay
 import patches
-from bench import REPLACED, SERIES, TREE, has
+import sources
+from bench import REPLACED, SERIES, TREE, has, listed
 from say import Failure
 
 
@@ -297,6 +298,88 @@ def test_first_patch_of_a_file(b):
     assert b.read('build/src/qemu/hw/plain.c') == 'one\n2\nthree\n'
 
 
+def prepared_for_10_2(b):
+    """A tree of base 10.2, where physmem.c and a path are others."""
+    tree = dict(TREE, VERSION='10.2.2\n')
+    tree['system/physmem.c'] = tree['system/physmem.c'].replace('stock', 'own')
+    b.make_tree('build/src/qemu', tree)
+    b.make_tree('repo', SERIES)
+    b.write(f'repo/{REPLACED}', SERIES[REPLACED]
+            + listed(tree, 'hw/xen/xen-mapcache.c',
+                     'include/system/xen-mapcache.h', base='10.2'))
+    return tree
+
+
+def test_base_with_files_of_its_own(b):
+    """A patch of a base goes before the common one; it may change a whole
+    file of ours; a whole file may be of one base only."""
+    tree = prepared_for_10_2(b)
+    patch = SERIES['system/physmem.c.patch']
+    b.write('repo/system/physmem.c.patch-10.2', patch.replace('stock', 'own'))
+    b.write('repo/hw/xen/xen-mapcache.c.patch-10.2',
+            '--- a/hw/xen/xen-mapcache.c\n+++ b/hw/xen/xen-mapcache.c\n'
+            '@@ -2,2 +2,2 @@\n int map(void) { return 2; }\n'
+            '-int map_more(void) { return 3; }\n'
+            '+int map_more(void) { return 4; }\n')
+    b.write('repo/include/exec/old.h.only-10.2', '#include "new.h"\n')
+    b.write('repo/hw/never.c.patch-10.1', 'of another base\n')
+    has(b.on_build('lay'), 'QEMU 10.2.2: 5 paths', '5 changed')
+    laid = b.contents('build/src/qemu')
+    has(laid['system/physmem.c'].decode(), 'series %d')
+    has(laid['hw/xen/xen-mapcache.c'].decode(), 'return 2', 'return 4')
+    assert laid['include/exec/old.h'] == b'#include "new.h"\n'
+    has(b.on_build('lay'), '0 changed')
+    b.on_build('refresh-patches', '--check')
+    # our own file changes, and with it what the patch makes of it
+    b.write('repo/hw/xen/xen-mapcache.c',
+            '/* more */' + SERIES['hw/xen/xen-mapcache.c'])
+    has(b.on_build('lay'), '1 changed')
+    has(b.read('build/src/qemu/hw/xen/xen-mapcache.c'), '/* more */#include',
+        'return 4')
+    b.on_build('lay', 'stock')
+    assert b.contents('build/src/qemu') == encoded(tree)
+
+
+def test_main_base_knows_nothing_of_the_others(b):
+    b.prepared()
+    b.write('repo/system/physmem.c.patch-10.2', 'not a diff\n')
+    b.write('repo/include/exec/old.h.only-10.2', '#include "new.h"\n')
+    has(b.on_build('lay'), '4 paths')
+    has(b.on_build('refresh-patches', '--apart', 'system/physmem.c',
+                   fails=True), 'QEMU 10.0.13 is the main base')
+
+
+def test_patch_that_is_not_for_a_base(b):
+    """Words in place of a diff: the path is left as the base has it."""
+    tree = prepared_for_10_2(b)
+    b.write('repo/system/physmem.c.patch-10.2', '10.2 prints it by itself.\n')
+    has(b.on_build('lay'), '3 paths')
+    assert b.read('build/src/qemu/system/physmem.c') == tree['system/physmem.c']
+
+
+def test_first_patches_of_another_base(b):
+    """--apart: what fits of the common patch is applied, a whole file of ours
+    is copied; both are edited, and the edits are patches of that base."""
+    tree = prepared_for_10_2(b)
+    has(b.on_build('lay', fails=True), 'system/physmem.c.patch: hunk 1 of 1')
+    has(b.on_build('refresh-patches', '--apart', 'system/physmem.c',
+                   'tests/new/thing.c'),
+        'system/physmem.c.patch: hunk 1 of 1', 'system/physmem.c.patch-10.2')
+    for name, old, new in (('system/physmem.c', 'own', 'moved'),
+                           ('tests/new/thing.c', 'thing', 'other')):
+        place = f'build/src/qemu/{name}'
+        b.write(place, b.read(place).replace(old, new))
+    b.on_build('refresh-patches')
+    has(b.read('repo/system/physmem.c.patch-10.2'), '-    printf("own',
+        '+    printf("moved')
+    has(b.read('repo/tests/new/thing.c.patch-10.2'), '+int other;')
+    assert b.read('repo/tests/new/thing.c') == SERIES['tests/new/thing.c']
+    has(b.on_build('lay'), '4 paths')
+    has(b.read('build/src/qemu/tests/new/thing.c'), 'int other;')
+    b.on_build('lay', 'stock')
+    assert b.contents('build/src/qemu') == encoded(tree)
+
+
 def test_least_context_with_one_place(_):
     old = ''.join(f'{n % 4}\n' for n in range(20)) + 'end\n'
     lines = old.splitlines(keepends=True)
@@ -318,19 +401,19 @@ def test_file_without_a_last_newline(_):
 
 
 def test_the_series_applies_as_it_is(b):
-    """Every patch of the repository is what diff makes, at its own line."""
+    """Every patch of the repository is what diff makes, at its own line.  On
+    another base than the main one, that holds for the patches of that base."""
     over = overlay.Overlay(b.real_repo, os.path.join(b.real_build, 'src'))
-    notes = over.wanted()[2]
-    if over.base.startswith('QEMU 10.0.'):
-        assert not notes, notes
-    for name in overlay.series_files(b.real_repo):
-        if not name.endswith('.patch'):
-            continue
-        path = overlay.tree_path(name[:-len('.patch')])
+    over.wanted()
+    for source in sources.of_base(b.real_repo, over.series):
+        name = source.name
         text = overlay.read(os.path.join(b.real_repo, name)).decode()
+        if source.kind != 'patch' or not patches.has_diff(text):
+            continue
         patch = patches.Patch(name, text)
-        old = over.original(path).decode()
-        new = patch.apply(old, path)[0]
+        old = over.below(source.path, source.under).decode()
+        new, notes = patch.apply(old, source.path)
         fresh = patches.make(name, old, new, patch.preamble)
-        if fresh != text and over.base.startswith('QEMU 10.0.'):
-            raise Failure(f'{name} is not fresh: run tools/refresh-patches')
+        if over.series == sources.MAIN or sources.APART.match(name):
+            assert fresh == text and not notes, \
+                f'{name} is not fresh: run tools/refresh-patches'

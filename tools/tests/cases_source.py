@@ -131,6 +131,29 @@ def test_newest_point_release_is_taken(b):
         'qemu=1:10.0.13+ds-0+deb13u1')
 
 
+def test_newest_suite_has_the_other_base(b):
+    need_apt()
+    fake_apt(b, ['1:10.0.13+ds-0+deb13u1', '1:10.2.1+ds-1', '1:10.2.2+ds-1',
+                 '1:11.1.3+ds-1'])
+    b.write('tools/apt-private', b.read('tools/apt-private').replace(
+        '#!/bin/sh', '#!/bin/sh\necho "$SOURCE_SUITE" > "$1/suite"', 1))
+    has(get(b, fails=True, BASE='10.2'), 'qemu=1:10.2.2+ds-1')
+    get(b, fails=True)
+    has(get(b, fails=True, BASE='11.1'), 'BASE=11.1',
+        'the series is for QEMU 10.0 and 10.2')
+
+
+def test_tree_of_another_base(b):
+    """It is taken as it is unless a base is asked for."""
+    need_apt()
+    b.prepared()
+    b.write('build/src/origin', 'debian 1:10.2.2+ds-1\n')
+    assert get(b) == ''
+    assert get(b, BASE='10.2') == ''
+    fake_apt(b, ['1:10.0.13+ds-0+deb13u1'])
+    has(get(b, fails=True, BASE='10.0'), 'qemu=1:10.0.13')
+
+
 def test_package_that_is_missing(b):
     need_apt()
     names = b.write('list', '# base\ngcc\nno-such-package-1  # why\n'
