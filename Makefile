@@ -32,7 +32,7 @@ help:
 #: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
 #: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
 #: make series       write the series as patches for git am: build/series/
-#: make series-check the same, and build QEMU after each patch (long)
+#: make series-check the same, and compile what each patch affects (long)
 #: make check-bare SUITE=bookworm|trixie
 #:                   make run and make check in a bare Debian (root, long)
 #: make clean        remove build/

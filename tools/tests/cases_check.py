@@ -9,6 +9,7 @@ import sys
 
 import tap
 from bench import Skip, has
+from say import Failure
 
 
 def load(b, name):
@@ -93,7 +94,6 @@ def test_counting(b):
 
 def test_what_a_suite_needs(b):
     """A suite builds its own files, none what only another one needs."""
-    from say import Failure
     check = load(b, 'check')
     tests = [{'suite': ['p:unit'], 'depends': ['a', 'b']},
              {'suite': ['p:qtest'], 'depends': ['b', 'c']},
@@ -134,6 +134,51 @@ def test_every_file_is_in_one_patch(b):
     export.assign(parts, files)
     assert sorted(name for part in parts for name in part.paths) == \
         sorted(files)
+
+
+def series_of(b, *texts):
+    """The parts of a series.list, as tools/export-series reads them."""
+    export = load(b, 'export-series')
+    return export, export.read_list(b.write('list', '\n'.join(texts)))
+
+
+def refused(check, *args):
+    try:
+        check(*args)
+    except Failure as failure:
+        return str(failure)
+    raise AssertionError(f'{check.__name__} takes it')
+
+
+def test_subjects_fit_a_line_and_have_a_body(b):
+    export, parts = series_of(b, '* ' + 'x' * 72, '', '  Why.', 'hw/*')
+    export.check_messages(parts)
+    export, parts = series_of(b, '* ' + 'x' * 73, '', '  Why.', 'hw/*')
+    has(refused(export.check_messages, parts), ':1:', 'has 73 columns')
+    export, parts = series_of(b, '* short', '', 'hw/*')
+    has(refused(export.check_messages, parts), '"short" has no body')
+
+
+def test_cover_letter_has_the_figures(b):
+    export = load(b, 'export-series')
+    text = export.cover_letter(b.real_repo)
+    assert len(text.splitlines()[0]) <= 72 and text.splitlines()[1] == ''
+    has(text, 'simulated Xen:\n\n|', 'map calls')
+    b.write('README.md', 'no figures\n')
+    has(refused(export.cover_letter, b.scratch), 'no figures')
+
+
+def test_warning_of_a_patch_is_told_from_qemus_own(b):
+    """A warning is the same at another line, and another in another file."""
+    export = load(b, 'export-series')
+    own = export.warnings_in(['[1/9] Compiling C object a.o', '/t/hw/a.c:10:5: '
+                              'warning: unused x', '../src/qemu/hw/b.c:1: '
+                              'warning: y'], '/t')
+    again = export.warnings_in(['../src/qemu/hw/a.c:12:5: warning: unused x',
+                                '/t/hw/a.c:12:5: warning: unused z'], '/t')
+    assert len(own) == 2 and len(again) == 2
+    assert [again[w] for w in again if w not in own] == \
+        ['/t/hw/a.c:12:5: warning: unused z']
 
 
 def test_every_test_of_the_series_is_run(b):
