@@ -43,6 +43,9 @@ def test_xl_arguments_are_translated(b):
             '<-run-with><chroot=/a b><-name><x><-run-with><user=1:2>',
         ('-name', 'it is "so"', '-drive', 'a,,b', ''):
             '<-name><it is "so"><-drive><a,,b><>',
+        # what libxl 4.20 says is QEMU's own option already
+        ('-run-with', 'chroot=/a b', '-run-with', 'user=1:2'):
+            '<-run-with><chroot=/a b><-run-with><user=1:2>',
         ('-m', '48', '-chroot'): '<-m><48><-chroot>',
         # not restricted: a disk stays a name
         ('-drive', 'file=/dev/null,if=ide'): '<-drive><file=/dev/null,if=ide>',
@@ -71,6 +74,24 @@ def test_xl_disks_of_a_restricted_guest(b):
         f'if=ide,file={disk}', 'chroot=/var/empty'], run.stdout
 
 
+def test_xl_disks_go_as_descriptors_if_the_root_changes(b):
+    """Whichever option says so: libxl 4.17 has -chroot, 4.20 -run-with."""
+    disk = b.write('disk.img', 'on it\n')
+    drive = ['-drive', f'file={disk},if=ide']
+    for option, changes in (
+            (['-chroot', '/var/empty'], True),
+            (['-run-with', 'chroot=/var/empty'], True),
+            (['-run-with', 'user=1:2,chroot=/var/empty'], True),
+            (['-run-with', 'user=1:2'], False),
+            (['-name', 'chroot=/var/empty'], False),
+            (['-name', '-run-with', '-m', '48'], False)):
+        for args in (option + drive, drive + option):
+            run = start(b, args)
+            assert (run.returncode, run.stderr) == (0, ''), run
+            by_set = '<-drive><file=/dev/fdset/1,if=ide' in run.stdout
+            assert by_set == changes, (args, run.stdout)
+
+
 def test_xl_without_qemu(b):
     run = start(b, ['-m', '48'], with_qemu=False)
     assert run.returncode == 1
@@ -86,5 +107,5 @@ def test_xl_file_limit_is_lifted_or_named(b):
         assert run.stdout == '<-m><48>unlimited\n', run.stdout
     else:
         # without the right to: not root, or root of a container
-        has(run.stderr, 'cannot lift the limit on files')
+        has(run.stderr, 'cannot raise RLIMIT_FSIZE: run as root')
         assert run.stdout == ''
