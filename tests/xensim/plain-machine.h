@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The plain machine: a QEMU with ordinary RAM, driven by a test.
+ *
+ * It is a machine of its own, without Xen, whose CPU does nothing: its
+ * accesses come over a socket, by the qtest protocol, and its RAM is a file
+ * that both processes map.  So guest drivers (guest-pc.h) do the same to it as
+ * to a device model on the simulated Xen.  Virtual time stands still until
+ * plain_machine_pass_time().
+ *
+ * Errors come as GError with one line.  Once QEMU has ended, every access
+ * fails with -ENODEV.
+ *
+ * Threads: a PlainMachine and its GuestPc belong to one thread at a time.
+ */
+
+#ifndef XENSIM_PLAIN_MACHINE_H
+#define XENSIM_PLAIN_MACHINE_H
+
+#include <gio/gio.h>
+
+#include "guest-pc.h"
+#include "toolstack-qmp.h"
+
+typedef struct PlainMachine PlainMachine;
+
+typedef struct PlainConfig {
+    const char *qemu;
+    const char *machine;        /* NULL: "pc" */
+    uint64_t ram_bytes;         /* a multiple of 1 MiB */
+    const char *dir;            /* for its files; exists; paths below are
+                                   short enough for a socket */
+    const char *rom_dir;        /* -L; NULL: the binary's own choice */
+    const char *const *args;    /* further arguments, NULL-terminated */
+} PlainConfig;
+
+/* Starts it and waits until it answers.  CONFIG is not kept. */
+PlainMachine *plain_machine_start(const PlainConfig *config, GError **err);
+
+/* Kills it if it runs.  Its files stay.  NULL is fine. */
+void plain_machine_stop(PlainMachine *machine);
+
+GuestPc *plain_machine_pc(PlainMachine *machine);
+pid_t plain_machine_pid(PlainMachine *machine);
+
+/* Its RAM, from address 0 on; writable. */
+uint8_t *plain_machine_ram(PlainMachine *machine);
+
+/* Its monitor; opened at the first call.  NULL and ERR on failure. */
+TsQmp *plain_machine_qmp(PlainMachine *machine, GError **err);
+
+/* Virtual time goes on by NS; timers run in order.  0 or -errno. */
+int plain_machine_pass_time(PlainMachine *machine, uint64_t ns);
+
+/*
+ * The level of input LINE (< 24) of the I/O APIC, where the interrupt lines of
+ * the ISA bus arrive; false until plain_machine_watch_lines().
+ */
+int plain_machine_watch_lines(PlainMachine *machine);
+bool plain_machine_line(PlainMachine *machine, unsigned line);
+
+/*
+ * Has it ended?  Waits for it for WAIT_MS, and tells how: *WSTATUS as from
+ * waitpid().
+ */
+bool plain_machine_ended(PlainMachine *machine, unsigned wait_ms,
+                         int *wstatus);
+
+/* All that it has written to stdout and stderr (g_free). */
+char *plain_machine_output(PlainMachine *machine);
+
+#endif
