@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The devices of the oracle.  A new one goes to the end: its place in this
+ * list decides the PCI slot and the addresses of those after it, and what a
+ * seed means.
+ */
+#include "qemu/osdep.h"
+#include "actions.h"
+
+const OracleDevice *const oracle_devices[] = {
+    &oracle_xen,
+    &oracle_vga,
+    &oracle_ide,
+    NULL
+};

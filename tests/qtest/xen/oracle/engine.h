@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The oracle's engine; oracle.h is what devices see of it.
+ *   main.c      the program: options, what is printed
+ *   run.c       a stream on two sides, from start to end
+ *   side.c      one side: QEMU's process on the simulated Xen or with plain RAM
+ *   shape.c     which machine a stream runs on; its arguments and addresses
+ *   look.c      what is compared at a quiet point
+ *   stream.c    streams: from a seed, from bytes, from and to a file
+ *   draw.c      arguments from bytes
+ *   actions.c   the devices
+ *
+ * Functions that can fail return false, or NULL, and set @err.
+ */
+#ifndef XEN_ORACLE_ENGINE_H
+#define XEN_ORACLE_ENGINE_H
+
+#include <gio/gio.h>
+#include "oracle.h"
+#include "plain-machine.h"
+#include "toolstack.h"
+
+#define ORACLE_MAX_DEVICES  28u         /* PCI slots 4 to 31 */
+#define ORACLE_FIRST_SLOT   4u
+
+/* ---- shape.c ---- */
+
+/* The machine of a stream, but for where its RAM is. */
+typedef struct OracleShape {
+    uint32_t devices;           /* bit N: oracle_devices[N] */
+    uint32_t ram_mib;
+    uint32_t cache_mib;         /* of the mapcache; 0: default */
+    bool iothread;
+    bool scattered;             /* neighbouring gfns are not in machine memory */
+} OracleShape;
+
+/* What a device gets, by its index in oracle_devices[]. */
+void oracle_shape_place(const OracleShape *shape, unsigned index,
+                        OraclePlace *place);
+
+/* QEMU's arguments for all devices; disk images are in @dir (g_strfreev). */
+char **oracle_shape_args(const OracleShape *shape, const char *dir);
+
+/* Makes the disk images and the empty BIOS in @dir. */
+bool oracle_shape_files(const OracleShape *shape, const char *dir,
+                        GError **err);
+
+/* The image of a device (g_free). */
+char *oracle_shape_disk(const OracleDevice *device, const char *dir);
+
+/* ---- side.c ---- */
+
+/* One thing that the guest saw. */
+typedef struct OracleSight {
+    const char *what;
+    uint64_t index, value;
+} OracleSight;
+
+struct OracleSide {
+    const char *name;           /* "plain", "xen" */
+    OracleShape shape;
+    char *dir;
+    GuestPc *pc;
+    OraclePlace place[ORACLE_MAX_DEVICES];
+    void *state[ORACLE_MAX_DEVICES];
+    GArray *sights;             /* OracleSight, since oracle_side_forget() */
+    GPtrArray *texts;           /* that sights point to */
+    uint64_t longest_ns;        /* that an access waited for its answer */
+    PlainMachine *plain;        /* one of the two */
+    Toolstack *ts;
+    TsGuest *guest;
+    GError *lost;               /* why nothing more can be done with it */
+};
+
+/* Starts @qemu, as device model if @xen, and sets its devices up. */
+OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
+                              const OracleShape *shape, GError **err);
+void oracle_side_stop(OracleSide *side);
+
+/* Has it ended, or stopped answering?  Then @lost says how. */
+bool oracle_side_lost(OracleSide *side);
+
+/* Forgets what it saw. */
+void oracle_side_forget(OracleSide *side);
+
+/* Time of the processor that its process has used, in ns. */
+uint64_t oracle_side_cpu_ns(OracleSide *side);
+
+/* NULL and @lost if the process is gone. */
+TsQmp *oracle_side_qmp(OracleSide *side);
+
+/* Gives it up, with the reason. */
+void oracle_side_give_up(OracleSide *side, GError *err);
+
+/* Saves it and restores it into new machine frames.  Xen side only. */
+void oracle_side_restore(OracleSide *side, bool live);
+
+/* ---- draw.c ---- */
+
+struct OracleBytes {
+    const uint8_t *data;
+    size_t len, at;
+};
+
+/* ---- stream.c ---- */
+
+typedef struct OracleStep {
+    const OracleDevice *device;
+    const OracleAction *action;
+    GBytes *bytes;
+} OracleStep;
+
+typedef struct OracleStream {
+    OracleShape shape;
+    GArray *steps;              /* OracleStep */
+} OracleStream;
+
+OracleStream *oracle_stream_new(const OracleShape *shape);
+OracleStream *oracle_stream_copy(const OracleStream *stream);
+void oracle_stream_free(OracleStream *stream);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OracleStream, oracle_stream_free)
+
+/* Takes a reference of @bytes. */
+void oracle_stream_add(OracleStream *stream, const OracleDevice *device,
+                       const OracleAction *action, GBytes *bytes);
+
+/*
+ * @n actions by the random numbers of @seed.  @without names actions ("xen.fault")
+ * or devices ("xen") that do not occur, NULL-terminated.
+ */
+OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
+                                   const char *const *without);
+
+/* A corpus file, see docs/oracle.md. */
+OracleStream *oracle_stream_load(const char *path, GError **err);
+bool oracle_stream_save(const OracleStream *stream, const char *path,
+                        GError **err);
+
+/* ---- look.c ---- */
+
+/*
+ * All that is compared at a quiet point.  NULL if the sides are the same, else
+ * what differs, in a line (g_free).
+ */
+char *oracle_look(OracleSide *a, OracleSide *b);
+
+/* What actions and looks told: the same on both?  As above. */
+char *oracle_compare_sights(OracleSide *a, OracleSide *b);
+
+/* ---- run.c ---- */
+
+typedef enum OracleEnd {
+    ORACLE_SAME,                /* no difference */
+    ORACLE_DIFFERS,
+    ORACLE_LOST,                /* one side ended, or does not answer */
+    ORACLE_BOTH_LOST,           /* both did, in the same action */
+    ORACLE_SLOW,
+    ORACLE_BROKEN,              /* the oracle could not do its work */
+} OracleEnd;
+
+typedef struct OracleResult {
+    OracleEnd end;
+    unsigned step;              /* the last one that was run */
+    char *text;                 /* what, in a line; NULL if SAME */
+    uint64_t actions, comparisons;
+} OracleResult;
+
+void oracle_result_clear(OracleResult *result);
+
+typedef struct OraclePlan {
+    const char *qemu;           /* of both sides, */
+    bool both_plain;            /* ... the second of which is plain, too */
+    unsigned every;             /* a quiet point after so many actions */
+} OraclePlan;
+
+void oracle_run(const OraclePlan *plan, const OracleStream *stream,
+                OracleResult *result);
+
+#endif

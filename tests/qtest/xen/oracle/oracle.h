@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The oracle: QEMU on the simulated Xen judged by the same QEMU with plain RAM.
+ *
+ * A *stream* is a list of *actions* of a guest.  Each is run on two *sides*:
+ * the plain machine, and the device model on the simulated Xen.  Whatever the
+ * guest can see must be the same on both: what actions read, guest memory,
+ * video memory and screens, PCI configuration, interrupts, disks.  docs/oracle.md
+ * says how to run it; this header is for those who add devices and actions.
+ *
+ * An action is a name and some bytes.  A function of its device runs it, once
+ * for each side, and takes its arguments from the bytes by the functions
+ * below: the same bytes give the same arguments.  Whatever the function learns
+ * from the machine it tells by oracle_saw(), and nothing that it does may
+ * depend on anything else.  So the two sides part only if the machines do.
+ *
+ * A device has a file of its own, act-NAME.c, which exports one OracleDevice;
+ * actions.c lists them.
+ */
+#ifndef XEN_ORACLE_H
+#define XEN_ORACLE_H
+
+#include "guest-pc.h"
+#include "toolstack-qmp.h"
+
+#define ORACLE_PAGE         4096u
+#define ORACLE_BUCKET       0x100000u       /* what the mapcache maps at once */
+
+/*
+ * The guest's address space.  Each driver has memory of its own below
+ * ORACLE_DATA (OraclePlace); requests move data from there on up to the end
+ * of RAM.  BARs lie in the windows that the engine gives to each device; the
+ * last part of the hole belongs to nobody and reads as absent.
+ */
+#define ORACLE_DRIVERS      0x200000u
+#define ORACLE_DATA         0x1000000u
+#define ORACLE_MMIO         0xf0000000u
+#define ORACLE_NOWHERE      0xfb000000u     /* 16 MiB */
+#define ORACLE_IO           0xc100u
+
+typedef struct OracleSide OracleSide;
+typedef struct OracleBytes OracleBytes;
+typedef struct OracleAction OracleAction;
+typedef struct OracleDevice OracleDevice;
+
+/* ---- sides ---- */
+
+/* Where the engine put a device: the same on both sides. */
+typedef struct OraclePlace {
+    unsigned devfn;             /* slot << 3 */
+    uint64_t mem;               /* OracleDevice.mem_bytes, page aligned */
+    uint64_t mmio;              /* OracleDevice.mmio_bytes, aligned to that */
+    uint16_t io;                /* OracleDevice.io_bytes, aligned to that */
+} OraclePlace;
+
+/* The drivers of guest-pc.h for @side; the same pointer over a restore. */
+GuestPc *oracle_pc(OracleSide *side);
+
+/* End of RAM, in bytes from 0; the guest has none above 4 GiB. */
+uint64_t oracle_ram_bytes(const OracleSide *side);
+
+/* NULL if the machine of this stream does not have @device. */
+const OraclePlace *oracle_place(const OracleSide *side,
+                                const OracleDevice *device);
+
+/* OracleDevice.state_bytes for @side, zeros at its start. */
+void *oracle_state(OracleSide *side, const OracleDevice *device);
+
+/*
+ * A monitor command, with @args an object in JSON or NULL.  What comes of it
+ * is told as by oracle_saw(): success, or the error's text.
+ */
+void oracle_qmp(OracleSide *side, const char *command, const char *args);
+
+/* Virtual time goes on by @ns, and timers run, on this side. */
+void oracle_pass_time(OracleSide *side, uint64_t ns);
+
+/*
+ * The domain and simulation of the Xen side, for actions with xen_only; NULL
+ * on the plain side.  A restore replaces the domain.
+ */
+XensimDomain *oracle_domain(OracleSide *side);
+
+/*
+ * The guest sees @value, under the name @what (a string constant) and, where
+ * there are several, @index.  Told in the same order on both sides.
+ */
+void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
+                   uint64_t value);
+#define oracle_saw(side, what, value) oracle_saw_at(side, what, 0, value)
+
+/*
+ * The guest sees @len bytes at @buf, which begin at @start of what @what
+ * names: the disk, say.  A difference is told by its page.
+ */
+void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
+                      const void *buf, size_t len);
+
+/* ---- arguments, from an action's bytes; past their end all is 0 ---- */
+
+/* A number of @bits (1 to 64); takes as many whole bytes as it needs. */
+uint64_t oracle_bits(OracleBytes *bytes, unsigned bits);
+
+/* A number from @low to @high. */
+uint64_t oracle_range(OracleBytes *bytes, uint64_t low, uint64_t high);
+
+/* True once in @n times, for random bytes; false past the end. */
+bool oracle_once_in(OracleBytes *bytes, unsigned n);
+
+/*
+ * An address for data: mostly in RAM, at a page's start or not, near a bucket's
+ * end, at RAM's end; now and then video memory, device registers or where
+ * nothing is.  Never a driver's own memory.
+ */
+uint64_t oracle_draw_gpa(OracleSide *side, OracleBytes *bytes);
+
+/*
+ * The same within RAM: the @len bytes from there on are all in RAM above
+ * ORACLE_DATA.  @align is a power of two.
+ */
+uint64_t oracle_draw_ram(OracleSide *side, OracleBytes *bytes, uint64_t len,
+                         uint64_t align);
+
+/*
+ * A number of @units (1 to @max): small ones are frequent, all are possible.
+ */
+uint64_t oracle_draw_count(OracleBytes *bytes, uint64_t max);
+
+/*
+ * A list of 1 to @max pieces whose lengths are multiples of @align and make
+ * @total bytes, a multiple of it; addresses are multiples of @align too.  They
+ * are scattered, neighbours, or the same page many times; with @wild also
+ * anywhere that oracle_draw_gpa() gives.  Returns how many.
+ */
+unsigned oracle_draw_sg(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
+                        unsigned max, uint32_t align, uint64_t total,
+                        bool wild);
+
+/* Fill @len bytes at @buf with a pattern that @seed names. */
+void oracle_pattern(void *buf, size_t len, uint32_t seed);
+
+/* ---- devices and actions ---- */
+
+struct OracleAction {
+    const char *name;           /* shown as "DEVICE.NAME" */
+    unsigned weight;            /* how often beside others: 10 is usual */
+    unsigned bytes;             /* that a random stream gives it at most */
+    /* Must not be seen by the guest: run on the Xen side only. */
+    bool xen_only;
+    void (*run)(OracleSide *side, const OracleDevice *device,
+                OracleBytes *bytes);
+};
+
+struct OracleDevice {
+    const char *name;           /* lower case, digits, '-' */
+    /*
+     * QEMU's arguments, separated by spaces.  Replaced in them are @SLOT@,
+     * the PCI slot, @DISK@, the file name of the image (a raw one of
+     * disk_bytes, with a pattern), and @IOTHREAD@, which is
+     * ",iothread=thread" or nothing, as the stream says.  NULL: no device; its
+     * actions are possible on every machine.
+     */
+    const char *args;
+    uint64_t disk_bytes;
+    uint32_t mem_bytes, mmio_bytes, io_bytes;
+    size_t state_bytes;
+    /*
+     * Drives it for the first time.  An error ends the stream as a failure of
+     * the oracle itself.  May be NULL.
+     */
+    int (*setup)(OracleSide *side, const OracleDevice *device);
+    /* Tells all that can be seen, at a quiet point.  May be NULL. */
+    void (*look)(OracleSide *side, const OracleDevice *device);
+    const OracleAction *actions;
+    unsigned n_actions;
+};
+
+/* All of them, NULL-terminated. */
+extern const OracleDevice *const oracle_devices[];
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One side: QEMU's process, on the simulated Xen or with plain RAM. */
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include <time.h>
+#include "engine.h"
+
+#define ROM_DIR     "/usr/share/seabios"
+#define XEN_MACHINE "xenfv,suppress-vmdesc=on"
+#define PLAIN_MACHINE "pc-i440fx-3.1,hpet=off,suppress-vmdesc=on"
+#define ANSWER_MS   10000       /* of a device that has something to do */
+
+static uint64_t now_ns(clockid_t clock)
+{
+    struct timespec ts;
+
+    return clock_gettime(clock, &ts) ? 0 : ts.tv_sec * 1000000000ull +
+                                           ts.tv_nsec;
+}
+
+/* ---- the bus: each access is timed, and given up with the side ---- */
+
+static int xen_memory(OracleSide *side, XensimIoreq *req)
+{
+    XensimDomain *dom = ts_domain(side->guest);
+
+    return req->read ? xensim_read(dom, req->addr, &req->data, req->size)
+                     : xensim_write(dom, req->addr, &req->data, req->size);
+}
+
+static int xen_access(OracleSide *side, XensimIoreq *req)
+{
+    XensimDomain *dom = ts_domain(side->guest);
+    XensimStatus status;
+
+    if (req->type == XENSIM_IOREQ_COPY &&
+        xensim_gfn_to_mfn(dom, req->addr / ORACLE_PAGE) != XENSIM_NO_MFN) {
+        return xen_memory(side, req);
+    }
+    status = xensim_ioreq(dom, req);
+    if (status == XENSIM_OK || status == XENSIM_UNCLAIMED) {
+        return 0;
+    }
+    g_clear_error(&side->lost);
+    if (ts_alive(side->guest, NULL, &side->lost)) {
+        g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "no answer: %s", xensim_status_str(status));
+    }
+    return -ENODEV;
+}
+
+static int plain_access(OracleSide *side, XensimIoreq *req)
+{
+    GuestPc *pc = plain_machine_pc(side->plain);
+    uint32_t val = req->data;
+    int rc;
+
+    switch (req->type) {
+    case XENSIM_IOREQ_PIO:
+        rc = req->read ? guest_in(pc, req->addr, req->size, &val)
+                       : guest_out(pc, req->addr, req->size, val);
+        break;
+    case XENSIM_IOREQ_PCI_CONFIG:
+        rc = req->read ?
+            guest_pci_in(pc, req->addr >> 32, req->addr, req->size, &val) :
+            guest_pci_out(pc, req->addr >> 32, req->addr, req->size, val);
+        break;
+    default:
+        return req->read ?
+            guest_mmio_in(pc, req->addr, req->size, &req->data) :
+            guest_mmio_out(pc, req->addr, req->size, req->data);
+    }
+    req->data = val;
+    return rc;
+}
+
+static int bus_access(void *opaque, XensimIoreq *req)
+{
+    OracleSide *side = opaque;
+    uint64_t start = now_ns(CLOCK_MONOTONIC), took;
+    int rc;
+
+    if (side->lost) {
+        return -ENODEV;
+    }
+    rc = side->plain ? plain_access(side, req) : xen_access(side, req);
+    took = now_ns(CLOCK_MONOTONIC) - start;
+    side->longest_ns = MAX(side->longest_ns, took);
+    if (rc && side->plain) {
+        oracle_side_lost(side);
+    }
+    return rc;
+}
+
+static int bus_read(void *opaque, uint64_t gpa, void *buf, size_t len)
+{
+    OracleSide *side = opaque;
+
+    return side->lost ? -ENODEV :
+           side->plain ? guest_mem_read(plain_machine_pc(side->plain), gpa,
+                                        buf, len)
+                       : xensim_read(ts_domain(side->guest), gpa, buf, len);
+}
+
+static int bus_write(void *opaque, uint64_t gpa, const void *buf, size_t len)
+{
+    OracleSide *side = opaque;
+
+    return side->lost ? -ENODEV :
+           side->plain ? guest_mem_write(plain_machine_pc(side->plain), gpa,
+                                         buf, len)
+                       : xensim_write(ts_domain(side->guest), gpa, buf, len);
+}
+
+static const GuestBus side_bus = {
+    .access = bus_access,
+    .read = bus_read,
+    .write = bus_write,
+};
+
+/* ---- its end ---- */
+
+void oracle_side_give_up(OracleSide *side, GError *err)
+{
+    if (side->lost) {
+        g_error_free(err);
+    } else {
+        side->lost = err;
+    }
+}
+
+/* The last line that the process wrote: an assertion, mostly (g_free). */
+static char *last_line(const char *output)
+{
+    g_autofree char *text = g_strchomp(g_strdup(output));
+    const char *line = strrchr(text, '\n');
+
+    return g_strdup(line ? line + 1 : text);
+}
+
+static GError *plain_end(OracleSide *side, int wstatus)
+{
+    g_autofree char *output = plain_machine_output(side->plain);
+    g_autofree char *line = last_line(output);
+
+    return WIFSIGNALED(wstatus) ?
+        g_error_new(G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
+                    "was ended by signal %d (%s): %s", WTERMSIG(wstatus),
+                    g_strsignal(WTERMSIG(wstatus)), line) :
+        g_error_new(G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
+                    "exited with status %d: %s", WEXITSTATUS(wstatus), line);
+}
+
+bool oracle_side_lost(OracleSide *side)
+{
+    GError *err = NULL;
+    int wstatus;
+
+    if (!side->lost) {
+        if (side->plain && plain_machine_ended(side->plain, 0, &wstatus)) {
+            side->lost = plain_end(side, wstatus);
+        } else if (side->guest && !ts_alive(side->guest, NULL, &err)) {
+            side->lost = err;
+        }
+    }
+    return side->lost != NULL;
+}
+
+/* ---- its start ---- */
+
+static bool start_plain(OracleSide *side, const char *qemu,
+                        const char *const *args, GError **err)
+{
+    const PlainConfig config = {
+        .qemu = qemu,
+        .machine = PLAIN_MACHINE,
+        .ram_bytes = oracle_ram_bytes(side),
+        .dir = side->dir,
+        .rom_dir = ROM_DIR,
+        .args = args,
+    };
+
+    side->plain = plain_machine_start(&config, err);
+    return side->plain != NULL;
+}
+
+static char *xen_machine(const OracleShape *shape)
+{
+    return shape->cache_mib ?
+        g_strdup_printf(XEN_MACHINE ",mapcache-size=%uM", shape->cache_mib) :
+        g_strdup(XEN_MACHINE);
+}
+
+static bool start_xen(OracleSide *side, const char *qemu,
+                      const char *const *args, GError **err)
+{
+    g_autofree char *machine = xen_machine(&side->shape);
+    const TsConfig config = {
+        .qemu = qemu,
+        .name = "oracle",
+        .ram_bytes = oracle_ram_bytes(side),
+        .dom_flags = side->shape.scattered ? XENSIM_DOM_SCATTERED : 0,
+        .machine = machine,
+        .vga = "",
+        .rom_dir = ROM_DIR,
+        .args = args,
+    };
+
+    side->ts = ts_new(NULL, err);
+    if (side->ts) {
+        side->guest = ts_create(side->ts, &config, err);
+    }
+    return side->guest != NULL;
+}
+
+static bool set_up(OracleSide *side, GError **err)
+{
+    unsigned i;
+
+    for (i = 0; oracle_devices[i]; i++) {
+        const OracleDevice *device = oracle_devices[i];
+        int rc;
+
+        if (!oracle_place(side, device)) {
+            continue;
+        }
+        side->state[i] = g_malloc0(device->state_bytes + 1);
+        rc = device->setup ? device->setup(side, device) : 0;
+        if (rc) {
+            g_set_error(err, G_IO_ERROR, G_IO_ERROR_FAILED,
+                        "%s: cannot set up %s: %s", side->name, device->name,
+                        side->lost ? side->lost->message
+                                   : guest_pc_error(side->pc));
+            return false;
+        }
+    }
+    return true;
+}
+
+OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
+                              const OracleShape *shape, GError **err)
+{
+    OracleSide *side = g_new0(OracleSide, 1);
+    g_auto(GStrv) args = NULL;
+    unsigned i;
+    bool ok;
+
+    side->name = name;
+    side->shape = *shape;
+    side->sights = g_array_new(false, false, sizeof(OracleSight));
+    side->texts = g_ptr_array_new_with_free_func(g_free);
+    for (i = 0; oracle_devices[i]; i++) {
+        oracle_shape_place(shape, i, &side->place[i]);
+    }
+    side->pc = guest_pc_new_on(&side_bus, side);
+    guest_pc_set_timeout(side->pc, ANSWER_MS);
+    side->dir = g_dir_make_tmp("xen-oracle-XXXXXX", err);
+    ok = side->dir && oracle_shape_files(shape, side->dir, err);
+    if (ok) {
+        args = oracle_shape_args(shape, side->dir);
+        ok = (xen ? start_xen : start_plain)(side, qemu,
+                                             (const char *const *)args, err);
+    }
+    if (!ok || !set_up(side, err)) {
+        oracle_side_stop(side);
+        return NULL;
+    }
+    return side;
+}
+
+static void remove_dir(const char *dir)
+{
+    g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (d && (name = g_dir_read_name(d))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        g_unlink(path);
+    }
+    g_rmdir(dir);
+}
+
+void oracle_side_stop(OracleSide *side)
+{
+    unsigned i;
+
+    if (!side) {
+        return;
+    }
+    plain_machine_stop(side->plain);
+    ts_destroy(side->guest);
+    if (side->ts) {
+        ts_free(side->ts);
+    }
+    if (side->dir) {
+        remove_dir(side->dir);
+    }
+    for (i = 0; i < ORACLE_MAX_DEVICES; i++) {
+        g_free(side->state[i]);
+    }
+    guest_pc_free(side->pc);
+    g_array_free(side->sights, true);
+    g_ptr_array_free(side->texts, true);
+    g_clear_error(&side->lost);
+    g_free(side->dir);
+    g_free(side);
+}
+
+/* ---- what devices and the engine ask of it ---- */
+
+GuestPc *oracle_pc(OracleSide *side)
+{
+    return side->pc;
+}
+
+uint64_t oracle_ram_bytes(const OracleSide *side)
+{
+    return (uint64_t)side->shape.ram_mib << 20;
+}
+
+static unsigned index_of(const OracleDevice *device)
+{
+    unsigned i;
+
+    for (i = 0; oracle_devices[i] != device; i++) {
+        g_assert(oracle_devices[i]);
+    }
+    return i;
+}
+
+const OraclePlace *oracle_place(const OracleSide *side,
+                                const OracleDevice *device)
+{
+    unsigned i = index_of(device);
+
+    return side->shape.devices >> i & 1 ? &side->place[i] : NULL;
+}
+
+void *oracle_state(OracleSide *side, const OracleDevice *device)
+{
+    return side->state[index_of(device)];
+}
+
+XensimDomain *oracle_domain(OracleSide *side)
+{
+    return side->guest ? ts_domain(side->guest) : NULL;
+}
+
+uint64_t oracle_side_cpu_ns(OracleSide *side)
+{
+    pid_t pid = side->plain ? plain_machine_pid(side->plain)
+                            : ts_pid(side->guest);
+    clockid_t clock;
+
+    return pid && !clock_getcpuclockid(pid, &clock) ? now_ns(clock) : 0;
+}
+
+TsQmp *oracle_side_qmp(OracleSide *side)
+{
+    GError *err = NULL;
+    TsQmp *qmp;
+
+    if (oracle_side_lost(side)) {
+        return NULL;
+    }
+    qmp = side->plain ? plain_machine_qmp(side->plain, &err)
+                      : ts_qmp(side->guest);
+    if (!qmp) {
+        oracle_side_give_up(side, err);
+    }
+    return qmp;
+}
+
+void oracle_qmp(OracleSide *side, const char *command, const char *args)
+{
+    TsQmp *qmp = oracle_side_qmp(side);
+    GError *err = NULL;
+
+    if (!qmp) {
+        return;
+    }
+    if (ts_qmp_run(qmp, command, args, &err)) {
+        oracle_saw(side, command, 0);
+    } else if (err->domain == TS_QMP_ERROR) {
+        oracle_saw(side, command, g_str_hash(err->message));
+        g_error_free(err);
+    } else if (oracle_side_lost(side)) {
+        g_error_free(err);
+    } else {
+        oracle_side_give_up(side, err);
+    }
+}
+
+void oracle_pass_time(OracleSide *side, uint64_t ns)
+{
+    if (side->plain && !side->lost && plain_machine_pass_time(side->plain,
+                                                              ns)) {
+        oracle_side_lost(side);
+    }
+}
+
+/* ---- what the guest sees ---- */
+
+void oracle_side_forget(OracleSide *side)
+{
+    g_array_set_size(side->sights, 0);
+    g_ptr_array_set_size(side->texts, 0);
+}
+
+void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
+                   uint64_t value)
+{
+    const OracleSight sight = { what, index, value };
+
+    g_array_append_val(side->sights, sight);
+}
+
+static uint64_t hash(const uint8_t *data, size_t len)
+{
+    uint64_t h = len * 0x9e3779b97f4a7c15ull, word;
+    size_t i;
+
+    for (i = 0; i + 8 <= len; i += 8) {
+        memcpy(&word, data + i, 8);
+        h = (h ^ word) * 0xff51afd7ed558ccdull;
+        h ^= h >> 32;
+    }
+    for (; i < len; i++) {
+        h = (h ^ data[i]) * 0x100000001b3ull;
+    }
+    return h;
+}
+
+void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
+                      const void *buf, size_t len)
+{
+    size_t at, step;
+
+    for (at = 0; at < len; at += step) {
+        step = MIN(len - at, ORACLE_PAGE - (start + at) % ORACLE_PAGE);
+        oracle_saw_at(side, what, (start + at) / ORACLE_PAGE,
+                      hash((const uint8_t *)buf + at, step));
+    }
+}
