@@ -246,8 +246,8 @@ class Overlay:
         if entry.get('kind') == 'link':
             raise Failure(f'{place} is no longer a link: move its text to '
                           f'{entry["from"]}, then run tools/lay --discard')
-        raise Failure(f'{place} was edited and its patch was not: run '
-                      'tools/refresh-patches to keep the edit, or '
+        raise Failure(f'{place} has an edit that is not in its .patch yet: '
+                      'run tools/refresh-patches to keep the edit, or '
                       'tools/lay --discard to drop it')
 
     def _is_laid(self, path, entry):
@@ -333,8 +333,9 @@ class Overlay:
         try:
             os.utime(mine)
         except PermissionError as err:
-            raise Failure(f'{mine}: cannot be touched, and would be taken as '
-                          'built: own the repository, or clone it') from err
+            raise Failure(f'{mine}: cannot update its time stamp, so it would '
+                          'not be rebuilt: clone the repository as this '
+                          'user') from err
 
     def leftovers(self):
         """Links into the repository that the manifest does not know."""

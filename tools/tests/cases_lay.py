@@ -221,7 +221,7 @@ def test_hunk_that_moved_is_told(b):
     b.write('repo/system/physmem.c.patch', moved)
     has(b.on_build('lay'), 'hunk 1 applied at line 14, it was made at 5')
     error = b.on_build('refresh-patches', '--check', fails=True)
-    has(error, '1 of 1 patches are not fresh')
+    has(error, '1 of 1 patches differ from what')
 
 
 def test_patches_that_are_none(b):
@@ -289,7 +289,7 @@ def test_first_patch_of_a_file(b):
     b.on_build('lay')
     b.on_build('refresh-patches', '--edit', 'hw/plain.c')
     b.write('build/src/qemu/hw/plain.c', 'one\n2\nthree\n')
-    has(b.on_build('lay', fails=True), 'hw/plain.c was edited')
+    has(b.on_build('lay', fails=True), 'hw/plain.c has an edit')
     b.on_build('refresh-patches')
     b.on_build('lay')
     b.on_build('lay', 'stock')
@@ -416,4 +416,4 @@ def test_the_series_applies_as_it_is(b):
         fresh = patches.make(name, old, new, patch.preamble)
         if over.series == sources.MAIN or sources.APART.match(name):
             assert fresh == text and not notes, \
-                f'{name} is not fresh: run tools/refresh-patches'
+                f'{name} differs: run tools/refresh-patches'
