@@ -23,7 +23,8 @@ help:
 #: make run          build all and run the demo on the simulated Xen
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
-#: make check-xen    run the tests on the real Xen, emulated; ROUNDS=N (10)
+#: make check-xen    run the tests on the real Xen, emulated; ROUNDS=N (10),
+#:                   SUITE=trixie for Debian 13's
 #: make check-xen-linux
 #:                   balloon a Linux guest there (longer)
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
@@ -62,11 +63,13 @@ check-asan check-tsan: setup
 
 check-xen: setup
 	@$(NINJA) -C "$(BUILD)" --quiet
-	@ROUNDS="$(ROUNDS)" tools/check-xen --build "$(BUILD)"
+	@ROUNDS="$(ROUNDS)" tools/check-xen --build "$(BUILD)" \
+	    $(addprefix --suite ,$(SUITE))
 
 check-xen-linux: setup
 	@$(NINJA) -C "$(BUILD)" --quiet
-	@tools/check-xen --build "$(BUILD)" --plan linux
+	@tools/check-xen --build "$(BUILD)" --plan linux \
+	    $(addprefix --suite ,$(SUITE))
 
 check-noxen: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu noxen --build "$(BUILD)"

@@ -2,12 +2,14 @@
 """The run on the real Xen: what its reports are made into, and its archive."""
 import contextlib
 import io
+import lzma
 import os
 import stat
 import sys
 import time
 
 from bench import has
+from say import Failure
 
 HOST = os.path.join('tests', 'xen-e2e', 'host')
 
@@ -141,6 +143,51 @@ def test_xen_archive_can_be_read(b):
         'a/b/file': (stat.S_IFREG | 0o755, b'some bytes'),
         'a/link': (stat.S_IFLNK | 0o777, b'/elsewhere'),
         'dev/console': (stat.S_IFCHR | 0o600, b'')}
+
+
+def test_xen_release_is_found_in_the_root(b):
+    """Folders of Xen and Python carry a version; two of them are an error."""
+    _, image, _ = modules(b)
+    for name in ('usr/lib/xen-4.20/bin/xl', 'usr/lib/python3.13/os.py',
+                 'usr/lib/xen-common', 'lib64/ld-linux-x86-64.so.2'):
+        b.write(f'root/{name}', '')
+    root = image.Root(b.path('root'))
+    assert (root.xen, root.python) == ('usr/lib/xen-4.20', 'usr/lib/python3.13')
+    has(root.libs, '/usr/lib/xen-4.20/lib/x86_64-linux-gnu')
+    b.write('root/usr/lib/xen-4.17/bin/xl', '')
+    try:
+        image.Root(b.path('root'))
+    except Failure as failure:
+        has(str(failure), '2 folders are called xen-')
+    else:
+        raise AssertionError('either of two releases is taken')
+
+
+def test_xen_modules_are_unpacked_in_order(b):
+    """Debian 13's are packed; each comes after what it needs."""
+    _, image, _ = modules(b)
+    top = 'root/lib/modules/6.12/kernel/drivers'
+
+    def module(name, needs, pack=lambda data: data):
+        text = b'ELF\0depends=' + needs + b'\0name=x\0'
+        with open(b.write(f'{top}/{name}', ''), 'wb') as out:
+            out.write(pack(text))
+        return text
+
+    last = module('xen/xen-gntdev.ko.xz', b'xen-privcmd,base', lzma.compress)
+    module('xen/xen-privcmd.ko', b'')
+    module('base.ko.xz', b'xen-privcmd', lzma.compress)
+    module('modules.order', b'')
+    archive = image.Archive()
+
+    class Root:
+        top = b.path('root')
+
+    image.add_modules(archive, image.module_files(Root, '6.12'),
+                      ('xen_gntdev',))
+    put = archive.entries
+    assert put['modules/list'][1] == b'xen_privcmd\nbase\nxen_gntdev\n'
+    assert put['modules/xen_gntdev.ko'][1] == last
 
 
 def test_figures(b):

@@ -14,7 +14,8 @@ import subprocess
 
 from say import Failure, Progress, need_space, note
 
-SUITE = 'bookworm'
+# Debian's releases whose Xen can be booted
+SUITES = {'bookworm': 'Debian 12', 'trixie': 'Debian 13'}
 KEYRINGS = ('/usr/share/keyrings/debian-archive-keyring.gpg',
             '/usr/share/keyrings/debian-archive-keyring.pgp')
 
@@ -35,7 +36,7 @@ def _mirror(repo, build):
     return done.stdout.strip()
 
 
-def _write_conf(top, mirror):
+def _write_conf(top, mirror, suite):
     """An apt of our own: nothing installed, lists and cache under `top`."""
     keyring = next((k for k in KEYRINGS if os.path.exists(k)), None)
     if keyring is None:
@@ -48,7 +49,7 @@ def _write_conf(top, mirror):
     with open(os.path.join(top, 'sources.list'), 'w',
               encoding='utf-8') as out:
         out.write(f'deb [arch=amd64 signed-by={keyring}] '
-                  f'{mirror} {SUITE} main\n')
+                  f'{mirror} {suite} main\n')
     settings = {
         'APT::Architecture': 'amd64',
         'APT::Architectures': 'amd64',
@@ -102,15 +103,15 @@ def _unpack(archive, root):
         raise Failure(f'{archive}: {done.stdout.strip()[-200:]}')
 
 
-def fetch(repo, build, work, names):
-    """Have the packages unpacked in work/root; return that path.
+def fetch(repo, build, work, suite, names):
+    """Have the packages of a suite unpacked in work/root; return that path.
 
     The root is made under another name and renamed when it is complete, so
     one that is there is whole.  It is made anew when the names change.
     """
     root = os.path.join(work, 'root')
     stamp = os.path.join(work, 'root.stamp')
-    key = hashlib.sha256(' '.join([SUITE, *names]).encode()).hexdigest()
+    key = hashlib.sha256(' '.join([suite, *names]).encode()).hexdigest()
     if os.path.exists(stamp) and os.path.isdir(root):
         with open(stamp, encoding='utf-8') as src:
             if src.read().strip() == key:
@@ -120,8 +121,9 @@ def fetch(repo, build, work, names):
     log = os.path.join(work, 'apt.log')
     # a cache of what is downloaded now, and nothing else
     subprocess.run(['rm', '-rf', f'{top}/cache', log], check=True)
-    conf = _write_conf(top, _mirror(repo, build))
-    note(f'getting {len(names)} packages of Debian 12 and what they need')
+    conf = _write_conf(top, _mirror(repo, build), suite)
+    note(f'getting {len(names)} packages of {SUITES[suite]} and what they '
+         'need')
     _apt(conf, log, 'update', '-o', 'APT::Update::Error-Mode=any')
     _apt(conf, log, 'install', '-y', '--download-only', *names)
     archives = sorted(glob.glob(f'{top}/cache/archives/*.deb'))

@@ -16,9 +16,7 @@ from say import Failure
 HERE = os.path.dirname(os.path.abspath(__file__))
 E2E = os.path.dirname(HERE)
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(E2E)), 'tools')
-XEN = 'usr/lib/xen-4.17'
-MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc',
-           'xenfs/xenfs')
+MODULES = ('xen_privcmd', 'xen_evtchn', 'xen_gntdev', 'xen_gntalloc', 'xenfs')
 XEN_PROGRAMS = ('xl', 'xenstored', 'xenconsoled', 'xen-init-dom0',
                 'libxl-save-helper')
 # what a device model's devices ask for
@@ -87,10 +85,21 @@ class Root:
 
     def __init__(self, top):
         self.top = top
+        self.xen = self._only(r'xen-\d+\.\d+')
+        self.python = self._only(r'python3\.\d+')
         self.loader = self.path('lib64/ld-linux-x86-64.so.2')
         self.libs = ':'.join(os.path.join(top, d) for d in (
             'lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu',
-            XEN + '/lib/x86_64-linux-gnu'))
+            self.xen + '/lib/x86_64-linux-gnu'))
+
+    def _only(self, pattern):
+        """The folder of a release's Xen, or of its Python, in the root."""
+        found = [n for n in os.listdir(os.path.join(self.top, 'usr/lib'))
+                 if re.fullmatch(pattern, n)]
+        if len(found) != 1:
+            raise Failure(f'{self.top}/usr/lib: {len(found)} folders are '
+                          f'called {pattern}: remove {self.top} and run again')
+        return f'usr/lib/{found[0]}'
 
     def path(self, name):
         """The file itself, links followed inside the root."""
@@ -135,13 +144,8 @@ def host_libraries(program):
 
 
 def write_hypervisor(root, path):
-    names = [n for n in os.listdir(os.path.join(root.top, 'boot'))
-             if re.fullmatch(r'xen-4\.17-amd64\.gz', n)]
-    if not names:
-        raise Failure(f'{root.top}/boot has no hypervisor: remove {root.top} '
-                      'and run again')
-    with gzip.open(os.path.join(root.top, 'boot', names[0])) as src, \
-         open(path, 'wb') as out:
+    packed = root.path(f'boot/{os.path.basename(root.xen)}-amd64.gz')
+    with gzip.open(packed) as src, open(path, 'wb') as out:
         shutil.copyfileobj(src, out)
 
 
@@ -160,6 +164,11 @@ def write_kernel(root, path):
         payload = lzma.LZMADecompressor().decompress(payload)
     elif payload[:2] == b'\x1f\x8b':
         payload = gzip.decompress(payload[:-4])
+    elif payload[:4] == b'\x28\xb5\x2f\xfd':
+        # four bytes behind it are the kernel's, and not zstd's
+        payload = subprocess.run(
+            root.command('usr/bin/zstd') + ['-d', '-c', '-q'], check=True,
+            input=payload[:-4], stdout=subprocess.PIPE).stdout
     # anything else Xen unpacks itself, or says what it cannot
     with open(path, 'wb') as out:
         out.write(payload)
@@ -173,17 +182,19 @@ def compile_python(root, work):
     if os.path.exists(os.path.join(out, '.done')):
         return out
     shutil.rmtree(out, ignore_errors=True)
-    lib = os.path.join(root.top, 'usr/lib/python3.11')
+    lib = os.path.join(root.top, root.python)
     for top, dirs, files in os.walk(lib):
         rel = os.path.relpath(top, lib)
         dirs[:] = [d for d in dirs if not PYTHON_LEFT_OUT.search(d)]
         os.makedirs(os.path.join(out, rel), exist_ok=True)
         for name in files:
             if name.endswith(('.py', '.so')):
-                shutil.copy(os.path.join(top, name),
+                # some are links to /etc, which is the root's
+                shutil.copy(root.path(os.path.join(root.python, rel, name)),
                             os.path.join(out, rel, name))
     env = dict(os.environ, PYTHONHOME=os.path.join(root.top, 'usr'))
-    subprocess.run(root.command('usr/bin/python3.11') + [
+    program = root.python.replace('/lib/', '/bin/')
+    subprocess.run(root.command(program) + [
         '-m', 'compileall', '-q', '-b', '--invalidation-mode',
         'unchecked-hash', out], env=env, check=True,
         stdout=subprocess.DEVNULL)
@@ -215,36 +226,35 @@ def add_xen(archive, root, work, version):
     archive.put_device('dev/console', stat.S_IFCHR, 5, 1)
     archive.put_file('bin/busybox', root.path('bin/busybox'))
     for name in XEN_PROGRAMS:
-        add_program(archive, root, f'{XEN}/bin/{name}')
+        add_program(archive, root, f'{root.xen}/bin/{name}')
     for name in ('xenstore-ls', 'xenstore-read'):
         add_program(archive, root, f'usr/bin/{name}')
-    add_program(archive, root, 'usr/bin/python3.11')
+    python = root.python.replace('/lib/', '/bin/')
+    add_program(archive, root, python)
     add_program(archive, root, 'bin/bash')
     # which the C library opens by itself, to end a thread
     archive.put_file('usr/lib/x86_64-linux-gnu/libgcc_s.so.1',
                      root.path('lib/x86_64-linux-gnu/libgcc_s.so.1'))
-    archive.put_link('bin/python3', '/usr/bin/python3.11')
+    archive.put_link('bin/python3', f'/{python}')
     modules = compile_python(root, work)
     for top, _, files in os.walk(modules):
         rel = os.path.relpath(top, modules)
         for name in files:
             archive.put_file(os.path.normpath(
-                os.path.join('usr/lib/python3.11', rel, name)),
+                os.path.join(root.python, rel, name)),
                 os.path.join(top, name))
             if name.endswith('.so'):
-                rel_so = os.path.join('usr/lib/python3.11', rel, name)
+                rel_so = os.path.join(root.python, rel, name)
                 for lib, path in root.libraries(rel_so).items():
                     archive.put_file(f'usr/lib/x86_64-linux-gnu/{lib}',
                                      root.path(path))
-    archive.put_file(f'{XEN}/boot/hvmloader',
-                     root.path(f'{XEN}/boot/hvmloader'))
+    archive.put_file(f'{root.xen}/boot/hvmloader',
+                     root.path(f'{root.xen}/boot/hvmloader'))
     archive.put_file('usr/share/seabios/bios-256k.bin',
                      root.path('usr/share/seabios/bios-256k.bin'))
     archive.put_file('usr/share/seabios/bios.bin',
                      root.path('usr/share/seabios/bios.bin'))
-    for name in MODULES:
-        archive.put_file(f'modules/{os.path.basename(name)}.ko', root.path(
-            f'lib/modules/{version}/kernel/drivers/xen/{name}.ko'))
+    add_modules(archive, module_files(root, version), MODULES)
     archive.put('etc/group', b'root:x:0:\nguests:x:60000:\n')
     # the device models of domain N run as user 60000 + N, if restricted
     archive.put('etc/passwd',
@@ -311,10 +321,17 @@ def module_files(root, version):
     found = {}
     for folder, _, files in os.walk(top):
         for name in files:
-            if name.endswith('.ko'):
-                found[name[:-3].replace('-', '_')] = os.path.join(folder,
-                                                                  name)
+            stem, dot, _ = name.partition('.ko')
+            if dot:
+                found[stem.replace('-', '_')] = os.path.join(folder, name)
     return found
+
+
+def read_module(path):
+    """A module as the kernel takes it: Debian 13 packs the file."""
+    with open(path, 'rb') as src:
+        data = src.read()
+    return lzma.decompress(data) if path.endswith('.xz') else data
 
 
 def with_needed(files, names):
@@ -324,8 +341,7 @@ def with_needed(files, names):
     def add(name):
         if name in order:
             return
-        with open(files[name], 'rb') as src:
-            needs = re.search(rb'\0depends=([^\0]*)\0', src.read())
+        needs = re.search(rb'\0depends=([^\0]*)\0', read_module(files[name]))
         for need in filter(None, needs.group(1).decode().split(',')):
             add(need.replace('-', '_'))
         order.append(name)
@@ -333,6 +349,15 @@ def with_needed(files, names):
     for name in names:
         add(name)
     return order
+
+
+def add_modules(archive, files, names):
+    """Modules with what they need, and modules/list, in the order in which
+    they are to be loaded."""
+    order = with_needed(files, names)
+    for name in order:
+        archive.put(f'modules/{name}.ko', read_module(files[name]))
+    archive.put('modules/list', ('\n'.join(order) + '\n').encode())
 
 
 def add_linux_guest(archive, root, work, version):
@@ -347,11 +372,7 @@ def add_linux_guest(archive, root, work, version):
         guest.put_dir(path)
     guest.put_device('dev/console', stat.S_IFCHR, 5, 1)
     guest.put_file('init', program)
-    files = module_files(root, version)
-    order = with_needed(files, ('ata_piix', 'sd_mod'))
-    for name in order:
-        guest.put_file(f'modules/{name}.ko', files[name])
-    guest.put('modules/list', ('\n'.join(order) + '\n').encode())
+    add_modules(guest, module_files(root, version), ('ata_piix', 'sd_mod'))
     data = io.BytesIO()
     guest.write(data)
     archive.put('linux/initramfs', data.getvalue())

@@ -35,10 +35,11 @@ typedef volatile uint64_t GuestWord;
 typedef struct Question {
     const char *name;         /* group/what */
     void (*ask)(void);        /* ends with one call or more of say() */
-    const char *answer;       /* Xen 4.17's */
+    const char *answer;       /* Xen 4.17's, with Linux 6.1 of dom0 */
     const char *sim;          /* the simulated Xen's where it differs */
     const char *why;          /* what relies on it */
     const char *reason;       /* why the simulated Xen differs */
+    const char *newer;        /* Xen 4.20's, with Linux 6.12, if it differs */
 } Question;
 
 /* Each ends with an entry whose name is NULL. */
