@@ -150,7 +150,7 @@ gboolean cmd_parse_memory(const char *what, const char *text,
                           uint64_t *bytes, GError **err)
 {
     static const char units[] = "KMGT";
-    const uint64_t mib = 1 << 20, tib = 1ull << 40;
+    const uint64_t mib = 1 << 20, most = 4ull << 40;
     char *end;
     const char *unit;
     int shift = 20;
@@ -172,7 +172,7 @@ gboolean cmd_parse_memory(const char *what, const char *text,
             goto bad;
         }
     }
-    if (n > tib >> shift || (n << shift) % mib || n == 0) {
+    if (n > most >> shift || (n << shift) % mib || n == 0) {
         goto bad;
     }
     *bytes = n << shift;
@@ -180,7 +180,7 @@ gboolean cmd_parse_memory(const char *what, const char *text,
 
 bad:
     g_set_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                "%s %s: not a memory size from 1M to 1T in whole MiB; write "
+                "%s %s: not a memory size from 1M to 4T in whole MiB; write "
                 "it as 128M or 2G", what, text);
     return FALSE;
 }

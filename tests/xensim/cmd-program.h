@@ -24,7 +24,7 @@ gboolean cmd_check_program(const char *path, GError **err);
 /*
  * A memory size as QEMU's -m has it, in bytes: a number with K, M, G or T, or
  * in MiB without.  FALSE and ERR (which names WHAT) if TEXT is none, or not
- * a multiple of 1 MiB from 1 MiB to 1 TiB.
+ * a multiple of 1 MiB from 1 MiB to 4 TiB.
  */
 gboolean cmd_parse_memory(const char *what, const char *text,
                           uint64_t *bytes, GError **err);

@@ -18,6 +18,7 @@
 
 #define MMIO_HOLE_START  0xf0000000ull
 #define FOUR_GIB         (1ull << 32)
+#define MAX_RAM_BYTES    (4ull << 40)
 #define WARM_BYTES       (64ull << 30)
 #define VGA_HOLE_GFN     0xa0u
 #define VGA_HOLE_END     0xc0u
@@ -181,7 +182,7 @@ XensimDomain *xensim_domain_create(Xensim *sim, const XensimDomainConfig *cfg)
 
     if (cfg->vcpus > XENSIM_MAX_VCPUS || hole > FOUR_GIB ||
         cfg->ram_bytes % XENSIM_PAGE_SIZE ||
-        cfg->ram_bytes > (XENSIM_MAX_GFN << XENSIM_PAGE_SHIFT) - FOUR_GIB) {
+        cfg->ram_bytes > MAX_RAM_BYTES) {
         errno = EINVAL;
         return NULL;
     }

@@ -38,7 +38,7 @@
  * The two libraries of a simulation must be of one build: count VERSION up
  * when a structure changes but not its size.
  */
-#define XSIM_VERSION          3ull
+#define XSIM_VERSION          4ull
 #define XSIM_MAGIC            (0x58454e53494d0000ull + (XSIM_VERSION << 48) + \
                                sizeof(XsimHeader) + sizeof(XsimDom))
 #define XSIM_MAX_DOMS         64u
@@ -58,7 +58,7 @@
 
 #define XSIM_CHUNK_SHIFT      9
 #define XSIM_CHUNK_FRAMES     (1u << XSIM_CHUNK_SHIFT)
-#define XSIM_MAX_CHUNKS       (1u << 21)
+#define XSIM_MAX_CHUNKS       (1u << 23) /* 16 TiB of machine memory */
 #define XSIM_MAX_MFN          ((uint64_t)XSIM_MAX_CHUNKS << XSIM_CHUNK_SHIFT)
 /* The first chunk in use: no mfn equals a gfn that a small guest has. */
 #define XSIM_FIRST_CHUNK      (1u << 14)
@@ -68,6 +68,13 @@
 #define XSIM_SEG_BYTES        (1ull << XSIM_SEG_SHIFT)
 #define XSIM_SEGS(bytes) (((uint64_t)(bytes) + XSIM_SEG_BYTES - 1) / \
                           XSIM_SEG_BYTES)
+
+/*
+ * An item of an array that goes on from segment to segment: xsim_at() gives
+ * one address for it, so that no item may lie across a segment's end.
+ */
+#define XSIM_DIVIDES_SEG(bytes) \
+    static_assert(XSIM_SEG_BYTES % (bytes) == 0, #bytes " and segments")
 
 /* ---- p2m ---- */
 
@@ -104,6 +111,8 @@ typedef struct XsimFrame {
     uint32_t m2p;      /* not valid while the chunk is SUPER */
 } XsimFrame;
 
+static_assert(XENSIM_MAX_GFN < XSIM_M2P_HELD, "a gfn + 1 fits into m2p");
+
 enum { XSIM_CHUNK_FREE, XSIM_CHUNK_SUPER, XSIM_CHUNK_SPLIT };
 
 /*
@@ -125,6 +134,7 @@ typedef struct XsimChunk {
     uint32_t half_refs[2]; /* mappings that show all frames of a half */
     uint32_t gfn;          /* SUPER: first gfn */
     uint32_t next;         /* free list */
+    uint32_t unused;       /* so that segments are whole chunks */
 } XsimChunk;
 
 /* ---- domains ---- */
@@ -311,6 +321,13 @@ static_assert(sizeof(XsimHeader) <= XSIM_SEG_BYTES, "header in a segment");
 #define XSIM_MAP_BYTES 128u
 #define XSIM_RUN_BYTES 32u
 
+XSIM_DIVIDES_SEG(sizeof(uint64_t));
+XSIM_DIVIDES_SEG(XENSIM_PAGE_SIZE);
+XSIM_DIVIDES_SEG(sizeof(XsimChunk));
+XSIM_DIVIDES_SEG(sizeof(XsimFrame));
+XSIM_DIVIDES_SEG(XSIM_MAP_BYTES);
+XSIM_DIVIDES_SEG(XSIM_RUN_BYTES);
+
 /* ---- regions, in segments ---- */
 
 enum {
@@ -322,7 +339,8 @@ enum {
     XSIM_REGION_CHUNK = XSIM_REGION_TABLE +
                         XSIM_SEGS((uint64_t)XSIM_MAX_TABLES * 4096),
     XSIM_REGION_FRAME = XSIM_REGION_CHUNK +
-                        XSIM_SEGS(XSIM_MAX_CHUNKS * sizeof(XsimChunk)),
+                        XSIM_SEGS((uint64_t)XSIM_MAX_CHUNKS *
+                                  sizeof(XsimChunk)),
     XSIM_REGION_PROC = XSIM_REGION_FRAME +
                        XSIM_SEGS(XSIM_MAX_MFN * sizeof(XsimFrame)),
     XSIM_PROC_RUN_SEG = XSIM_SEGS((uint64_t)XSIM_MAX_MAPS * XSIM_MAP_BYTES),

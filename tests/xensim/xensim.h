@@ -41,7 +41,7 @@ extern "C" {
 #define XENSIM_NO_MFN     UINT64_MAX   /* no frame is there */
 #define XENSIM_NO_GFN     UINT64_MAX
 #define XENSIM_MAX_VCPUS  64u
-#define XENSIM_MAX_GFN    (1ull << 30) /* gfns are below this: 4 TiB */
+#define XENSIM_MAX_GFN    (1ull << 31) /* gfns are below this: 8 TiB */
 
 /* Exit status of a device model that called what is not simulated. */
 #define XENSIM_EXIT_UNSIMULATED 97
@@ -110,7 +110,7 @@ enum {
 typedef struct XensimDomainConfig {
     uint32_t domid;          /* 0: the next free one */
     unsigned vcpus;          /* 0 means 1; at most XENSIM_MAX_VCPUS */
-    uint64_t ram_bytes;      /* what QEMU gets as -m; up to 4 TiB in all */
+    uint64_t ram_bytes;      /* what QEMU gets as -m; up to 4 TiB */
     /*
      * Limit on the domain's frames.  0: RAM, 64 MiB of video memory and a
      * MiB of slack, which is what a toolstack would set.

@@ -57,6 +57,7 @@ refused 'not executable' 'not a program' run -- /etc/passwd
 refused 'without Xen' 'built without Xen (no libxenforeignmemory)' \
     run -- /bin/ls
 refused 'memory size' 'not a memory size' run --memory 12Q -- "$qemu"
+refused 'memory beyond 4 TiB' 'not a memory size' run --memory 5T -- "$qemu"
 refused 'two memory sizes' 'differ' run --memory 64M -- "$qemu" -m 32
 refused 'vCPUs' 'from 1 to 64' run --vcpus 999 -- "$qemu"
 refused 'fault' 'no simulated call has that name' \

@@ -97,14 +97,14 @@ static void test_memory_sizes(void)
     expect_memory("128M", 128 << 20);
     expect_memory("2g", 2ull << 30);
     expect_memory("2048K", 2 << 20);
-    expect_memory("1T", 1ull << 40);
+    expect_memory("4T", 4ull << 40);
     expect_memory("64MiB", 64 << 20);
     expect_memory("", 0);
     expect_memory("0", 0);
     expect_memory("-1", 0);
     expect_memory("12Q", 0);
     expect_memory("1000K", 0);
-    expect_memory("2T", 0);
+    expect_memory("5T", 0);
     expect_memory("99999999999999999999999M", 0);
     expect_memory("1Mx", 0);
 }
