@@ -17,6 +17,7 @@ static void boot(XenTest *t, const char *more)
     xen_test_start(t, args);
     xen_test_ide(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 /*
  * Gives the page @gfn away and takes one back, with new bytes.  The device
@@ -58,6 +59,7 @@ static const char *swap(XenTest *t, uint64_t gfn, unsigned seed)
                 "wrote to a stale page");
     return NULL;
 }
+#define swap(...) XEN_AT(swap(__VA_ARGS__))
 
 static const char *plain(XenTest *t)
 {
@@ -250,6 +252,7 @@ static const char *limit(XenTest *t, const char *more)
     }
     return NULL;
 }
+#define limit(...) XEN_AT(limit(__VA_ARGS__))
 
 static const char *limit_plain(XenTest *t)
 {

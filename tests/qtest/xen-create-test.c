@@ -52,7 +52,7 @@ static const char *ram(XenTest *t)
         }
         xensim_write(t->dom, at[i], put, len);
         qtest_memread(t->qts, at[i], got, len);
-        XEN_REQUIRE(!memcmp(put, got, len),
+        XEN_REQUIRE(xen_test_same(got, put, len, at[i]),
                     "reads other bytes at 0x%" PRIx64, at[i]);
 
         for (unsigned j = 0; j < len; j++) {
@@ -60,7 +60,7 @@ static const char *ram(XenTest *t)
         }
         qtest_memwrite(t->qts, at[i], put, len);
         xensim_read(t->dom, at[i], got, len);
-        XEN_REQUIRE(!memcmp(put, got, len),
+        XEN_REQUIRE(xen_test_same(got, put, len, at[i]),
                     "writes other bytes at 0x%" PRIx64, at[i]);
     }
 
@@ -118,7 +118,7 @@ static const char *string_io(XenTest *t)
         xensim_outb(t->dom, DAC_READ, 0);
         xensim_rep_ins(t->dom, DAC_DATA, at[i], 1, DAC_BYTES, false);
         xensim_read(t->dom, at[i], got, DAC_BYTES);
-        XEN_REQUIRE(!memcmp(put, got, DAC_BYTES),
+        XEN_REQUIRE(xen_test_same(got, put, DAC_BYTES, at[i]),
                     "moves other bytes at 0x%" PRIx64, at[i]);
 
         /* Downwards. */
@@ -170,19 +170,21 @@ static const char *window(XenTest *t)
         xensim_mmio_copy(t->dom, WINDOW, ram, size, LEN / size, false, false);
         /* It is the start of what lies behind the BAR. */
         xensim_read(t->dom, XEN_TEST_LFB, got, LEN);
-        XEN_REQUIRE(!memcmp(put, got, LEN), "copies other bytes to the screen");
+        XEN_REQUIRE(xen_test_same(got, put, LEN, XEN_TEST_LFB),
+                    "copies other bytes to the screen");
 
         xensim_fill(t->dom, ram, 0, LEN);
         xensim_mmio_copy(t->dom, WINDOW, ram, size, LEN / size, true, false);
         xensim_read(t->dom, ram, got, LEN);
-        XEN_REQUIRE(!memcmp(put, got, LEN),
+        XEN_REQUIRE(xen_test_same(got, put, LEN, ram),
                     "copies other bytes from the screen");
 
         xensim_fill(t->dom, ram, 0, LEN);
         xensim_mmio_copy(t->dom, WINDOW + LEN - size, ram + LEN - size, size,
                          LEN / size, true, true);
         xensim_read(t->dom, ram, got, LEN);
-        XEN_REQUIRE(!memcmp(put, got, LEN), "copies other bytes downwards");
+        XEN_REQUIRE(xen_test_same(got, put, LEN, ram),
+                    "copies other bytes downwards");
     }
     XEN_REQUIRE(xensim_mmio_read(t->dom, WINDOW + 4, 4) ==
                 ldl_le_p(put + 4), "reads other bytes, one at a time");
@@ -342,7 +344,8 @@ static const char *one_access(XenTest *t)
     for (unsigned i = 0; i < PAGES; i++) {
         xensim_read(t->dom, (FIRST + i) * (uint64_t)XEN_TEST_PAGE, page,
                     sizeof(page));
-        XEN_REQUIRE(!memcmp(page, want, sizeof(page)),
+        XEN_REQUIRE(xen_test_same(page, want, sizeof(page),
+                                  (FIRST + i) * (uint64_t)XEN_TEST_PAGE),
                     "wrote other bytes to page %u", i);
     }
     XEN_REQUIRE(xen_test_stat(t, "holes") == 0, "found a hole");

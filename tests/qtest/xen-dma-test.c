@@ -14,6 +14,7 @@ static void boot(XenTest *t, const char *more)
     xen_test_start(t, args);
     xen_test_ide(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 static const char *aligned(XenTest *t)
 {
@@ -158,7 +159,7 @@ static const char *cut(XenTest *t)
                                      1));
         xensim_read(t->dom, 0x900000, got, sectors * 512);
         xensim_stamp_page(page, sg[1].gpa / XEN_TEST_PAGE, round);
-        XEN_REQUIRE(!memcmp(got + 4096, page + 0x100, 256),
+        XEN_REQUIRE(xen_test_same(got + 4096, page + 0x100, 256, sg[1].gpa),
                     "wrote other bytes where it was cut");
         XEN_REQUIRE(xensim_stamp_page_ok(got + 4096 + 512,
                                          sg[3].gpa / XEN_TEST_PAGE, round),
@@ -203,8 +204,9 @@ static const char *tail(XenTest *t)
         xensim_fill(t->dom, GPA, 0xee, XEN_TEST_PAGE);
         xen_test_ok(t, guest_vscsi_rw(&scsi, 0, false, LBA, lists[i], n));
         xensim_read(t->dom, GPA, got, sizeof(got));
-        XEN_REQUIRE(!memcmp(got, disk + LBA * 512, 512), "read other bytes");
-        XEN_REQUIRE(!memcmp(got + 512, rest, sizeof(rest)),
+        XEN_REQUIRE(xen_test_same(got, disk + LBA * 512, 512, GPA),
+                    "read other bytes");
+        XEN_REQUIRE(xen_test_same(got + 512, rest, sizeof(rest), GPA + 512),
                     "read more than the request's block");
 
         xensim_fill(t->dom, GPA, i, XEN_TEST_PAGE);
@@ -213,8 +215,9 @@ static const char *tail(XenTest *t)
                                       &(GuestSg) { GPA, 1024 }, 1));
         xensim_read(t->dom, GPA, got, sizeof(got));
         memset(rest, i, sizeof(rest));
-        XEN_REQUIRE(!memcmp(got, rest, 512), "wrote other bytes");
-        XEN_REQUIRE(!memcmp(got + 512, disk + (LBA + 1) * 512, 512),
+        XEN_REQUIRE(xen_test_same(got, rest, 512, GPA), "wrote other bytes");
+        XEN_REQUIRE(xen_test_same(got + 512, disk + (LBA + 1) * 512, 512,
+                                  GPA + 512),
                     "wrote more than the request's block");
         memset(rest, 0xee, sizeof(rest));
         memset(disk + LBA * 512, i, 512);
@@ -272,6 +275,7 @@ static const char *video(XenTest *t, uint64_t offset)
     }
     return NULL;
 }
+#define video(...) XEN_AT(video(__VA_ARGS__))
 
 static const char *video_base(XenTest *t)
 {

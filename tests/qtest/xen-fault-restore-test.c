@@ -22,6 +22,7 @@ static GBytes *screen(XenTest *t, TsGuest *guest)
     }
     return g_bytes_new_take(text, len);
 }
+#define screen(...) XEN_AT(screen(__VA_ARGS__))
 
 /* A guest that has drawn something. */
 static TsGuest *drawn(XenTest *t)
@@ -93,6 +94,7 @@ static const char *restores(XenTest *t, uint64_t count)
     ts_destroy(guest);
     return NULL;
 }
+#define restores(...) XEN_AT(restores(__VA_ARGS__))
 
 static const char *once(XenTest *t)
 {

@@ -85,11 +85,13 @@ static void dma(XenTest *t, unsigned page, uint64_t gpa, unsigned n)
         xen_test_ide(t);
     }
 }
+#define dma(...) XEN_AT(dma(__VA_ARGS__))
 
 static void place(XenTest *t, uint64_t addr)
 {
     xen_test_ok(t, guest_pci_place_bar(t->pc, t->vga.devfn, 0, addr));
 }
+#define place(...) XEN_AT(place(__VA_ARGS__))
 
 /* What a guest does, cold.  What comes of it is not looked at. */
 static void guest_works(XenTest *t)
@@ -175,6 +177,7 @@ static void edu(XenTest *t, unsigned slot, unsigned reg)
 {
     xen_test_ok(t, guest_mmio_out(t->pc, EDU_BAR(slot) + reg, 4, 1));
 }
+#define edu(...) XEN_AT(edu(__VA_ARGS__))
 
 /* What the firmware sets up, again after each sleep: waking is a reset. */
 static void set_up(XenTest *t)
@@ -197,6 +200,7 @@ static void set_up(XenTest *t)
     xensim_pci_write(t->dom, 0, PIIX3_PM, PM_BASE_REG, 4, PM_PORT | 1);
     xensim_pci_write(t->dom, 0, PIIX3_PM, PM_ENABLE_REG, 1, 1);
 }
+#define set_up(...) XEN_AT(set_up(__VA_ARGS__))
 
 static void irq_boot(XenTest *t)
 {
@@ -213,12 +217,14 @@ static void go_to_sleep(XenTest *t)
     xensim_outw(t->dom, PM_PORT + 4, PM_S3);
     qtest_qmp_eventwait(t->qts, "SUSPEND");
 }
+#define go_to_sleep(...) XEN_AT(go_to_sleep(__VA_ARGS__))
 
 static void wake_up(XenTest *t)
 {
     qtest_qmp_assert_success(t->qts, "{'execute': 'system_wakeup'}");
     qtest_qmp_eventwait(t->qts, "WAKEUP");
 }
+#define wake_up(...) XEN_AT(wake_up(__VA_ARGS__))
 
 static void irq_works(XenTest *t)
 {
@@ -311,6 +317,7 @@ static void drop_memory(XenTest *t)
     qtest_qmp_assert_success(t->qts, "{'execute': 'object-del',"
                              " 'arguments': {'id': 'mem'}}");
 }
+#define drop_memory(...) XEN_AT(drop_memory(__VA_ARGS__))
 
 /* False if there was no memory for it, or the device would not come. */
 static bool plug(XenTest *t)
@@ -335,6 +342,7 @@ static bool plug(XenTest *t)
     }
     return came;
 }
+#define plug(...) XEN_AT(plug(__VA_ARGS__))
 
 static void unplug(XenTest *t)
 {
@@ -344,6 +352,7 @@ static void unplug(XenTest *t)
     qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
     drop_memory(t);
 }
+#define unplug(...) XEN_AT(unplug(__VA_ARGS__))
 
 static void log_writes(XenTest *t, bool enable)
 {
@@ -351,6 +360,7 @@ static void log_writes(XenTest *t, bool enable)
                              " 'arguments': {'enable': %i}}", enable);
     xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
 }
+#define log_writes(...) XEN_AT(log_writes(__VA_ARGS__))
 
 static void plug_boot(XenTest *t)
 {
@@ -474,6 +484,7 @@ static const char *all_calls(XenTest *t, const Part *part, bool for_ever)
     XEN_REQUIRE(swept >= part->least, "makes only %u kinds of call", swept);
     return NULL;
 }
+#define all_calls(...) XEN_AT(all_calls(__VA_ARGS__))
 
 static const char *memory_once(XenTest *t)
 {

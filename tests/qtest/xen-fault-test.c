@@ -19,6 +19,7 @@ static void boot(XenTest *t)
     xen_test_start(t, args);
     xen_test_ide(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 static int arm(XenTest *t, uint64_t first, uint64_t count, int error)
 {
@@ -29,6 +30,7 @@ static int arm(XenTest *t, uint64_t first, uint64_t count, int error)
     g_assert_cmpint(id, >=, 0);
     return id;
 }
+#define arm(...) XEN_AT(arm(__VA_ARGS__))
 
 /* All that a guest may ask for, after the fault has gone. */
 static const char *full_service(XenTest *t)
@@ -52,6 +54,7 @@ static const char *full_service(XenTest *t)
     }
     return NULL;
 }
+#define full_service(...) XEN_AT(full_service(__VA_ARGS__))
 
 /* Every map call fails: accesses are those of unassigned memory. */
 static const char *accesses(XenTest *t)
@@ -122,6 +125,7 @@ static const char *sweep(XenTest *t, bool write)
     XEN_REQUIRE(n > 1 && n < 50, "made no map call, or no end of them");
     return full_service(t);
 }
+#define sweep(...) XEN_AT(sweep(__VA_ARGS__))
 
 static const char *sweep_read(XenTest *t)
 {

@@ -99,6 +99,7 @@ static void start_device(XenTest *t, Virtio *v, unsigned queue,
                       GUEST_PCI_MEMORY | GUEST_PCI_MASTER);
     start_in_ram(v);
 }
+#define start_device(...) XEN_AT(start_device(__VA_ARGS__))
 
 /* A request is a chain of pieces, the first at descriptor 0. */
 static void add(Virtio *v, uint64_t addr, uint32_t len, unsigned flags)
@@ -154,6 +155,7 @@ static void start_disk(XenTest *t, Virtio *v)
     xen_test_disk(t, DISK_PAGES, SEED);
     start_device(t, v, 0, args);
 }
+#define start_disk(...) XEN_AT(start_disk(__VA_ARGS__))
 
 /* Begins a transfer of the disk's page @page; pieces are added to it. */
 static void transfer(Virtio *v, bool write, unsigned page)
@@ -194,6 +196,7 @@ static int grant(XenTest *t, uint64_t gfn, unsigned n, bool readonly)
     }
     return first;
 }
+#define grant(...) XEN_AT(grant(__VA_ARGS__))
 
 /* No grant is mapped, by Xen's books and by its own. */
 static const char *let_go(XenTest *t, int ref, unsigned n)
@@ -205,6 +208,7 @@ static const char *let_go(XenTest *t, int ref, unsigned n)
     XEN_REQUIRE(xen_test_stat(t, "grants") == 0, "counts a grant as mapped");
     return NULL;
 }
+#define let_go(...) XEN_AT(let_go(__VA_ARGS__))
 
 /* The driver lets go of the device; all that it held is unmapped. */
 static const char *done(Virtio *v)
@@ -276,11 +280,14 @@ static const char *pieces(XenTest *t)
     XEN_REQUIRE(finish(&v), "fails to read in pieces");
     XEN_TRY(let_go(t, ref, 2));
     xensim_read(t->dom, gpa + 512, got, 1024);
-    XEN_REQUIRE(!memcmp(got, disk, 1024), "read other bytes at first");
+    XEN_REQUIRE(xen_test_same(got, disk, 1024, gpa + 512),
+                "read other bytes at first");
     xensim_read(t->dom, gpa + 3584, got, 1024);
-    XEN_REQUIRE(!memcmp(got, disk + 1024, 1024), "read other bytes across");
+    XEN_REQUIRE(xen_test_same(got, disk + 1024, 1024, gpa + 3584),
+                "read other bytes across");
     xensim_read(t->dom, gpa + 6144, got, 2048);
-    XEN_REQUIRE(!memcmp(got, disk + 2048, 2048), "read other bytes at last");
+    XEN_REQUIRE(xen_test_same(got, disk + 2048, 2048, gpa + 6144),
+                "read other bytes at last");
     xensim_read(t->dom, gpa + 4608, got, 1536);
     for (unsigned i = 0; i < 1536; i++) {
         XEN_REQUIRE(got[i] == 0xee, "wrote beside a piece");

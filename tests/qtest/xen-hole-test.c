@@ -21,6 +21,7 @@ static void boot(XenTest *t, const char *more)
     xen_test_ide(t);
     xensim_stamp(t->dom, 0x500, 0x100, SEED);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 /* The neighbours are served as before, by every kind of access. */
 static const char *neighbours(XenTest *t)
@@ -37,6 +38,7 @@ static const char *neighbours(XenTest *t)
                              "read other bytes by DMA"));
     return NULL;
 }
+#define neighbours(...) XEN_AT(neighbours(__VA_ARGS__))
 
 /* QEMU's own accesses, sized and in bulk, within and across the hole. */
 static const char *accesses(XenTest *t)

@@ -26,6 +26,7 @@ static void boot(XenTest *t)
     xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
     xen_test_ide(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 /* ---- plugging ---- */
 
@@ -40,11 +41,13 @@ static void plug_pages(XenTest *t, unsigned pages)
                              " {'driver': 'ivshmem-plain', 'id': 'dev',"
                              " 'memdev': 'mem', 'addr': '7'}}");
 }
+#define plug_pages(...) XEN_AT(plug_pages(__VA_ARGS__))
 
 static void plug_memory(XenTest *t)
 {
     plug_pages(t, MEM_PAGES);
 }
+#define plug_memory(...) XEN_AT(plug_memory(__VA_ARGS__))
 
 /* A network card with an option ROM: returns the file's name. */
 static const char *plug_rom(XenTest *t)
@@ -62,6 +65,7 @@ static const char *plug_rom(XenTest *t)
                              " 'romfile': %s, 'addr': '7'}}", rom);
     return rom;
 }
+#define plug_rom(...) XEN_AT(plug_rom(__VA_ARGS__))
 
 /* The device is asked to go; the guest lets it; it is gone. */
 static void unplug(XenTest *t)
@@ -71,6 +75,7 @@ static void unplug(XenTest *t)
     xensim_outl(t->dom, EJECT, 1u << SLOT);
     qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
 }
+#define unplug(...) XEN_AT(unplug(__VA_ARGS__))
 
 static void unplug_memory(XenTest *t)
 {
@@ -78,6 +83,7 @@ static void unplug_memory(XenTest *t)
     qtest_qmp_assert_success(t->qts, "{'execute': 'object-del',"
                              " 'arguments': {'id': 'mem'}}");
 }
+#define unplug_memory(...) XEN_AT(unplug_memory(__VA_ARGS__))
 
 /* ---- looking ---- */
 
@@ -130,6 +136,7 @@ static const char *same_memory(XenTest *t, uint64_t gpa, uint64_t seed)
                 "does not see what DMA wrote");
     return NULL;
 }
+#define same_memory(...) XEN_AT(same_memory(__VA_ARGS__))
 
 /* The ROM is a copy that the guest reads through the device model. */
 static const char *same_rom(XenTest *t, uint64_t at)
@@ -147,6 +154,7 @@ static const char *same_rom(XenTest *t, uint64_t at)
     }
     return NULL;
 }
+#define same_rom(...) XEN_AT(same_rom(__VA_ARGS__))
 
 /* Waits (5 s) until there are @blocks pieces of device memory again. */
 static const char *lets_go(XenTest *t, uint64_t blocks)
@@ -159,6 +167,7 @@ static const char *lets_go(XenTest *t, uint64_t blocks)
     }
     XEN_REQUIRE(false, "still maps a device that is gone");
 }
+#define lets_go(...) XEN_AT(lets_go(__VA_ARGS__))
 
 /* ---- cases ---- */
 

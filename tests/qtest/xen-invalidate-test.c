@@ -19,6 +19,7 @@ static void boot(XenTest *t, const char *more)
     xen_test_start(t, args);
     xen_test_ide(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 static unsigned warnings(XenTest *t)
 {
@@ -26,6 +27,7 @@ static unsigned warnings(XenTest *t)
 
     return g_strv_length(lines);
 }
+#define warnings(...) XEN_AT(warnings(__VA_ARGS__))
 
 /* How many warnings there are for just this mapping, its age apart. */
 static unsigned warnings_of(XenTest *t, uint64_t gpa, unsigned bytes,
@@ -46,6 +48,7 @@ static unsigned warnings_of(XenTest *t, uint64_t gpa, unsigned bytes,
     }
     return n;
 }
+#define warnings_of(...) XEN_AT(warnings_of(__VA_ARGS__))
 
 /* The answer comes after the last mapping of RAM has gone. */
 static const char *complete(XenTest *t)
@@ -276,7 +279,7 @@ static const char *held_frames(XenTest *t)
     XEN_REQUIRE(memcmp(fis, zero, sizeof(fis)),
                 "does not answer in frames it holds");
     xensim_read(t->dom, FIS, fis, sizeof(fis));
-    XEN_REQUIRE(!memcmp(fis, zero, sizeof(fis)),
+    XEN_REQUIRE(xen_test_same(fis, zero, sizeof(fis), FIS),
                 "answers in frames it does not hold");
 
     xen_test_ahci_stop(t);

@@ -32,6 +32,7 @@ static const char *request_done(XenTest *t, const Request *r)
     }
     return NULL;
 }
+#define request_done(...) XEN_AT(request_done(__VA_ARGS__))
 
 /* The pages get new frames; an old mapping of them still shows the old. */
 static void renew(XenTest *t, const Request *r)
@@ -230,7 +231,8 @@ static const char *eviction(XenTest *t, bool scsi)
         for (unsigned i = 0; i < N; i++) {
             xensim_stamp_page(page, round + i / 8, SEED);
             xensim_read(t->dom, sg[i].gpa, bytes, sizeof(bytes));
-            XEN_REQUIRE(!memcmp(bytes, page + i % 8 * 512, 512),
+            XEN_REQUIRE(xen_test_same(bytes, page + i % 8 * 512, 512,
+                                      sg[i].gpa),
                         "read other bytes");
         }
     }

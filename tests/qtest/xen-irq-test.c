@@ -53,6 +53,7 @@ static void out(XenTest *t, uint64_t gpa, uint32_t val)
 {
     xen_test_ok(t, guest_mmio_out(t->pc, gpa, 4, val));
 }
+#define out(...) XEN_AT(out(__VA_ARGS__))
 
 static void place(XenTest *t, unsigned devfn, uint64_t bar)
 {
@@ -60,6 +61,7 @@ static void place(XenTest *t, unsigned devfn, uint64_t bar)
     xen_test_ok(t, guest_pci_command(t->pc, devfn, GUEST_PCI_MEMORY |
                                      GUEST_PCI_MASTER, 0));
 }
+#define place(...) XEN_AT(place(__VA_ARGS__))
 
 /* ---- lines ---- */
 
@@ -100,6 +102,7 @@ static const char *only_up(XenTest *t, unsigned dev, unsigned pin)
     }
     return NULL;
 }
+#define only_up(...) XEN_AT(only_up(__VA_ARGS__))
 
 /* Each device has lines of its own, in the first slot and in the last. */
 static const char *intx(XenTest *t)
@@ -196,6 +199,7 @@ static const char *messages(XenTest *t, unsigned n, uint64_t addr,
                 "sent 0x%" PRIx64 " to 0x%" PRIx64, last.b, last.a);
     return NULL;
 }
+#define messages(...) XEN_AT(messages(__VA_ARGS__))
 
 static const char *msi(XenTest *t)
 {
@@ -221,6 +225,7 @@ static void change(XenTest *t, bool up)
     qtest_qmp_assert_success(t->qts, "{'execute': 'set_link', 'arguments':"
                              " {'name': 'net', 'up': %i}}", up);
 }
+#define change(...) XEN_AT(change(__VA_ARGS__))
 
 /*
  * A message that is masked is kept back.  Not that of a pirq: Xen's guests

@@ -24,6 +24,7 @@ static bool modified(XenTest *t, uint64_t gfn)
     }
     return false;
 }
+#define modified(...) XEN_AT(modified(__VA_ARGS__))
 
 /* Writes by DMA while the guest migrates: reported where they are. */
 static const char *migration(XenTest *t)
@@ -107,6 +108,7 @@ static const char *shows(XenTest *t, const char *id, uint32_t color)
     }
     return NULL;
 }
+#define shows(...) XEN_AT(shows(__VA_ARGS__))
 
 /*
  * Paints 640x480x32 at @lfb in one color.  QEMU shows this memory itself:
@@ -143,6 +145,7 @@ static void mode_8bit(XenTest *t, GuestVga *vga)
         xensim_outb(t->dom, 0x3c9, palette(i / 3, i % 3));
     }
 }
+#define mode_8bit(...) XEN_AT(mode_8bit(__VA_ARGS__))
 
 /*
  * Paints in the color @n of that mode.  What QEMU shows is a copy, into which
@@ -166,6 +169,7 @@ static const char *paint_8bit(XenTest *t, const char *id, uint64_t lfb,
     }
     return shows(t, id, color);
 }
+#define paint_8bit(...) XEN_AT(paint_8bit(__VA_ARGS__))
 
 /*
  * A part of the memory moves while the guest migrates, and Xen does not let it

@@ -26,6 +26,7 @@ static char *small_vga(XenTest *t)
     stamp(t, d, FIRST, 30);
     return args;
 }
+#define small_vga(...) XEN_AT(small_vga(__VA_ARGS__))
 
 /*
  * The guest has put @n frames of its own at the memory's home, from page @at
@@ -48,6 +49,7 @@ static const char *own_frames_at_home(XenTest *t, unsigned at, unsigned n)
     }
     return NULL;
 }
+#define own_frames_at_home(...) XEN_AT(own_frames_at_home(__VA_ARGS__))
 
 static const char *both_whole(XenTest *t)
 {
@@ -84,6 +86,7 @@ static const char *unmoved_mapped(XenTest *t, unsigned at, unsigned n)
     }
     return NULL;
 }
+#define unmoved_mapped(...) XEN_AT(unmoved_mapped(__VA_ARGS__))
 
 static const char *at_home(XenTest *t)
 {
@@ -111,6 +114,7 @@ static TsConfig saved_config(XenTest *t)
         .args = args,
     };
 }
+#define saved_config(...) XEN_AT(saved_config(__VA_ARGS__))
 
 /*
  * Saves a guest with a VGA at FIRST, stamped with 60, into a new directory
@@ -141,6 +145,7 @@ static char *save_vga(XenTest *t, unsigned home, unsigned bar)
     ts_destroy(guest);
     return dir;
 }
+#define save_vga(...) XEN_AT(save_vga(__VA_ARGS__))
 
 static void forget_saved(char *dir)
 {
@@ -182,6 +187,7 @@ static const char *cannot_restore(XenTest *t, unsigned home, unsigned bar)
                 "does not say what is missing where");
     return NULL;
 }
+#define cannot_restore(...) XEN_AT(cannot_restore(__VA_ARGS__))
 
 static const char *lost_whole(XenTest *t)
 {
@@ -247,6 +253,7 @@ static const char *faults_with(XenTest *t, unsigned home)
     XEN_REQUIRE(ended, "no fault met a restore");
     return NULL;
 }
+#define faults_with(...) XEN_AT(faults_with(__VA_ARGS__))
 
 static const char *faults(XenTest *t)
 {
@@ -371,11 +378,13 @@ static void stamp_home(XenTest *t, uint64_t gfn, unsigned n, unsigned seed)
         }
     }
 }
+#define stamp_home(...) XEN_AT(stamp_home(__VA_ARGS__))
 
 static void place_second(XenTest *t, uint64_t at)
 {
     xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, at));
 }
+#define place_second(...) XEN_AT(place_second(__VA_ARGS__))
 
 /* BARs over the homes of device memory: its own, and another device's. */
 static const char *over_homes(XenTest *t)

@@ -105,6 +105,7 @@ static char *qxl_args(XenTest *t, const char *more)
                            "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
                            "vram_size_mb=8%s ", t->dir, more);
 }
+#define qxl_args(...) XEN_AT(qxl_args(__VA_ARGS__))
 
 static const char *follow_qxl(XenTest *t)
 {
@@ -266,6 +267,7 @@ static unsigned passed_over(XenTest *t)
 
     return g_strv_length(lines);
 }
+#define passed_over(...) XEN_AT(passed_over(__VA_ARGS__))
 
 /*
  * A disk that is made while the display's memory is a dummy looks through all

@@ -38,6 +38,7 @@ static void boot(XenTest *t, const char *how)
     xen_test_ide(t);
     xen_test_vga(t);
 }
+#define boot(...) XEN_AT(boot(__VA_ARGS__))
 
 static void boot_daemon(XenTest *t, const char *how)
 {
@@ -56,6 +57,7 @@ static void boot_daemon(XenTest *t, const char *how)
         xen_test_leave(t, "did not become a daemon");
     }
 }
+#define boot_daemon(...) XEN_AT(boot_daemon(__VA_ARGS__))
 
 /* The line "@name: ..." of /proc/PID/status (g_free). */
 static char *proc_status(XenTest *t, const char *name)
@@ -75,6 +77,7 @@ static char *proc_status(XenTest *t, const char *name)
     }
     return g_strdup("");
 }
+#define proc_status(...) XEN_AT(proc_status(__VA_ARGS__))
 
 /* Another user, a chroot: only root may set that up. */
 static bool may_be_root(void)
@@ -96,6 +99,7 @@ static const char *is_nobody(XenTest *t)
                 "runs as user %s, group %s", uid, gid);
     return NULL;
 }
+#define is_nobody(...) XEN_AT(is_nobody(__VA_ARGS__))
 
 static const char *is_in(XenTest *t, const char *dir)
 {
@@ -105,6 +109,7 @@ static const char *is_in(XenTest *t, const char *dir)
     XEN_REQUIRE(root && !strcmp(root, dir), "has %s as its root", root);
     return NULL;
 }
+#define is_in(...) XEN_AT(is_in(__VA_ARGS__))
 
 static const char *is_filtered(XenTest *t)
 {
@@ -113,6 +118,7 @@ static const char *is_filtered(XenTest *t)
     XEN_REQUIRE(!strcmp(mode, "2"), "runs without a filter");
     return NULL;
 }
+#define is_filtered(...) XEN_AT(is_filtered(__VA_ARGS__))
 
 /* ---- work ---- */
 
@@ -133,6 +139,7 @@ static const char *transfers(XenTest *t, GuestVblk *blk, uint64_t gpa)
     return xen_test_disk_at(t, XEN_TEST_LFB + 0x12000, 60, 16, SEED,
                             "read other bytes into the video memory");
 }
+#define transfers(...) XEN_AT(transfers(__VA_ARGS__))
 
 /*
  * What the iothread has used goes to the mapcache's own thread, which begins
@@ -197,6 +204,7 @@ static const char *work(XenTest *t)
     xen_test_ok(t, guest_virtio_reset(&blk.dev));
     return NULL;
 }
+#define work(...) XEN_AT(work(__VA_ARGS__))
 
 /* ---- cases ---- */
 
@@ -259,6 +267,7 @@ static const char *is_all(XenTest *t)
                 "is not restricted");
     return NULL;
 }
+#define is_all(...) XEN_AT(is_all(__VA_ARGS__))
 
 /* All of it, as libxl does for a device model that it does not trust. */
 static const char *distrusted(XenTest *t)

@@ -43,6 +43,7 @@ static void index_out(XenTest *t, uint16_t port, unsigned index, uint8_t val)
 {
     xensim_outw(t->dom, port, index | val << 8);
 }
+#define index_out(...) XEN_AT(index_out(__VA_ARGS__))
 
 static void set_mode(XenTest *t, const Mode *m)
 {
@@ -70,6 +71,7 @@ static void set_mode(XenTest *t, const Mode *m)
         xensim_outb(t->dom, 0x3c9, (i * 11 + i / 3) & 0x3f);
     }
 }
+#define set_mode(...) XEN_AT(set_mode(__VA_ARGS__))
 
 /* Copies @len bytes to the VGA window at @at, by way of RAM. */
 static void window_write(XenTest *t, uint64_t at, const uint8_t *bytes,
@@ -81,6 +83,7 @@ static void window_write(XenTest *t, uint64_t at, const uint8_t *bytes,
                          MIN(len - i, XEN_TEST_PAGE) / 4, false, false);
     }
 }
+#define window_write(...) XEN_AT(window_write(__VA_ARGS__))
 
 /* A font in plane 2, then characters and colours of all kinds. */
 static void draw_text(XenTest *t)
@@ -113,6 +116,7 @@ static void draw_frames(XenTest *t, uint64_t base, unsigned len)
         xen_test_leave(t, "left a page of a BAR without a frame");
     }
 }
+#define draw_frames(...) XEN_AT(draw_frames(__VA_ARGS__))
 
 static void dispi(XenTest *t, Picture p, unsigned index, uint16_t val)
 {
@@ -123,12 +127,14 @@ static void dispi(XenTest *t, Picture p, unsigned index, uint16_t val)
         xensim_outw(t->dom, 0x1cf, val);
     }
 }
+#define dispi(...) XEN_AT(dispi(__VA_ARGS__))
 
 static void svga(XenTest *t, unsigned index, uint32_t val)
 {
     xensim_outl(t->dom, SVGA_IO, index);
     xensim_outl(t->dom, SVGA_IO + 1, val);
 }
+#define svga(...) XEN_AT(svga(__VA_ARGS__))
 
 static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
 {
@@ -169,6 +175,7 @@ static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
         break;
     }
 }
+#define draw(...) XEN_AT(draw(__VA_ARGS__))
 
 /* Is there a picture?  One colour all over would prove nothing. */
 static const char *has_colours(GBytes *shot)
@@ -223,6 +230,7 @@ static const char *picture(XenTest *t, const Device *d, Picture p)
     }
     return NULL;
 }
+#define picture(...) XEN_AT(picture(__VA_ARGS__))
 
 #define SPICE "-spice unix=on,addr=%s/spice,disable-ticketing=on "
 
@@ -235,6 +243,7 @@ static const char *qxl(XenTest *t, Picture p)
 
     return picture(t, &d, p);
 }
+#define qxl(...) XEN_AT(qxl(__VA_ARGS__))
 
 #define PICTURE(id, args, bar, bytes, how)                              \
     static const char *show_##id(XenTest *t)                            \
@@ -343,6 +352,7 @@ static void look(XenTest *t, TsGuest *guest, const Device *d, Seen *seen)
         xen_test_keep(t, g_compute_checksum_for_data(G_CHECKSUM_SHA256,
                                                      (uint8_t *)shot, len));
 }
+#define look(...) XEN_AT(look(__VA_ARGS__))
 
 static void forget_state(char *dir)
 {

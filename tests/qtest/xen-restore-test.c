@@ -76,22 +76,25 @@ static const char *keys(XenTest *t, uint64_t lfb)
     XEN_REQUIRE(n == 0, "went to xenstore for the place of memory");
     return NULL;
 }
+#define keys(...) XEN_AT(keys(__VA_ARGS__))
 
 /* A picture, and bytes in what is not shown. */
 static void draw(XenTest *t, uint64_t lfb, unsigned seed)
 {
     xensim_stamp(t->dom, lfb / XEN_TEST_PAGE, VRAM_PAGES, seed);
 }
+#define draw(...) XEN_AT(draw(__VA_ARGS__))
 
 static const char *drawn(XenTest *t, uint64_t lfb, unsigned seed)
 {
-    uint64_t bad = xensim_stamp_check(t->dom, lfb / XEN_TEST_PAGE, VRAM_PAGES,
-                                      seed);
+    uint64_t first = lfb / XEN_TEST_PAGE, bad;
 
-    XEN_REQUIRE(bad == XENSIM_NO_GFN, "lost page 0x%" PRIx64 " of the video "
-                "memory", bad - lfb / XEN_TEST_PAGE);
+    XEN_REQUIRE((bad = xensim_stamp_check(t->dom, first, VRAM_PAGES, seed)) ==
+                XENSIM_NO_GFN, "lost page 0x%" PRIx64 " of the video memory",
+                bad - first);
     return NULL;
 }
+#define drawn(...) XEN_AT(drawn(__VA_ARGS__))
 
 /* Guest and device look at the same video memory. */
 static const char *shared(XenTest *t, uint64_t lfb)
@@ -104,11 +107,13 @@ static const char *shared(XenTest *t, uint64_t lfb)
                 "reads other video memory than the guest's");
     return NULL;
 }
+#define shared(...) XEN_AT(shared(__VA_ARGS__))
 
 static char *machine(XenTest *t, const char *more)
 {
     return g_strconcat(xen_test_disk(t, DISK_PAGES, SEED), more, NULL);
 }
+#define machine(...) XEN_AT(machine(__VA_ARGS__))
 
 /* Boots, draws, saves and restores @times times; checks all that can be. */
 static const char *rounds(XenTest *t, const char *more, unsigned times)
@@ -150,6 +155,7 @@ static const char *rounds(XenTest *t, const char *more, unsigned times)
     }
     return NULL;
 }
+#define rounds(...) XEN_AT(rounds(__VA_ARGS__))
 
 static const char *plain(XenTest *t)
 {
@@ -215,6 +221,7 @@ static const char *video_dma(XenTest *t, uint64_t offset)
     }
     return NULL;
 }
+#define video_dma(...) XEN_AT(video_dma(__VA_ARGS__))
 
 static const char *video_dma_base(XenTest *t)
 {
@@ -274,6 +281,7 @@ static const char *found(XenTest *t, uint64_t gpa, uint64_t from,
                 pages);
     return NULL;
 }
+#define found(...) XEN_AT(found(__VA_ARGS__))
 
 /* The guest had not placed the display when it was saved, and does so now. */
 static const char *unplaced(XenTest *t, const char *display)
@@ -294,6 +302,7 @@ static const char *unplaced(XenTest *t, const char *display)
     xen_test_save_restore(t, args);
     return found(t, XEN_TEST_LFB, UNMOVED_GFN, pages, 7);
 }
+#define unplaced(...) XEN_AT(unplaced(__VA_ARGS__))
 
 static const char *unplaced_cirrus(XenTest *t)
 {

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#define XEN_TEST_HELPERS
 #include "xen-test-common.h"
 
 #define CASE_SECONDS    240     /* a case that takes longer is stuck */
@@ -77,21 +78,9 @@ static void show_log(XenTest *t)
 
 /* ---- ends ---- */
 
-const char *xen_test_text(const char *file, int line, const char *fmt, ...)
-{
-    va_list ap;
-    char *text;
-
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    g_test_message("%s:%d: %s", strrchr(file, '/') ? strrchr(file, '/') + 1 :
-                   file, line, text);
-    return text;
-}
-
 void xen_test_leave(XenTest *t, const char *text)
 {
+    xen_test_place_show();
     leave_text = text;
     siglongjmp(leave_buf, 1);
 }
@@ -441,6 +430,7 @@ static const char *run(XenTest *t, XenScenario *scenario)
     if (sigsetjmp(leave_buf, 1)) {
         return leave_text;
     }
+    xen_test_place_clear();
     text = scenario(t);
     if (!text && !t->stock) {
         text = all_is_well(t);

@@ -12,7 +12,7 @@
  * "served a stale page".  It is run on QTEST_QEMU_BINARY, where anything but
  * NULL fails the test, and, if it is known that the stock binary behaves
  * differently, also on XENSIM_STOCK_QEMU, where it must end in one of the
- * known ways.
+ * known ways.  A failure says where: see xen-test-place.h.
  *
  * Environment: QTEST_QEMU_BINARY, XENSIM_LIB (libxensim.so),
  * XENSIM_STOCK_QEMU (comparisons are skipped without it), XEN_TEST_ROMS
@@ -29,6 +29,7 @@
 #include "xensim.h"
 #include "guest-pc.h"
 #include "toolstack.h"
+#include "xen-test-place.h"
 
 #define XEN_TEST_PAGE       XENSIM_PAGE_SIZE
 #define XEN_TEST_BUCKET     0x100000u       /* what the mapcache maps at once */
@@ -81,30 +82,6 @@ void xen_test_add(const char *path, XenScenario *scenario, const char *stock);
 
 /* To be called before the first xen_test_add(); g_test_run() runs them. */
 void xen_test_init(int argc, char **argv);
-
-/* Leaves a scenario if @cond does not hold; @... is what it returns then. */
-#define XEN_REQUIRE(cond, ...)                                      \
-    do {                                                            \
-        if (!(cond)) {                                              \
-            return xen_test_text(__FILE__, __LINE__, __VA_ARGS__);  \
-        }                                                           \
-    } while (0)
-
-/* Returns what another function of the same kind returns, unless NULL. */
-#define XEN_TRY(call)                                               \
-    do {                                                            \
-        const char *text_ = (call);                                 \
-        if (text_) {                                                \
-            return text_;                                           \
-        }                                                           \
-    } while (0)
-
-/*
- * printf into a string that lives to the end of the process; prints the
- * place as a diagnostic.
- */
-const char *xen_test_text(const char *file, int line, const char *fmt, ...)
-    G_GNUC_PRINTF(3, 4);
 
 /* Leaves the scenario from anywhere below it. */
 G_NORETURN void xen_test_leave(XenTest *t, const char *text);
@@ -236,5 +213,57 @@ void xen_test_ahci_stop(XenTest *t);
 void xen_test_stats_hold(XenTest *t, uint64_t ring, uint64_t gpa,
                          uint32_t bytes);
 void xen_test_stats_release(XenTest *t);
+
+/*
+ * These may leave the scenario, or say what it is to return: a failure tells
+ * where they were called.  (Their own sources define XEN_TEST_HELPERS.)
+ */
+#ifndef XEN_TEST_HELPERS
+#define xen_test_start(...) XEN_AT(xen_test_start(__VA_ARGS__))
+#define xen_test_boot(...) XEN_AT(xen_test_boot(__VA_ARGS__))
+#define xen_test_save(...) XEN_AT(xen_test_save(__VA_ARGS__))
+#define xen_test_boot_incoming(...) XEN_AT(xen_test_boot_incoming(__VA_ARGS__))
+#define xen_test_save_restore(...) XEN_AT(xen_test_save_restore(__VA_ARGS__))
+#define xen_test_save_restore_as(...) \
+    XEN_AT(xen_test_save_restore_as(__VA_ARGS__))
+#define xen_test_stop(...) XEN_AT(xen_test_stop(__VA_ARGS__))
+#define xen_test_alive(...) XEN_AT(xen_test_alive(__VA_ARGS__))
+#define xen_test_leave(...) XEN_AT(xen_test_leave(__VA_ARGS__))
+#define xen_test_no_answer(...) XEN_AT(xen_test_no_answer(__VA_ARGS__))
+#define xen_test_stat(...) XEN_AT(xen_test_stat(__VA_ARGS__))
+#define xen_test_settles(...) XEN_AT(xen_test_settles(__VA_ARGS__))
+#define xen_test_screendump(...) XEN_AT(xen_test_screendump(__VA_ARGS__))
+#define xen_test_ok(...) XEN_AT(xen_test_ok(__VA_ARGS__))
+#define xen_test_ide(...) XEN_AT(xen_test_ide(__VA_ARGS__))
+#define xen_test_dma_read(...) XEN_AT(xen_test_dma_read(__VA_ARGS__))
+#define xen_test_disk_at(...) XEN_AT(xen_test_disk_at(__VA_ARGS__))
+#define xen_test_vga(...) XEN_AT(xen_test_vga(__VA_ARGS__))
+#define xen_test_ahci_start(...) XEN_AT(xen_test_ahci_start(__VA_ARGS__))
+#define xen_test_ahci_stop(...) XEN_AT(xen_test_ahci_stop(__VA_ARGS__))
+#define xen_test_stats_hold(...) XEN_AT(xen_test_stats_hold(__VA_ARGS__))
+#define xen_test_stats_release(...) XEN_AT(xen_test_stats_release(__VA_ARGS__))
+#define qtest_memread(...) XEN_AT(qtest_memread(__VA_ARGS__))
+#define qtest_memwrite(...) XEN_AT(qtest_memwrite(__VA_ARGS__))
+#define qtest_memset(...) XEN_AT(qtest_memset(__VA_ARGS__))
+#define qtest_readb(...) XEN_AT(qtest_readb(__VA_ARGS__))
+#define qtest_readw(...) XEN_AT(qtest_readw(__VA_ARGS__))
+#define qtest_readl(...) XEN_AT(qtest_readl(__VA_ARGS__))
+#define qtest_readq(...) XEN_AT(qtest_readq(__VA_ARGS__))
+#define qtest_writel(...) XEN_AT(qtest_writel(__VA_ARGS__))
+#define qtest_writeq(...) XEN_AT(qtest_writeq(__VA_ARGS__))
+#define xensim_inb(...) XEN_AT(xensim_inb(__VA_ARGS__))
+#define xensim_outb(...) XEN_AT(xensim_outb(__VA_ARGS__))
+#define xensim_outw(...) XEN_AT(xensim_outw(__VA_ARGS__))
+#define xensim_outl(...) XEN_AT(xensim_outl(__VA_ARGS__))
+#define xensim_mmio_read(...) XEN_AT(xensim_mmio_read(__VA_ARGS__))
+#define xensim_mmio_write(...) XEN_AT(xensim_mmio_write(__VA_ARGS__))
+#define xensim_mmio_copy(...) XEN_AT(xensim_mmio_copy(__VA_ARGS__))
+#define xensim_pci_write(...) XEN_AT(xensim_pci_write(__VA_ARGS__))
+#define xensim_rep_ins(...) XEN_AT(xensim_rep_ins(__VA_ARGS__))
+#define xensim_rep_outs(...) XEN_AT(xensim_rep_outs(__VA_ARGS__))
+#define xensim_balloon_out(...) XEN_AT(xensim_balloon_out(__VA_ARGS__))
+#define xensim_balloon_in(...) XEN_AT(xensim_balloon_in(__VA_ARGS__))
+#define xensim_invalidate(...) XEN_AT(xensim_invalidate(__VA_ARGS__))
+#endif
 
 #endif

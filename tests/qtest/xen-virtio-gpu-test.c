@@ -54,6 +54,7 @@ static void attach(XenTest *t, GuestVgpu *gpu)
     xen_test_ok(t, guest_vgpu_attach(gpu, ID, sg, PIECES));
     xen_test_ok(t, guest_vgpu_show(gpu, ID, WIDTH, HEIGHT));
 }
+#define attach(...) XEN_AT(attach(__VA_ARGS__))
 
 static const char *shows(XenTest *t, unsigned seed)
 {
@@ -72,6 +73,7 @@ static const char *shows(XenTest *t, unsigned seed)
     }
     return NULL;
 }
+#define shows(...) XEN_AT(shows(__VA_ARGS__))
 
 static const char *redraws(XenTest *t, GuestVgpu *gpu, unsigned seed)
 {
@@ -79,6 +81,7 @@ static const char *redraws(XenTest *t, GuestVgpu *gpu, unsigned seed)
     xen_test_ok(t, guest_vgpu_update(gpu, ID, WIDTH, HEIGHT));
     return shows(t, seed);
 }
+#define redraws(...) XEN_AT(redraws(__VA_ARGS__))
 
 /* What the device shows and what it reads is the guest's after a restore. */
 static const char *restored(XenTest *t)

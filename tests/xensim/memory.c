@@ -257,6 +257,10 @@ int xensim_mfn_write(Xensim *sim, uint64_t mfn, size_t offset,
 /* ---- stamps ---- */
 
 #define STAMP_WORDS (XENSIM_PAGE_SIZE / sizeof(uint64_t))
+/* A wrong stamp may be one of another time; tests count their seeds up. */
+#define STAMP_SEEDS_TRIED 1024
+
+static __thread char stamp_why[200];
 
 static uint64_t stamp_word(uint64_t gfn, uint64_t seed, unsigned i)
 {
@@ -277,6 +281,44 @@ void xensim_stamp_page(void *page, uint64_t gfn, uint64_t seed)
     }
 }
 
+/* What is there in place of a stamp. */
+static const char *other_word(uint64_t gfn, unsigned i, uint64_t word)
+{
+    static __thread char text[64];
+    uint64_t seed;
+
+    if (!word) {
+        return "zeros";
+    }
+    for (seed = 0; seed < STAMP_SEEDS_TRIED; seed++) {
+        if (stamp_word(gfn, seed, i) == word) {
+            snprintf(text, sizeof(text), "the page's stamp of seed %u",
+                     (unsigned)seed);
+            return text;
+        }
+    }
+    return "no stamp of this page";
+}
+
+static void set_why(uint64_t gfn, unsigned i, uint64_t seed, uint64_t word)
+{
+    snprintf(stamp_why, sizeof(stamp_why), "page 0x%llx, byte 0x%x: expected "
+             "0x%llx (seed %llu), found 0x%llx, %s", (unsigned long long)gfn,
+             i * 8, (unsigned long long)stamp_word(gfn, seed, i),
+             (unsigned long long)seed, (unsigned long long)word,
+             other_word(gfn, i, word));
+}
+
+const char *xensim_stamp_why(void)
+{
+    return stamp_why[0] ? stamp_why : NULL;
+}
+
+void xensim_stamp_forget(void)
+{
+    stamp_why[0] = '\0';
+}
+
 bool xensim_stamp_page_ok(const void *page, uint64_t gfn, uint64_t seed)
 {
     const char *p = page;
@@ -286,6 +328,10 @@ bool xensim_stamp_page_ok(const void *page, uint64_t gfn, uint64_t seed)
         uint64_t want = stamp_word(gfn, seed, i);
 
         if (memcmp(p + i * sizeof(want), &want, sizeof(want))) {
+            uint64_t word;
+
+            memcpy(&word, p + i * sizeof(word), sizeof(word));
+            set_why(gfn, i, seed, word);
             return false;
         }
     }
@@ -314,8 +360,12 @@ uint64_t xensim_stamp_check(XensimDomain *dom, uint64_t gfn, uint64_t n,
 
     for (i = 0; i < n; i++) {
         if (xensim_read(dom, (gfn + i) << XENSIM_PAGE_SHIFT, page,
-                        sizeof(page)) ||
-            !xensim_stamp_page_ok(page, gfn + i, seed)) {
+                        sizeof(page))) {
+            snprintf(stamp_why, sizeof(stamp_why), "page 0x%llx: absent",
+                     (unsigned long long)(gfn + i));
+            return gfn + i;
+        }
+        if (!xensim_stamp_page_ok(page, gfn + i, seed)) {
             return gfn + i;
         }
     }

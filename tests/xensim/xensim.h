@@ -272,6 +272,14 @@ uint64_t xensim_stamp_check(XensimDomain *dom, uint64_t gfn, uint64_t n,
 void xensim_stamp_page(void *page, uint64_t gfn, uint64_t seed);
 bool xensim_stamp_page_ok(const void *page, uint64_t gfn, uint64_t seed);
 
+/*
+ * What the last wrong stamp that this thread looked at had, in words: the
+ * page, the byte, what was expected and what is there.  NULL if none was
+ * wrong since xensim_stamp_forget().  Valid until the next is looked at.
+ */
+const char *xensim_stamp_why(void);
+void xensim_stamp_forget(void);
+
 /* ------------------------------------------------------------------ */
 /* The guest's CPU                                                     */
 /* ------------------------------------------------------------------ */

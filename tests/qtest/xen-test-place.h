@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a test is when it fails, and what it found.
+ *
+ * The line of a helper that fails says nothing of the test that called it.
+ * XEN_AT() notes the place of a call for as long as the call lasts, and a
+ * failure prints every place on the way, the innermost first:
+ *
+ *   # xen-test-guest.c:137: wrote to a stale page by DMA
+ *   # ... guest address 0x345000, page 9 of the disk
+ *   # ... byte 0x0 of page 0x9: expected 0x5cf4…, found 0x0
+ *   # ... called at xen-balloon-test.c:54 (swap)
+ *   # ... called at xen-balloon-test.c:67 (plain)
+ *
+ * Each thread has places of its own.
+ */
+#ifndef XEN_TEST_PLACE_H
+#define XEN_TEST_PLACE_H
+
+#include "qemu/compiler.h"
+
+/*
+ * The value of @call, which may be void.  A helper of a test program that is
+ * called at several places is followed by a macro of its name:
+ *
+ *   #define swap(...) XEN_AT(swap(__VA_ARGS__))
+ */
+#define XEN_AT(call) XEN_AT_INTERNAL(call, MAKE_IDENTIFIER(depth_))
+
+#define XEN_AT_INTERNAL(call, depth)                                \
+    ({                                                              \
+        __attribute__((cleanup(xen_test_place_leave), unused))      \
+        unsigned depth = xen_test_place_enter(__FILE__, __LINE__,   \
+                                              __func__);            \
+        call;                                                       \
+    })
+
+/* Notes a place; returns how many there were, for leaving it. */
+unsigned xen_test_place_enter(const char *file, int line, const char *func);
+void xen_test_place_leave(unsigned *depth);
+
+/* Forgets this thread's places and notes, as before a scenario. */
+void xen_test_place_clear(void);
+
+/* Prints this thread's notes and places as diagnostics. */
+void xen_test_place_show(void);
+
+/*
+ * Adds a line to what a failure of this thread prints: which guest address,
+ * what was expected and found.  XEN_REQUIRE() begins with none; those of
+ * wrong stamps are added by themselves.
+ */
+void xen_test_note(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+void xen_test_note_clear(void);
+
+/*
+ * Are @got and @want the same @len bytes?  If not, notes the first that
+ * differs as the byte at @addr and what follows.
+ */
+bool xen_test_same(const void *got, const void *want, size_t len,
+                   uint64_t addr);
+
+/*
+ * printf into a string that lives to the end of the process; prints the
+ * place and this thread's notes as diagnostics.
+ */
+const char *xen_test_text(const char *file, int line, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* Leaves a scenario if @cond does not hold; @... is what it returns then. */
+#define XEN_REQUIRE(cond, ...)                                      \
+    do {                                                            \
+        xen_test_note_clear();                                      \
+        if (!(cond)) {                                              \
+            return xen_test_text(__FILE__, __LINE__, __VA_ARGS__);  \
+        }                                                           \
+    } while (0)
+
+/* Returns what another function of the same kind returns, unless NULL. */
+#define XEN_TRY(call)                                               \
+    do {                                                            \
+        const char *text_ = XEN_AT(call);                           \
+        if (text_) {                                                \
+            return text_;                                           \
+        }                                                           \
+    } while (0)
+
+#endif
