@@ -38,8 +38,10 @@
 /* Devices that a test may ask for, and where the guest puts them. */
 #define XEN_TEST_VGA    "-device VGA,addr=4,vgamem_mb=16 "
 #define XEN_TEST_AHCI   "-device ich9-ahci,id=ahci,addr=5 "
+/* Without ioeventfd, it has taken what is in a queue when a NOTIFY returns. */
 #define XEN_TEST_STATS \
-    "-device virtio-balloon-pci,addr=6,disable-legacy=off,disable-modern=on "
+    "-device virtio-balloon-pci,addr=6,disable-legacy=off," \
+    "disable-modern=on,ioeventfd=off "
 #define XEN_TEST_LFB        0xf0000000u     /* VGA's BAR 0 */
 #define XEN_TEST_VRAM_BYTES 0x1000000u
 #define XEN_TEST_AHCI_BAR   0xf4000000u
@@ -164,6 +166,8 @@ uint64_t xen_test_map_pages(XenTest *t);
 
 /* Pages of RAM below XEN_TEST_RAM_MB that are mapped; each mapping counts. */
 uint64_t xen_test_ram_mapped(XenTest *t);
+/* The same, but a page counts once however many mappings show it. */
+uint64_t xen_test_ram_shown(XenTest *t);
 
 /* The screen as QMP's screendump shows it: a PPM file's bytes. */
 GBytes *xen_test_screendump(XenTest *t);

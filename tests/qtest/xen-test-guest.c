@@ -60,11 +60,22 @@ uint64_t xen_test_map_pages(XenTest *t)
     return xensim_count_maps(t->sim).pages;
 }
 
+enum { RAM_PAGES = (XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE };
+
 static void add_ram_pages(void *opaque, const XensimMapRun *run)
 {
     /* The special pages and device memory are above. */
-    if (run->gfn < (XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE) {
+    if (run->gfn < RAM_PAGES) {
         *(uint64_t *)opaque += run->pages;
+    }
+}
+
+static void mark_ram_pages(void *opaque, const XensimMapRun *run)
+{
+    bool *shown = opaque;
+
+    for (uint64_t i = 0; i < run->pages && run->gfn + i < RAM_PAGES; i++) {
+        shown[run->gfn + i] = true;
     }
 }
 
@@ -73,6 +84,18 @@ uint64_t xen_test_ram_mapped(XenTest *t)
     uint64_t pages = 0;
 
     xensim_mappings_foreach(t->dom, add_ram_pages, &pages);
+    return pages;
+}
+
+uint64_t xen_test_ram_shown(XenTest *t)
+{
+    g_autofree bool *shown = g_new0(bool, RAM_PAGES);
+    uint64_t pages = 0;
+
+    xensim_mappings_foreach(t->dom, mark_ram_pages, shown);
+    for (unsigned i = 0; i < RAM_PAGES; i++) {
+        pages += shown[i];
+    }
     return pages;
 }
 
