@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the virtio driver share: the registers of a queue. */
+
+#ifndef XENSIM_GUEST_VIRTIO_INT_H
+#define XENSIM_GUEST_VIRTIO_INT_H
+
+#include "guest-virtio.h"
+
+/* Select QUEUE: how many entries it has, and where its notifier is. */
+int guest_virtio_select_queue(GuestVirtq *queue, uint32_t *size);
+
+/* Tell the device where the selected QUEUE is. */
+int guest_virtio_place_queue(GuestVirtq *queue);
+
+/* Tell the device to look at QUEUE. */
+int guest_virtio_notify(GuestVirtq *queue);
+
+#endif

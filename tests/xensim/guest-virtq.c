@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest's driver for the rings of virtio devices; see guest-virtio.h. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "guest-pc-int.h"
+#include "guest-virtio-int.h"
+
+enum {
+    DESC_NEXT = 1,
+    DESC_DEVICE_WRITES = 2,
+    AVAIL_NO_IRQ = 1,
+};
+
+typedef struct Desc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+} Desc;
+
+/* Clear what the device is going to read as counters. */
+static int clear_ring(GuestVirtq *q, bool irq)
+{
+    const uint16_t avail[2] = { irq ? 0 : AVAIL_NO_IRQ, 0 };
+    const uint16_t used[2] = { 0, 0 };
+    int rc = guest_mem_write(q->dev->pc, q->avail, avail, sizeof(avail));
+
+    return rc ? rc : guest_mem_write(q->dev->pc, q->used, used, sizeof(used));
+}
+
+int guest_virtq_init(GuestVirtio *dev, GuestVirtq *q, unsigned index,
+                     uint64_t ring, bool irq)
+{
+    uint32_t size = 0;
+    unsigned i;
+    int rc;
+
+    memset(q, 0, sizeof(*q));
+    q->dev = dev;
+    q->index = index;
+    rc = guest_virtio_select_queue(q, &size);
+    if (rc) {
+        return rc;
+    }
+    if (!size || size > GUEST_VIRTQ_MAX || ring % XENSIM_PAGE_SIZE ||
+        ring >> 44) {
+        return guest_pc_fail(dev->pc, size ? EINVAL : ENOENT,
+                             "virtio queue %u of %u entries at 0x%" PRIx64,
+                             index, size, ring);
+    }
+    q->size = q->free = size;
+    q->desc = ring;
+    q->avail = ring + size * sizeof(Desc);
+    /* Flags, index and the event word: three words beside the entries. */
+    q->used = (q->avail + 2 * (size + 3) + XENSIM_PAGE_SIZE - 1) &
+              ~(uint64_t)(XENSIM_PAGE_SIZE - 1);
+    q->end = q->used + 8 * size + 6;
+    for (i = 0; i < size; i++) {
+        q->next[i] = i + 1;
+    }
+    rc = clear_ring(q, irq);
+    return rc ? rc : guest_virtio_place_queue(q);
+}
+
+int guest_virtq_add(GuestVirtq *q, const GuestSg *sg, unsigned out,
+                    unsigned in, uint16_t *head)
+{
+    GuestPc *pc = q->dev->pc;
+    uint16_t at = q->first_free;
+    unsigned i, n = out + in;
+    int rc = 0;
+
+    if (!n || n > q->size) {
+        return guest_pc_fail(pc, EINVAL, "%u pieces: a queue of %u takes 1 "
+                             "to %u", n, q->size, q->size);
+    }
+    if (n > q->free) {
+        return guest_pc_fail(pc, EAGAIN, "%u pieces: the queue has room for "
+                             "%u", n, q->free);
+    }
+    for (i = 0; !rc && i < n; i++) {
+        const bool more = i + 1 < n;
+        const Desc desc = {
+            .addr = sg[i].gpa,
+            .len = sg[i].len,
+            .flags = (more ? DESC_NEXT : 0) |
+                     (i >= out ? DESC_DEVICE_WRITES : 0),
+            .next = more ? q->next[at] : 0,
+        };
+
+        rc = guest_mem_write(pc, q->desc + at * sizeof(desc), &desc,
+                             sizeof(desc));
+        at = more ? q->next[at] : at;
+    }
+    if (!rc) {
+        rc = guest_mem_write(pc, q->avail + 4 + q->avail_idx % q->size * 2,
+                             &q->first_free, sizeof(q->first_free));
+    }
+    if (rc) {
+        return rc;
+    }
+    *head = q->first_free;
+    q->first_free = q->next[at];
+    q->next[at] = q->size;      /* the chain's end */
+    q->free -= n;
+    q->avail_idx++;
+    return 0;
+}
+
+int guest_virtq_kick(GuestVirtq *q, bool notify)
+{
+    int rc;
+
+    /* The device may look at any time: entries first, then their number. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    rc = guest_mem_write(q->dev->pc, q->avail + 2, &q->avail_idx,
+                         sizeof(q->avail_idx));
+    if (rc) {
+        return rc;
+    }
+    q->shown_idx = q->avail_idx;
+    return notify ? guest_virtio_notify(q) : 0;
+}
+
+/* The chain at HEAD is free again. */
+static void give_back(GuestVirtq *q, uint16_t head)
+{
+    uint16_t last = head;
+
+    q->free++;
+    while (q->next[last] < q->size) {
+        last = q->next[last];
+        q->free++;
+    }
+    q->next[last] = q->first_free;
+    q->first_free = head;
+}
+
+int guest_virtq_reap(GuestVirtq *q, uint16_t *head, uint32_t *bytes)
+{
+    GuestPc *pc = q->dev->pc;
+    uint32_t entry[2];
+    uint16_t idx;
+    int rc = guest_mem_read(pc, q->used + 2, &idx, sizeof(idx));
+
+    if (rc || idx == q->used_idx) {
+        return rc;
+    }
+    /* The device wrote the entry before it wrote the index. */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    rc = guest_mem_read(pc, q->used + 4 + q->used_idx % q->size * 8, entry,
+                        sizeof(entry));
+    if (rc) {
+        return rc;
+    }
+    if (entry[0] >= q->size) {
+        return guest_pc_fail(pc, EIO, "virtio queue %u: used entry names "
+                             "descriptor %u of %u", q->index, entry[0],
+                             q->size);
+    }
+    q->used_idx++;
+    give_back(q, entry[0]);
+    *head = entry[0];
+    if (bytes) {
+        *bytes = entry[1];
+    }
+    return 1;
+}
+
+typedef struct Reap {
+    GuestVirtq *queue;
+    uint16_t *head;
+    uint32_t *bytes;
+} Reap;
+
+static int try_reap(void *opaque)
+{
+    Reap *r = opaque;
+
+    return guest_virtq_reap(r->queue, r->head, r->bytes);
+}
+
+int guest_virtq_wait(GuestVirtq *q, uint16_t *head, uint32_t *bytes)
+{
+    Reap r = { q, head, bytes };
+
+    return guest_pc_poll(q->dev->pc, try_reap, &r, "virtio queue");
+}
