@@ -9,7 +9,7 @@
 #include "guest-pc-int.h"
 #include "guest-virtio.h"
 
-#define MAX_PIECES 126u
+#define MAX_PIECES (GUEST_VIRTQ_MAX - 2)
 
 enum {
     REQUEST_IN = 0,
@@ -28,15 +28,12 @@ typedef struct Header {
 
 _Static_assert(sizeof(Header) == 32, "as guest-virtio.h says");
 
-int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
-                    uint64_t mem)
+/* The registers are placed: the queue, and how large the disk is. */
+static int set_up(GuestVblk *blk, uint64_t mem)
 {
     uint32_t low = 0, high = 0;
-    int rc = guest_virtio_init(pc, &blk->dev, GUEST_VIRTIO_BLK, index, io, 0);
+    int rc = guest_virtq_init(&blk->dev, &blk->queue, 0, mem, false);
 
-    if (!rc) {
-        rc = guest_virtq_init(&blk->dev, &blk->queue, 0, mem, false);
-    }
     if (rc) {
         return rc;
     }
@@ -44,8 +41,8 @@ int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
                    ~(uint64_t)(XENSIM_PAGE_SIZE - 1);
     if (blk->headers + blk->queue.size * sizeof(Header) >
         mem + GUEST_VBLK_BYTES) {
-        return guest_pc_fail(pc, EINVAL, "a queue of %u entries takes more "
-                             "than 0x%x bytes", blk->queue.size,
+        return guest_pc_fail(blk->dev.pc, EINVAL, "a queue of %u entries "
+                             "takes more than 0x%x bytes", blk->queue.size,
                              GUEST_VBLK_BYTES);
     }
     rc = guest_virtio_config(&blk->dev, 0, 4, &low);
@@ -56,8 +53,26 @@ int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
     return rc ? rc : guest_virtio_start(&blk->dev);
 }
 
-int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
-                     const GuestSg *sg, unsigned n, uint16_t *tag)
+int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
+                    uint64_t mem)
+{
+    int rc = guest_virtio_init(pc, &blk->dev, GUEST_VIRTIO_BLK, index, io, 0);
+
+    return rc ? rc : set_up(blk, mem);
+}
+
+int guest_vblk_init_modern(GuestPc *pc, GuestVblk *blk, unsigned index,
+                           uint64_t mmio, uint64_t mem)
+{
+    int rc = guest_virtio_init_modern(pc, &blk->dev, GUEST_VIRTIO_BLK, index,
+                                      mmio, GUEST_VIRTIO_F_INDIRECT);
+
+    return rc ? rc : set_up(blk, mem);
+}
+
+int guest_vblk_start_indirect(GuestVblk *blk, bool write, uint64_t lba,
+                              const GuestSg *sg, unsigned n, uint64_t table,
+                              uint16_t *tag)
 {
     GuestVirtq *q = &blk->queue;
     /* What guest_virtq_add() is going to call the request. */
@@ -67,27 +82,44 @@ int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
         .sector = lba,
         .status = NOT_DONE,
     };
+    const unsigned most = (table ? GUEST_VIRTQ_MAX : q->size) - 2;
+    const unsigned out = write ? n + 1 : 1, in = write ? 1 : n + 1;
     GuestSg all[MAX_PIECES + 2];
     int rc;
 
-    if (!n || n > MAX_PIECES) {
+    if (!n || n > most) {
         return guest_pc_fail(blk->dev.pc, EINVAL, "%u pieces: a request takes "
-                             "1 to %u", n, MAX_PIECES);
+                             "1 to %u", n, most);
     }
-    if (n + 2 > q->free) {
+    if ((table ? 1 : n + 2) > q->free) {
         return guest_pc_fail(blk->dev.pc, EAGAIN, "the disk's queue is full");
     }
     all[0] = (GuestSg) { at, offsetof(Header, status) };
     memcpy(&all[1], sg, n * sizeof(*sg));
     all[n + 1] = (GuestSg) { at + offsetof(Header, status), 1 };
     rc = guest_mem_write(blk->dev.pc, at, &header, sizeof(header));
-    return rc ? rc : guest_virtq_add(q, all, write ? n + 1 : 1,
-                                     write ? 1 : n + 1, tag);
+    if (rc) {
+        return rc;
+    }
+    return table ? guest_virtq_add_indirect(q, table, all, out, in, tag)
+                 : guest_virtq_add(q, all, out, in, tag);
+}
+
+int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
+                     const GuestSg *sg, unsigned n, uint16_t *tag)
+{
+    return guest_vblk_start_indirect(blk, write, lba, sg, n, 0, tag);
 }
 
 int guest_vblk_kick(GuestVblk *blk)
 {
     return guest_virtq_kick(&blk->queue, true);
+}
+
+int guest_vblk_status(GuestVblk *blk, uint16_t tag, uint8_t *status)
+{
+    return guest_mem_read(blk->dev.pc, blk->headers + tag * sizeof(Header) +
+                          offsetof(Header, status), status, 1);
 }
 
 int guest_vblk_wait(GuestVblk *blk, uint16_t *tag)
@@ -97,8 +129,7 @@ int guest_vblk_wait(GuestVblk *blk, uint16_t *tag)
     int rc = guest_virtq_wait(&blk->queue, &head, NULL);
 
     if (!rc) {
-        rc = guest_mem_read(blk->dev.pc, blk->headers + head * sizeof(Header) +
-                            offsetof(Header, status), &status, 1);
+        rc = guest_vblk_status(blk, head, &status);
     }
     if (rc) {
         return rc;

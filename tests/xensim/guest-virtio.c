@@ -55,6 +55,7 @@ enum {
     STATUS_DRIVER = 2,
     STATUS_READY = 4,
     STATUS_FEATURES = 8,
+    STATUS_NEEDS_RESET = 64,
 };
 
 #define FEATURES_HIGH_MODERN 1u     /* bit 32: by modern rules */
@@ -191,6 +192,14 @@ int guest_virtio_start(GuestVirtio *dev)
 {
     return set_status(dev, STATUS_SEEN | STATUS_DRIVER | STATUS_READY |
                            (dev->common ? STATUS_FEATURES : 0));
+}
+
+int guest_virtio_is_broken(GuestVirtio *dev)
+{
+    uint64_t status = 0;
+    int rc = guest_mmio_in(dev->pc, dev->common + COMMON_STATUS, 1, &status);
+
+    return rc ? rc : !!(status & STATUS_NEEDS_RESET);
 }
 
 int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,

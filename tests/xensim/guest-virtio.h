@@ -27,6 +27,9 @@ enum {
     GUEST_VIRTIO_GPU = 0x1050,
 };
 
+/* Features of all devices, of the lower 32. */
+#define GUEST_VIRTIO_F_INDIRECT (1u << 28)
+
 typedef struct GuestVirtio {
     GuestPc *pc;
     unsigned devfn;
@@ -58,6 +61,12 @@ int guest_virtio_start(GuestVirtio *dev);
 
 /* The device lets go of its queues and of all that is in them. */
 int guest_virtio_reset(GuestVirtio *dev);
+
+/*
+ * Has a modern device stopped because it cannot make sense of a request: 1, 0
+ * or -errno.  It does nothing more until it is reset.
+ */
+int guest_virtio_is_broken(GuestVirtio *dev);
 
 /* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET. */
 int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,
@@ -97,16 +106,37 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *queue, unsigned index,
 int guest_virtq_add(GuestVirtq *queue, const GuestSg *sg, unsigned out,
                     unsigned in, uint16_t *head);
 
+/*
+ * The same by an indirect table, which is written at TABLE and must stay there
+ * until the request is reaped: up to GUEST_VIRTQ_MAX pieces.  The device must
+ * have agreed on GUEST_VIRTIO_F_INDIRECT.
+ */
+int guest_virtq_add_indirect(GuestVirtq *queue, uint64_t table,
+                             const GuestSg *sg, unsigned out, unsigned in,
+                             uint16_t *head);
+
+/* A request whose indirect table is whatever lies in BYTES at TABLE. */
+int guest_virtq_add_table(GuestVirtq *queue, uint64_t table, uint32_t bytes,
+                          uint16_t *head);
+
 /* Show the device what was added, and, if NOTIFY, tell it to look. */
 int guest_virtq_kick(GuestVirtq *queue, bool notify);
 
 /*
  * Take a request that the device has finished: 1, and *HEAD and *BYTES (may
  * be NULL) say which and how much the device wrote; 0 if there is none;
- * -errno.  guest_virtq_wait() waits for one, and gives 0.
+ * -errno.  guest_virtq_wait() waits for one, and gives 0; -EIO if a modern
+ * device has stopped.
  */
 int guest_virtq_reap(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
 int guest_virtq_wait(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
+
+/*
+ * With nothing under way, forget in which order requests ended: the next ones
+ * are named as if it were the order in which they were added, and no used
+ * entry tells.  -EBUSY, with nothing changed, if there is something under way.
+ */
+int guest_virtq_settle(GuestVirtq *queue);
 
 /* ---- virtio-blk, its first queue ---- */
 
@@ -127,14 +157,26 @@ typedef struct GuestVblk {
 int guest_vblk_init(GuestPc *pc, GuestVblk *blk, unsigned index, uint16_t io,
                     uint64_t mem);
 
+/* The same by modern registers, as guest_virtio_init_modern() places them. */
+int guest_vblk_init_modern(GuestPc *pc, GuestVblk *blk, unsigned index,
+                           uint64_t mmio, uint64_t mem);
+
 /*
- * Start to move the N pieces of SG (1 to 126), whole sectors in all, to the
- * disk at LBA if WRITE, else from there.  *TAG names the request.  -EAGAIN
+ * Start to move the N pieces of SG (two less than the queue's size at most),
+ * whole sectors in all, to the disk at LBA if WRITE, else from there.  *TAG names the request.  -EAGAIN
  * when the queue is full.  Several may be started before one
  * guest_vblk_kick().
  */
 int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
                      const GuestSg *sg, unsigned n, uint16_t *tag);
+
+/*
+ * The same by an indirect table at TABLE (0: in the ring), up to
+ * GUEST_VIRTQ_MAX - 2 pieces, on a disk that is driven by modern registers.
+ */
+int guest_vblk_start_indirect(GuestVblk *blk, bool write, uint64_t lba,
+                              const GuestSg *sg, unsigned n, uint64_t table,
+                              uint16_t *tag);
 int guest_vblk_kick(GuestVblk *blk);
 
 /*
@@ -142,6 +184,9 @@ int guest_vblk_kick(GuestVblk *blk);
  * the device says that it failed.
  */
 int guest_vblk_wait(GuestVblk *blk, uint16_t *tag);
+
+/* What the device says of request TAG: 0 OK, 1 error, 0xff nothing yet. */
+int guest_vblk_status(GuestVblk *blk, uint16_t tag, uint8_t *status);
 
 /* One request, from start to end; no other may be under way. */
 int guest_vblk_rw(GuestVblk *blk, bool write, uint64_t lba, const GuestSg *sg,
@@ -158,9 +203,11 @@ typedef struct GuestVscsi {
     uint64_t headers;           /* 256 bytes for each request */
 } GuestVscsi;
 
-/* As guest_vblk_init(). */
+/* As those of virtio-blk. */
 int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
                      uint16_t io, uint64_t mem);
+int guest_vscsi_init_modern(GuestPc *pc, GuestVscsi *scsi, unsigned index,
+                            uint64_t mmio, uint64_t mem);
 
 /*
  * READ(10) or WRITE(10): as guest_vblk_start(), of the disk that is LUN 0 of
@@ -171,8 +218,17 @@ int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
 int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
                       uint32_t lba, const GuestSg *sg, unsigned n,
                       uint16_t *tag);
+int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
+                               uint32_t lba, const GuestSg *sg, unsigned n,
+                               uint64_t table, uint16_t *tag);
 int guest_vscsi_kick(GuestVscsi *scsi);
 int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag);
+
+/*
+ * What became of request TAG: the controller's response, above it the disk's
+ * status, its sense key and the code that goes with that, 8 bits each.
+ */
+int guest_vscsi_status(GuestVscsi *scsi, uint16_t tag, uint32_t *status);
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
                    uint32_t lba, const GuestSg *sg, unsigned n);
 

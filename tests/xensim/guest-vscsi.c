@@ -9,7 +9,7 @@
 #include "guest-pc-int.h"
 #include "guest-virtio.h"
 
-#define MAX_PIECES 126u
+#define MAX_PIECES (GUEST_VIRTQ_MAX - 2)
 
 enum {
     REQUESTS = 2,               /* the queue; before it control and events */
@@ -46,15 +46,11 @@ _Static_assert(sizeof(Request) == 51, "as virtio has it");
 _Static_assert(sizeof(Response) == 108, "as virtio has it");
 _Static_assert(sizeof(Header) == 256, "as guest-virtio.h says");
 
-int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
-                     uint16_t io, uint64_t mem)
+/* The registers are placed: the queue of requests. */
+static int set_up(GuestVscsi *scsi, uint64_t mem)
 {
-    int rc = guest_virtio_init(pc, &scsi->dev, GUEST_VIRTIO_SCSI, index, io,
-                               0);
+    int rc = guest_virtq_init(&scsi->dev, &scsi->queue, REQUESTS, mem, false);
 
-    if (!rc) {
-        rc = guest_virtq_init(&scsi->dev, &scsi->queue, REQUESTS, mem, false);
-    }
     if (rc) {
         return rc;
     }
@@ -62,16 +58,34 @@ int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
                     ~(uint64_t)(XENSIM_PAGE_SIZE - 1);
     if (scsi->headers + scsi->queue.size * sizeof(Header) >
         mem + GUEST_VSCSI_BYTES) {
-        return guest_pc_fail(pc, EINVAL, "a queue of %u entries takes more "
-                             "than 0x%x bytes", scsi->queue.size,
+        return guest_pc_fail(scsi->dev.pc, EINVAL, "a queue of %u entries "
+                             "takes more than 0x%x bytes", scsi->queue.size,
                              GUEST_VSCSI_BYTES);
     }
     return guest_virtio_start(&scsi->dev);
 }
 
-int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
-                      uint32_t lba, const GuestSg *sg, unsigned n,
-                      uint16_t *tag)
+int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
+                     uint16_t io, uint64_t mem)
+{
+    int rc = guest_virtio_init(pc, &scsi->dev, GUEST_VIRTIO_SCSI, index, io,
+                               0);
+
+    return rc ? rc : set_up(scsi, mem);
+}
+
+int guest_vscsi_init_modern(GuestPc *pc, GuestVscsi *scsi, unsigned index,
+                            uint64_t mmio, uint64_t mem)
+{
+    int rc = guest_virtio_init_modern(pc, &scsi->dev, GUEST_VIRTIO_SCSI,
+                                      index, mmio, GUEST_VIRTIO_F_INDIRECT);
+
+    return rc ? rc : set_up(scsi, mem);
+}
+
+int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
+                               uint32_t lba, const GuestSg *sg, unsigned n,
+                               uint64_t table, uint16_t *tag)
 {
     GuestVirtq *q = &scsi->queue;
     /* What guest_virtq_add() is going to call the request. */
@@ -82,14 +96,15 @@ int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
         .request.cdb = { write ? WRITE_10 : READ_10, 0, lba >> 24, lba >> 16,
                          lba >> 8, lba },
     };
+    const unsigned most = (table ? GUEST_VIRTQ_MAX : q->size) - 2;
+    const unsigned out = write ? n + 1 : 1, in = write ? 1 : n + 1;
     GuestSg all[MAX_PIECES + 2];
     uint64_t bytes = 0;
-    unsigned data = write ? 1 : 2;
     int rc;
 
-    if (!n || n > MAX_PIECES) {
+    if (!n || n > most) {
         return guest_pc_fail(scsi->dev.pc, EINVAL, "%u pieces: a request "
-                             "takes 1 to %u", n, MAX_PIECES);
+                             "takes 1 to %u", n, most);
     }
     for (unsigned i = 0; i < n; i++) {
         bytes += sg[i].len;
@@ -98,7 +113,7 @@ int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
         return guest_pc_fail(scsi->dev.pc, EINVAL, "0x%" PRIx64 " bytes are "
                              "no transfer of a SCSI disk", bytes);
     }
-    if (n + 2 > q->free) {
+    if ((table ? 1 : n + 2) > q->free) {
         return guest_pc_fail(scsi->dev.pc, EAGAIN, "the controller's queue "
                              "is full");
     }
@@ -109,10 +124,21 @@ int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
     /* The device reads the first pieces, and writes the others. */
     all[0] = (GuestSg) { at, sizeof(Request) };
     all[write ? n + 1 : 1] = (GuestSg) { answer, sizeof(Response) };
-    memcpy(&all[data], sg, n * sizeof(*sg));
+    memcpy(&all[write ? 1 : 2], sg, n * sizeof(*sg));
     rc = guest_mem_write(scsi->dev.pc, at, &header, sizeof(header));
-    return rc ? rc : guest_virtq_add(q, all, write ? n + 1 : 1,
-                                     write ? 1 : n + 1, tag);
+    if (rc) {
+        return rc;
+    }
+    return table ? guest_virtq_add_indirect(q, table, all, out, in, tag)
+                 : guest_virtq_add(q, all, out, in, tag);
+}
+
+int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
+                      uint32_t lba, const GuestSg *sg, unsigned n,
+                      uint16_t *tag)
+{
+    return guest_vscsi_start_indirect(scsi, target, write, lba, sg, n, 0,
+                                      tag);
 }
 
 int guest_vscsi_kick(GuestVscsi *scsi)
@@ -120,17 +146,28 @@ int guest_vscsi_kick(GuestVscsi *scsi)
     return guest_virtq_kick(&scsi->queue, true);
 }
 
+int guest_vscsi_status(GuestVscsi *scsi, uint16_t tag, uint32_t *status)
+{
+    Response r = { .status = NOT_DONE, .response = NOT_DONE };
+    int rc = guest_mem_read(scsi->dev.pc, scsi->headers +
+                            tag * sizeof(Header) + offsetof(Header, response),
+                            &r, sizeof(r));
+
+    *status = r.response | r.status << 8;
+    if (r.status) {
+        *status |= (r.sense[2] & 0xf) << 16 | (uint32_t)r.sense[12] << 24;
+    }
+    return rc;
+}
+
 int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag)
 {
-    Response response = { .status = NOT_DONE, .response = NOT_DONE };
+    uint32_t status = 0;
     uint16_t head;
     int rc = guest_virtq_wait(&scsi->queue, &head, NULL);
 
     if (!rc) {
-        rc = guest_mem_read(scsi->dev.pc, scsi->headers +
-                            head * sizeof(Header) +
-                            offsetof(Header, response), &response,
-                            sizeof(response));
+        rc = guest_vscsi_status(scsi, head, &status);
     }
     if (rc) {
         return rc;
@@ -138,10 +175,10 @@ int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag)
     if (tag) {
         *tag = head;
     }
-    return !response.status && !response.response ? 0 : guest_pc_fail(
+    return !status ? 0 : guest_pc_fail(
         scsi->dev.pc, EIO, "SCSI disk: request %u ended with response %u, "
-        "status 0x%x, sense 0x%x 0x%02x", head, response.response,
-        response.status, response.sense[2] & 0xf, response.sense[12]);
+        "status 0x%x, sense 0x%x 0x%02x", head, status & 0xff,
+        status >> 8 & 0xff, status >> 16 & 0xff, status >> 24);
 }
 
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
