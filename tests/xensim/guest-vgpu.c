@@ -10,6 +10,7 @@
 
 enum {
     CONTROL_QUEUE = 0,
+    MAX_MORE = 64,
     CMD_CREATE_2D = 0x101,
     CMD_SET_SCANOUT = 0x103,
     CMD_FLUSH = 0x104,
@@ -90,26 +91,45 @@ int guest_vgpu_init(GuestPc *pc, GuestVgpu *gpu, unsigned index,
     return guest_virtio_start(&gpu->dev);
 }
 
-static int command(GuestVgpu *gpu, const void *cmd, uint32_t len)
+int guest_vgpu_command(GuestVgpu *gpu, const void *cmd, uint32_t len,
+                       const GuestSg *more, unsigned n, uint32_t *answer)
 {
     GuestPc *pc = gpu->dev.pc;
     const uint64_t at = gpu->mem + 2 * XENSIM_PAGE_SIZE;
-    const GuestSg sg[2] = { { gpu->mem, len }, { at, sizeof(Head) } };
-    Head answer = { .type = 0 };
+    GuestSg sg[MAX_MORE + 2];
+    Head head = { .type = 0 };
     uint16_t tag;
     int rc;
 
+    if (len > 2 * XENSIM_PAGE_SIZE || n > MAX_MORE) {
+        return guest_pc_fail(pc, EINVAL, "virtio-gpu: a command of %u bytes "
+                             "and %u pieces", len, n);
+    }
+    sg[0] = (GuestSg) { gpu->mem, len };
+    for (unsigned i = 0; i < n; i++) {
+        sg[i + 1] = more[i];
+    }
+    sg[n + 1] = (GuestSg) { at, sizeof(Head) };
     if ((rc = guest_mem_write(pc, gpu->mem, cmd, len)) ||
-        (rc = guest_mem_write(pc, at, &answer, sizeof(answer))) ||
-        (rc = guest_virtq_add(&gpu->queue, sg, 1, 1, &tag)) ||
+        (rc = guest_mem_write(pc, at, &head, sizeof(head))) ||
+        (rc = guest_virtq_add(&gpu->queue, sg, n + 1, 1, &tag)) ||
         (rc = guest_virtq_kick(&gpu->queue, true)) ||
         (rc = guest_virtq_wait(&gpu->queue, &tag, NULL)) ||
-        (rc = guest_mem_read(pc, at, &answer, sizeof(answer)))) {
+        (rc = guest_mem_read(pc, at, &head, sizeof(head)))) {
         return rc;
     }
-    return answer.type == ANSWER_OK ? 0 : guest_pc_fail(
-        pc, EIO, "virtio-gpu: command 0x%x ended with 0x%x",
-        *(const uint32_t *)cmd, answer.type);
+    *answer = head.type;
+    return 0;
+}
+
+static int command(GuestVgpu *gpu, const void *cmd, uint32_t len)
+{
+    uint32_t answer = 0;
+    int rc = guest_vgpu_command(gpu, cmd, len, NULL, 0, &answer);
+
+    return rc || answer == ANSWER_OK ? rc : guest_pc_fail(
+        gpu->dev.pc, EIO, "virtio-gpu: command 0x%x ended with 0x%x",
+        *(const uint32_t *)cmd, answer);
 }
 
 int guest_vgpu_create(GuestVgpu *gpu, uint32_t id, uint32_t width,

@@ -24,6 +24,7 @@ enum {
     GUEST_VIRTIO_BLK = 0x1001,
     GUEST_VIRTIO_BALLOON = 0x1002,
     GUEST_VIRTIO_SCSI = 0x1004,
+    GUEST_VIRTIO_RNG = 0x1005,
     GUEST_VIRTIO_GPU = 0x1050,
 };
 
@@ -137,6 +138,27 @@ int guest_virtq_wait(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
  * entry tells.  -EBUSY, with nothing changed, if there is something under way.
  */
 int guest_virtq_settle(GuestVirtq *queue);
+
+/* ---- any device, by modern registers: net, balloon, rng ---- */
+
+#define GUEST_VDEV_QUEUES 4u
+
+/* Guest memory that the driver itself needs for each queue. */
+#define GUEST_VDEV_BYTES 0x8000u    /* enough for 1024 entries */
+
+typedef struct GuestVdev {
+    GuestVirtio dev;
+    GuestVirtq queue[GUEST_VDEV_QUEUES];
+} GuestVdev;
+
+/*
+ * Set up the (INDEX + 1)th device with DEVICE_ID: registers at MMIO, its first
+ * QUEUES (1 to 4) queues at MEM (a multiple of 4096), GUEST_VDEV_BYTES each.
+ * Requests are added to and reaped from the queues.
+ */
+int guest_vdev_init(GuestPc *pc, GuestVdev *vdev, uint16_t device_id,
+                    unsigned index, uint64_t mmio, uint64_t mem,
+                    unsigned queues, uint32_t features);
 
 /* ---- virtio-blk, its first queue ---- */
 
@@ -272,5 +294,13 @@ int guest_vgpu_show(GuestVgpu *gpu, uint32_t id, uint32_t width,
                     uint32_t height);
 int guest_vgpu_update(GuestVgpu *gpu, uint32_t id, uint32_t width,
                       uint32_t height);
+
+/*
+ * Any command: the LEN bytes (up to 8192) of CMD, then what lies in the N
+ * pieces (up to 64) of MORE.  *ANSWER is the type of the device's answer;
+ * 0x1100 and above are good ones.
+ */
+int guest_vgpu_command(GuestVgpu *gpu, const void *cmd, uint32_t len,
+                       const GuestSg *more, unsigned n, uint32_t *answer);
 
 #endif
