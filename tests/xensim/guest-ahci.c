@@ -20,6 +20,7 @@ enum {
     PORT_COMMAND = 0x18,
     PORT_TASK = 0x20,
     PORT_LINK = 0x28,
+    PORT_LINK_CONTROL = 0x2c,
     PORT_ERROR = 0x30,
     PORT_ISSUE = 0x38,
 };
@@ -37,8 +38,8 @@ enum {
     AT_FIS = 0x400,
     AT_ANSWER = AT_FIS + 0x40,  /* the disk's answer to a command */
     AT_TABLE = 0x1000,
-    AT_PIECES = AT_TABLE + 0x80,
-    MAX_PIECES = (GUEST_AHCI_BYTES - AT_PIECES) / 16,
+    TABLE_PIECES = 0x80,
+    MAX_PIECES = (GUEST_AHCI_BYTES - AT_TABLE - TABLE_PIECES) / 16,
 };
 
 enum {
@@ -148,9 +149,27 @@ int guest_ahci_init(GuestPc *pc, GuestAhci *ahci, unsigned port, uint64_t bar,
     return start_port(ahci);
 }
 
+int guest_ahci_restart(GuestAhci *ahci)
+{
+    int rc = guest_ahci_stop(ahci);
+
+    return rc ? rc : start_port(ahci);
+}
+
+int guest_ahci_reset_link(GuestAhci *ahci)
+{
+    int rc = port_out(ahci, PORT_LINK_CONTROL, 1);
+
+    if (!rc) {
+        rc = port_out(ahci, PORT_LINK_CONTROL, 0);
+    }
+    return rc ? rc : guest_ahci_restart(ahci);
+}
+
 /* The command's table: what to do, and where the pieces are. */
 static int write_table(GuestAhci *ahci, bool write, uint64_t lba,
-                       unsigned sectors, const GuestSg *sg, unsigned n)
+                       unsigned sectors, uint64_t table, const GuestSg *sg,
+                       unsigned n)
 {
     const uint8_t command[20] = {
         FIS_TO_DEVICE, 0x80, write ? CMD_WRITE_DMA_EXT : CMD_READ_DMA_EXT, 0,
@@ -158,35 +177,67 @@ static int write_table(GuestAhci *ahci, bool write, uint64_t lba,
         lba >> 24, lba >> 32, lba >> 40, 0,
         sectors, sectors >> 8,
     };
+    uint64_t at = table + TABLE_PIECES;
     uint32_t pieces[MAX_PIECES][4];
-    unsigned i;
-    int rc;
+    int rc = guest_mem_write(ahci->pc, table, command, sizeof(command));
 
-    for (i = 0; i < n; i++) {
-        pieces[i][0] = sg[i].gpa;
-        pieces[i][1] = sg[i].gpa >> 32;
-        pieces[i][2] = 0;
-        pieces[i][3] = sg[i].len - 1;
+    for (unsigned i = 0, k; !rc && i < n; i += k, at += k * 16) {
+        for (k = 0; k < MAX_PIECES && i + k < n; k++) {
+            pieces[k][0] = sg[i + k].gpa;
+            pieces[k][1] = sg[i + k].gpa >> 32;
+            pieces[k][2] = 0;
+            pieces[k][3] = sg[i + k].len - 1;
+        }
+        rc = guest_mem_write(ahci->pc, at, pieces, k * sizeof(pieces[0]));
     }
-    rc = guest_mem_write(ahci->pc, ahci->mem + AT_TABLE, command,
-                         sizeof(command));
-    return rc ? rc : guest_mem_write(ahci->pc, ahci->mem + AT_PIECES, pieces,
-                                     n * sizeof(pieces[0]));
+    return rc;
 }
 
-static int issue(GuestAhci *ahci, bool write, unsigned n)
+/* Can N pieces of SG be named, and do they make SECTORS? */
+static int check_pieces(GuestAhci *ahci, unsigned sectors, const GuestSg *sg,
+                        unsigned n)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (sg[i].gpa % 2 || sg[i].len % 2 || !sg[i].len ||
+            sg[i].len > 4 << 20) {
+            return guest_pc_fail(ahci->pc, EINVAL, "AHCI cannot name 0x%x "
+                                 "bytes at 0x%" PRIx64, sg[i].len, sg[i].gpa);
+        }
+        bytes += sg[i].len;
+    }
+    if (!n || n > UINT16_MAX || !sectors || sectors > 65536 ||
+        bytes != (uint64_t)sectors * GUEST_SECTOR_SIZE) {
+        return guest_pc_fail(ahci->pc, EINVAL, "%u sectors in %u pieces of 0x%"
+                             PRIx64 " bytes", sectors, n, bytes);
+    }
+    return 0;
+}
+
+int guest_ahci_prepare(GuestAhci *ahci, unsigned slot, bool write,
+                       uint64_t lba, unsigned sectors, uint64_t table,
+                       const GuestSg *sg, unsigned n)
 {
     const uint32_t header[4] = {
-        5 | (write ? 0x40 : 0) | n << 16, 0, ahci->mem + AT_TABLE, 0,
+        5 | (write ? 0x40 : 0) | n << 16, 0, table, 0,
     };
+    int rc = check_pieces(ahci, sectors, sg, n);
+
+    if (!rc) {
+        rc = write_table(ahci, write, lba, sectors, table, sg, n);
+    }
+    return rc ? rc : guest_mem_write(ahci->pc, ahci->mem + AT_LIST +
+                                     slot * sizeof(header), header,
+                                     sizeof(header));
+}
+
+int guest_ahci_issue(GuestAhci *ahci, uint32_t slots)
+{
     const uint8_t none = 0;
     int rc = guest_mem_write(ahci->pc, ahci->mem + AT_ANSWER, &none, 1);
 
-    if (!rc) {
-        rc = guest_mem_write(ahci->pc, ahci->mem + AT_LIST, header,
-                             sizeof(header));
-    }
-    return rc ? rc : port_out(ahci, PORT_ISSUE, 1);
+    return rc ? rc : port_out(ahci, PORT_ISSUE, slots);
 }
 
 /* The answer's arrival in memory costs the device model no access. */
@@ -207,31 +258,58 @@ static int is_idle(void *opaque)
     return rc ? rc : !(val & 1);
 }
 
+static int ended_badly(GuestAhci *ahci, unsigned status, unsigned error)
+{
+    return guest_pc_fail(ahci->pc, EIO, "AHCI disk: status 0x%02x, error "
+                         "0x%02x", status, error);
+}
+
+typedef struct Wait {
+    GuestAhci *ahci;
+    uint32_t slots, task;
+} Wait;
+
+static int has_ended(void *opaque)
+{
+    Wait *w = opaque;
+    uint32_t issued = 0;
+    int rc = port_in(w->ahci, PORT_ISSUE, &issued);
+
+    if (!rc) {
+        rc = port_in(w->ahci, PORT_TASK, &w->task);
+    }
+    if (rc) {
+        return rc;
+    }
+    return !(w->task & TASK_BUSY) &&
+           ((w->task & TASK_BAD) || !(issued & w->slots));
+}
+
+int guest_ahci_wait(GuestAhci *ahci, uint32_t slots, uint32_t *task)
+{
+    Wait w = { ahci, slots, 0 };
+    int rc = guest_pc_poll(ahci->pc, has_ended, &w, "end of AHCI commands");
+
+    *task = w.task;
+    return rc || !(w.task & TASK_BAD)
+           ? rc : ended_badly(ahci, w.task & 0xff, w.task >> 8 & 0xff);
+}
+
 int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
                    unsigned sectors, const GuestSg *sg, unsigned n)
 {
     GuestPc *pc = ahci->pc;
-    uint64_t bytes = 0;
     uint8_t answer[4];
-    unsigned i;
     int rc;
 
-    for (i = 0; i < n; i++) {
-        if (sg[i].gpa % 2 || sg[i].len % 2 || !sg[i].len ||
-            sg[i].len > 4 << 20) {
-            return guest_pc_fail(pc, EINVAL, "AHCI cannot name 0x%x bytes at "
-                                 "0x%" PRIx64, sg[i].len, sg[i].gpa);
-        }
-        bytes += sg[i].len;
+    if (n > MAX_PIECES) {
+        return guest_pc_fail(pc, EINVAL, "%u pieces: a table of the driver's "
+                             "takes %u", n, MAX_PIECES);
     }
-    if (!n || n > MAX_PIECES || !sectors || sectors > 65536 ||
-        bytes != (uint64_t)sectors * GUEST_SECTOR_SIZE) {
-        return guest_pc_fail(pc, EINVAL, "%u sectors in %u pieces of 0x%"
-                             PRIx64 " bytes", sectors, n, bytes);
-    }
-    rc = write_table(ahci, write, lba, sectors, sg, n);
+    rc = guest_ahci_prepare(ahci, 0, write, lba, sectors,
+                            ahci->mem + AT_TABLE, sg, n);
     if (!rc) {
-        rc = issue(ahci, write, n);
+        rc = guest_ahci_issue(ahci, 1);
     }
     if (!rc) {
         rc = guest_pc_poll(pc, has_answered, ahci, "AHCI command");
@@ -243,9 +321,6 @@ int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
         rc = guest_mem_read(pc, ahci->mem + AT_ANSWER, answer,
                             sizeof(answer));
     }
-    if (!rc && (answer[2] & TASK_BAD)) {
-        rc = guest_pc_fail(pc, EIO, "AHCI disk: status 0x%02x, error 0x%02x",
-                           answer[2], answer[3]);
-    }
-    return rc;
+    return rc || !(answer[2] & TASK_BAD)
+           ? rc : ended_badly(ahci, answer[2], answer[3]);
 }

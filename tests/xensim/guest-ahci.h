@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest's driver for a disk on an ICH9 AHCI controller, one command at a
- * time.  Errors and threads are as in guest-pc.h.
+ * A guest's driver for a disk on an ICH9 AHCI controller.  Errors and threads
+ * are as in guest-pc.h.
  */
 
 #ifndef XENSIM_GUEST_AHCI_H
@@ -35,7 +35,27 @@ int guest_ahci_init(GuestPc *pc, GuestAhci *ahci, unsigned port, uint64_t bar,
 int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
                    unsigned sectors, const GuestSg *sg, unsigned n);
 
+/*
+ * The same in steps, for several commands: write command SLOT (0-31) with N
+ * (up to 65535) pieces to TABLE, a multiple of 128 below 4 GiB, where it takes
+ * 128 + 16 * N bytes; let the disk start those of SLOTS, a bit for each; wait
+ * until all of them have ended.  -EIO if the disk stopped at an error: it
+ * takes no further command before guest_ahci_restart().  *TASK is the status,
+ * with the error above it.
+ */
+int guest_ahci_prepare(GuestAhci *ahci, unsigned slot, bool write,
+                       uint64_t lba, unsigned sectors, uint64_t table,
+                       const GuestSg *sg, unsigned n);
+int guest_ahci_issue(GuestAhci *ahci, uint32_t slots);
+int guest_ahci_wait(GuestAhci *ahci, uint32_t slots, uint32_t *task);
+
 /* The port lets go of its lists. */
 int guest_ahci_stop(GuestAhci *ahci);
+
+/* Stops the port, whatever is under way, and starts it again. */
+int guest_ahci_restart(GuestAhci *ahci);
+
+/* As a guest that gives up on the link: the port's reset, then a restart. */
+int guest_ahci_reset_link(GuestAhci *ahci);
 
 #endif
