@@ -27,6 +27,7 @@ enum {
     IO_FLUSH = 0x00,
     IO_WRITE = 0x01,
     IO_READ = 0x02,
+    USES_SGL = 1 << 14,         /* beside the opcode */
 };
 
 enum {
@@ -289,13 +290,19 @@ static int start(GuestNvme *nvme, Command *c, uint16_t id, uint16_t *tag)
     return rc;
 }
 
-int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
-                     uint32_t bytes, uint16_t *tag)
+/* A transfer whose data are described, but not its id. */
+static Command transfer(bool write, uint64_t lba, uint32_t bytes)
 {
-    Command c = {
+    return (Command) {
         .opcode_id = write ? IO_WRITE : IO_READ,
         .dword10 = { lba, lba >> 32, bytes / GUEST_SECTOR_SIZE - 1 },
     };
+}
+
+int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
+                     uint32_t bytes, uint16_t *tag)
+{
+    Command c = transfer(write, lba, bytes);
     uint16_t id = 0;
     int rc;
 
@@ -307,6 +314,28 @@ int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
     if (!rc) {
         rc = name_pages(nvme, &c, id, gpa, bytes);
     }
+    return rc ? rc : start(nvme, &c, id, tag);
+}
+
+int guest_nvme_start_raw(GuestNvme *nvme, bool write, uint64_t lba,
+                         uint32_t bytes, const GuestNvmeData *data,
+                         uint16_t *tag)
+{
+    Command c = transfer(write, lba, bytes);
+    uint16_t id = 0;
+    int rc;
+
+    if (!bytes || bytes % GUEST_SECTOR_SIZE ||
+        bytes > 65536 * GUEST_SECTOR_SIZE) {
+        return guest_pc_fail(nvme->pc, EINVAL, "an NVMe request cannot move "
+                             "0x%x bytes", bytes);
+    }
+    c.prp1 = data->word[0];
+    c.prp2 = data->word[1];
+    if (data->sgl) {
+        c.opcode_id |= USES_SGL;
+    }
+    rc = take_id(nvme, &id);
     return rc ? rc : start(nvme, &c, id, tag);
 }
 
@@ -341,4 +370,18 @@ int guest_nvme_wait(GuestNvme *nvme, uint16_t *tag)
 int guest_nvme_seen(GuestNvme *nvme)
 {
     return ring(nvme, IO, true, nvme->queue[IO].head);
+}
+
+int guest_nvme_settle(GuestNvme *nvme)
+{
+    Completion seen[GUEST_NVME_DEPTH] = { { .status = 0 } };
+
+    if (nvme->busy) {
+        return guest_pc_fail(nvme->pc, EBUSY, "NVMe requests are under way");
+    }
+    for (unsigned i = 0; i < GUEST_NVME_DEPTH; i++) {
+        seen[i].status = nvme->queue[IO].phase ^ (i >= nvme->queue[IO].head);
+    }
+    return guest_mem_write(nvme->pc, complete_at(nvme, IO), seen,
+                           sizeof(seen));
 }

@@ -42,6 +42,23 @@ int guest_nvme_init(GuestPc *pc, GuestNvme *nvme, unsigned index,
 int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
                      uint32_t bytes, uint16_t *tag);
 
+/*
+ * Where a request's data are, as the command says it: PRP 1 and PRP 2, or the
+ * two halves of an SGL descriptor.
+ */
+typedef struct GuestNvmeData {
+    bool sgl;
+    uint64_t word[2];
+} GuestNvmeData;
+
+/*
+ * As guest_nvme_start(), up to 32 MiB, with DATA as they are: lists lie in
+ * the guest's memory already, or whatever is there is taken for one.
+ */
+int guest_nvme_start_raw(GuestNvme *nvme, bool write, uint64_t lba,
+                         uint32_t bytes, const GuestNvmeData *data,
+                         uint16_t *tag);
+
 /* The same with a flush of the disk's cache. */
 int guest_nvme_start_flush(GuestNvme *nvme, uint16_t *tag);
 
@@ -49,6 +66,12 @@ int guest_nvme_kick(GuestNvme *nvme);
 
 /* Wait for the end of any request; *TAG (may be NULL) says which. */
 int guest_nvme_wait(GuestNvme *nvme, uint16_t *tag);
+
+/*
+ * With nothing under way, forget in which order requests ended: the queue of
+ * completions no longer tells.  -EBUSY if something is under way.
+ */
+int guest_nvme_settle(GuestNvme *nvme);
 
 /* Tell the device that what was waited for has been seen: now and then. */
 int guest_nvme_seen(GuestNvme *nvme);
