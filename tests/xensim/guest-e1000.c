@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for an e1000's receiving side; see guest-e1000.h. */
+/* A guest's driver for an e1000; see guest-e1000.h. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,14 +11,26 @@
 enum {
     REG_IRQ_CLEAR = 0x00d8,
     REG_RECEIVE = 0x0100,
+    REG_TRANSMIT = 0x0400,
     REG_RING = 0x2800,          /* and its upper half */
     REG_RING_BYTES = 0x2808,
     REG_HEAD = 0x2810,
     REG_TAIL = 0x2818,
+    REG_TX_RING = 0x3800,       /* and so on, as from REG_RING */
+    REG_TX_RING_BYTES = 0x3808,
+    REG_TX_HEAD = 0x3810,
+    REG_TX_TAIL = 0x3818,
 };
 
 /* On, all addresses, buffers of 2 KiB, without the checksum at the end. */
 #define RECEIVE_ALL 0x0400801au
+
+#define TRANSMIT_ON 0x0000000au     /* and short packets are padded */
+
+enum {
+    TX_LAST = 1,
+    TX_REPORT = 8,
+};
 
 enum {
     STATUS_DONE = 1,
@@ -42,13 +54,19 @@ static int out(GuestE1000 *nic, unsigned reg, uint32_t val)
     return guest_mmio_out(nic->pc, nic->bar + reg, 4, val);
 }
 
+int guest_e1000_set_buffer(GuestE1000 *nic, unsigned i, uint64_t gpa)
+{
+    const Desc desc = { .addr = gpa };
+
+    return guest_mem_write(nic->pc, desc_at(nic, i % GUEST_E1000_RING), &desc,
+                           sizeof(desc));
+}
+
+/* In the driver's memory. */
 static int write_desc(GuestE1000 *nic, unsigned i)
 {
-    const Desc desc = {
-        .addr = nic->mem + XENSIM_PAGE_SIZE + i * GUEST_E1000_BUFFER,
-    };
-
-    return guest_mem_write(nic->pc, desc_at(nic, i), &desc, sizeof(desc));
+    return guest_e1000_set_buffer(nic, i, nic->mem + XENSIM_PAGE_SIZE +
+                                          i * GUEST_E1000_BUFFER);
 }
 
 int guest_e1000_refill(GuestE1000 *nic)
@@ -134,4 +152,82 @@ int guest_e1000_receive(GuestE1000 *nic, void *buf, unsigned size,
     }
     nic->head = (nic->head + 1) % GUEST_E1000_RING;
     return rc;
+}
+
+/* ---- sending ---- */
+
+/* What a descriptor of the ring of packets to send has. */
+typedef struct TxDesc {
+    uint64_t addr;
+    uint16_t len;
+    uint8_t checksum_at, command;
+    uint8_t status, checksum_from;
+    uint16_t special;
+} TxDesc;
+
+int guest_e1000_init_tx(GuestE1000 *nic, uint64_t ring)
+{
+    const struct {
+        unsigned reg;
+        uint32_t val;
+    } steps[] = {
+        { REG_TX_RING, ring },
+        { REG_TX_RING + 4, ring >> 32 },
+        { REG_TX_RING_BYTES, GUEST_E1000_RING * sizeof(TxDesc) },
+        { REG_TX_HEAD, 0 },
+        { REG_TX_TAIL, 0 },
+        { REG_TRANSMIT, TRANSMIT_ON },
+    };
+    int rc = 0;
+
+    nic->tx_ring = ring;
+    nic->tx_tail = 0;
+    for (unsigned i = 0; !rc && i < sizeof(steps) / sizeof(steps[0]); i++) {
+        rc = out(nic, steps[i].reg, steps[i].val);
+    }
+    return rc;
+}
+
+typedef struct Sent {
+    GuestE1000 *nic;
+    unsigned last;
+} Sent;
+
+static int is_sent(void *opaque)
+{
+    Sent *s = opaque;
+    TxDesc desc;
+    int rc = guest_mem_read(s->nic->pc, s->nic->tx_ring +
+                            s->last * sizeof(desc), &desc, sizeof(desc));
+
+    return rc ? rc : !!(desc.status & STATUS_DONE);
+}
+
+int guest_e1000_send(GuestE1000 *nic, const GuestSg *sg, unsigned n)
+{
+    Sent s = { .nic = nic };
+
+    if (!n || n >= GUEST_E1000_RING) {
+        return guest_pc_fail(nic->pc, EINVAL, "a packet in %u pieces", n);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const TxDesc desc = {
+            .addr = sg[i].gpa,
+            .len = sg[i].len,
+            .command = TX_REPORT | (i + 1 == n ? TX_LAST : 0),
+        };
+        int rc = guest_mem_write(nic->pc, nic->tx_ring +
+                                 nic->tx_tail * sizeof(desc), &desc,
+                                 sizeof(desc));
+
+        if (rc) {
+            return rc;
+        }
+        s.last = nic->tx_tail;
+        nic->tx_tail = (nic->tx_tail + 1) % GUEST_E1000_RING;
+    }
+    if (out(nic, REG_TX_TAIL, nic->tx_tail)) {
+        return -ENODEV;
+    }
+    return guest_pc_poll(nic->pc, is_sent, &s, "packet to send");
 }
