@@ -97,7 +97,7 @@ static int wait_status(GuestIde *ide, uint8_t want)
                                  "for %u ms", ide->status,
                                  ide->pc->timeout_ms);
         }
-        guest_pc_pause(round);
+        guest_pc_pause(ide->pc, round);
     }
 }
 
@@ -189,7 +189,7 @@ int guest_ide_identify(GuestIde *ide, uint16_t words[256])
     return rc ? rc : data_in(ide, words, 512);
 }
 
-static int reset_channel(GuestIde *ide)
+int guest_ide_reset(GuestIde *ide)
 {
     int rc = guest_out(ide->pc, ide->ctl, 1, 0x04);
 
@@ -228,7 +228,7 @@ int guest_ide_init(GuestPc *pc, GuestIde *ide, unsigned channel,
         rc = guest_pci_command(pc, ide->devfn, GUEST_PCI_MASTER, 0);
     }
     if (!rc) {
-        rc = reset_channel(ide);
+        rc = guest_ide_reset(ide);
     }
     if (!rc) {
         rc = guest_ide_identify(ide, words);
@@ -359,6 +359,14 @@ static int dma_finish(GuestIde *ide)
     return 0;
 }
 
+int guest_ide_dma_stop(GuestIde *ide)
+{
+    int rc = guest_out(ide->pc, ide->bm + BM_COMMAND, 1, 0);
+
+    return rc ? rc : guest_out(ide->pc, ide->bm + BM_STATUS, 1,
+                               BM_IRQ | BM_ERROR);
+}
+
 int guest_ide_dma_wait(GuestIde *ide)
 {
     int64_t end = guest_pc_now_ms() + ide->pc->timeout_ms;
@@ -379,7 +387,7 @@ int guest_ide_dma_wait(GuestIde *ide)
                                  "status 0x%02x for %u ms", ide->bm_status,
                                  ide->pc->timeout_ms);
         }
-        guest_pc_pause(round);
+        guest_pc_pause(ide->pc, round);
     }
 }
 

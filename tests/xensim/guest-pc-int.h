@@ -28,7 +28,7 @@ int guest_pc_poll(GuestPc *pc, GuestPollFn *done, void *opaque,
                   const char *what);
 
 /* What guest_pc_poll() is made of: between two looks, and the clock. */
-void guest_pc_pause(unsigned round);
+void guest_pc_pause(GuestPc *pc, unsigned round);
 int64_t guest_pc_now_ms(void);
 
 /* Send REQ and wait; what nobody claims reads as all-ones.  0 or -errno. */

@@ -83,9 +83,11 @@ int64_t guest_pc_now_ms(void)
 }
 
 /* None at first, then ever longer, up to 1 ms. */
-void guest_pc_pause(unsigned round)
+void guest_pc_pause(GuestPc *pc, unsigned round)
 {
-    if (round > 16) {
+    if (pc->bus && pc->bus->pause) {
+        pc->bus->pause(pc->opaque, round);
+    } else if (round > 16) {
         long us = round > 200 ? 1000 : 50;
         const struct timespec ts = { 0, us * 1000 };
 
@@ -109,7 +111,7 @@ int guest_pc_poll(GuestPc *pc, GuestPollFn *done, void *opaque,
             return guest_pc_fail(pc, ETIMEDOUT, "%s: nothing for %u ms",
                                  what, pc->timeout_ms);
         }
-        guest_pc_pause(round);
+        guest_pc_pause(pc, round);
     }
 }
 

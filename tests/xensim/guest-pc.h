@@ -44,6 +44,11 @@ typedef struct GuestBus {
     int (*access)(void *opaque, XensimIoreq *req);
     int (*read)(void *opaque, uint64_t gpa, void *buf, size_t len);
     int (*write)(void *opaque, uint64_t gpa, const void *buf, size_t len);
+    /*
+     * Between two looks at a device that has not finished, for the ROUNDth
+     * time (from 0): lets its time pass.  NULL: sleeps.
+     */
+    void (*pause)(void *opaque, unsigned round);
 } GuestBus;
 
 /* BUS must outlive them.  They have no domain. */
@@ -161,6 +166,9 @@ typedef struct GuestSg {
 int guest_ide_init(GuestPc *pc, GuestIde *ide, unsigned channel,
                    unsigned drive, uint64_t prd_gpa);
 
+/* Reset the channel, whatever its two drives are doing. */
+int guest_ide_reset(GuestIde *ide);
+
 /* IDENTIFY DEVICE, by programmed I/O. */
 int guest_ide_identify(GuestIde *ide, uint16_t words[256]);
 
@@ -181,6 +189,9 @@ int guest_ide_dma(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
 int guest_ide_dma_start(GuestIde *ide, bool write, uint64_t lba,
                         unsigned sectors, const GuestSg *sg, unsigned n);
 int guest_ide_dma_wait(GuestIde *ide);
+
+/* Stop the bus master in the middle of it; guest_ide_reset() comes next. */
+int guest_ide_dma_stop(GuestIde *ide);
 
 /*
  * Write the PRD table for SG only, and start a transfer with whatever table
