@@ -305,3 +305,35 @@ int xensim_domain_load_memory(XensimDomain *dom, int fd)
     }
     return rc;
 }
+
+/* ---- what was written to ---- */
+
+static void tell_data(XsimView *v, const Run *run, XensimRunFn *fn,
+                      void *opaque)
+{
+    uint64_t done = 0;
+
+    while (done < run->pages) {
+        uint64_t mfn = run->mfn + done;
+        uint64_t n = run->pages - done;
+
+        if (!next_data(v, &mfn, &n)) {
+            break;
+        }
+        fn(opaque, run->gfn + (mfn - run->mfn), mfn, n);
+        done = mfn + n - run->mfn;
+    }
+}
+
+int xensim_data_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque)
+{
+    RunList list = { .run = NULL };
+    size_t i;
+
+    xensim_p2m_foreach(dom, add_run, &list);
+    for (i = 0; i < list.n && !list.failed; i++) {
+        tell_data(&dom->sim->v, &list.run[i], fn, opaque);
+    }
+    free(list.run);
+    return list.failed ? -ENOMEM : 0;
+}

@@ -26,6 +26,7 @@
 struct PlainMachine {
     uint64_t ram_bytes;
     uint8_t *ram;
+    int ram_fd;                 /* -1: none */
     pid_t pid;                  /* 0: reaped */
     int wstatus;
     FILE *to_cpu, *from_cpu;    /* the qtest protocol */
@@ -233,14 +234,12 @@ static bool fail_errno(GError **err, const char *what)
 
 static bool make_ram(PlainMachine *m, const char *path, GError **err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    if (fd < 0 || ftruncate(fd, m->ram_bytes) < 0) {
+    m->ram_fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (m->ram_fd < 0 || ftruncate(m->ram_fd, m->ram_bytes) < 0) {
         return fail_errno(err, path);
     }
-    m->ram = mmap(NULL, m->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                  0);
-    close(fd);
+    m->ram = mmap(NULL, m->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                  m->ram_fd, 0);
     if (m->ram == MAP_FAILED) {
         m->ram = NULL;
         return fail_errno(err, path);
@@ -399,6 +398,7 @@ PlainMachine *plain_machine_start(const PlainConfig *config, GError **err)
     PlainMachine *m = g_new0(PlainMachine, 1);
 
     m->ram_bytes = config->ram_bytes;
+    m->ram_fd = -1;
     m->cpu_path = g_build_filename(config->dir, "cpu", NULL);
     m->qmp_path = g_build_filename(config->dir, "qmp", NULL);
     m->log_path = g_build_filename(config->dir, "log", NULL);
@@ -432,6 +432,9 @@ void plain_machine_stop(PlainMachine *m)
     if (m->ram) {
         munmap(m->ram, m->ram_bytes);
     }
+    if (m->ram_fd >= 0) {
+        close(m->ram_fd);
+    }
     g_free(m->answer);
     g_free(m->cpu_path);
     g_free(m->qmp_path);
@@ -454,6 +457,20 @@ pid_t plain_machine_pid(PlainMachine *m)
 uint8_t *plain_machine_ram(PlainMachine *m)
 {
     return m->ram;
+}
+
+void plain_machine_data_foreach(PlainMachine *m, XensimRunFn *fn,
+                                void *opaque)
+{
+    off_t end = m->ram_bytes, data, hole;
+
+    for (data = lseek(m->ram_fd, 0, SEEK_DATA); data >= 0 && data < end;
+         data = lseek(m->ram_fd, hole, SEEK_DATA)) {
+        uint64_t gfn = data / XENSIM_PAGE_SIZE;
+
+        hole = lseek(m->ram_fd, data, SEEK_HOLE);
+        fn(opaque, gfn, gfn, (hole - data) / XENSIM_PAGE_SIZE);
+    }
 }
 
 TsQmp *plain_machine_qmp(PlainMachine *m, GError **err)

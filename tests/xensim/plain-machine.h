@@ -46,6 +46,10 @@ pid_t plain_machine_pid(PlainMachine *machine);
 /* Its RAM, from address 0 on; writable. */
 uint8_t *plain_machine_ram(PlainMachine *machine);
 
+/* As xensim_data_foreach(), of its RAM; frames are guest frames. */
+void plain_machine_data_foreach(PlainMachine *machine, XensimRunFn *fn,
+                                void *opaque);
+
 /* Its monitor; opened at the first call.  NULL and ERR on failure. */
 TsQmp *plain_machine_qmp(PlainMachine *machine, GError **err);
 

@@ -31,10 +31,6 @@ struct TsGuest {
     char *qmp_path, *log_path;
 };
 
-/* toolstack-argv.c */
-void ts_config_copy(TsConfig *to, const TsConfig *from);
-void ts_config_clear(TsConfig *config);
-
 /*
  * toolstack-dm.c: start GUEST's device model, with the state in INCOMING_FD
  * (-1: none), and wait until it runs.

@@ -62,6 +62,13 @@ typedef struct TsConfig {
 } TsConfig;
 
 /*
+ * A copy of FROM with strings of its own, and defaults filled in, until
+ * ts_config_clear().
+ */
+void ts_config_copy(TsConfig *to, const TsConfig *from);
+void ts_config_clear(TsConfig *config);
+
+/*
  * The argument vector that libxl would use for domain DOMID, with the QMP
  * socket at QMP_PATH; INCOMING is NULL or what -incoming gets.  g_strfreev.
  */

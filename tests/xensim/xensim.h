@@ -205,6 +205,12 @@ typedef void XensimRunFn(void *opaque, uint64_t gfn, uint64_t mfn,
                          uint64_t pages);
 void xensim_p2m_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
 
+/*
+ * The same for those that have been written to: a page that is in no run reads
+ * as zeros.  One that is in a run may do so, too.  0, or -ENOMEM.
+ */
+int xensim_data_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
+
 /* Accounting.  total = in p2m + freed but still mapped + lost. */
 typedef struct XensimMemInfo {
     uint64_t max_pages;
