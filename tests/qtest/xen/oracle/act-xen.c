@@ -1,19 +1,116 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What Xen and the toolstack do, and the guest must not see. */
+/*
+ * What Xen and the toolstack do, and the guest must not see; and ballooning,
+ * which it sees as pages of zeros.
+ */
 #include "qemu/osdep.h"
 #include "actions.h"
+
+/* ---- events that the Xen side gets alone ---- */
+
+static void send_invalidate(XensimDomain *dom)
+{
+    XensimIoreq req = { .type = XENSIM_IOREQ_INVALIDATE };
+
+    xensim_ioreq(dom, &req);
+}
 
 static void invalidate(OracleSide *side, const OracleDevice *device,
                        OracleBytes *bytes)
 {
-    XensimIoreq req = { .type = XENSIM_IOREQ_INVALIDATE };
+    send_invalidate(oracle_domain(side));
+}
 
-    xensim_ioreq(oracle_domain(side), &req);
+/* The next few calls of one kind fail, and then succeed again. */
+static void fault(OracleSide *side, const OracleDevice *device,
+                  OracleBytes *bytes)
+{
+    static const char *const calls[] = {
+        "xenforeignmemory_map2", "xenforeignmemory_map2",
+        "xenforeignmemory_map2", "xendevicemodel_track_dirty_vram",
+        "xendevicemodel_modified_memory",
+    };
+    static const int errors[] = { ENOMEM, EAGAIN, EINTR, EBUSY };
+    const XensimFault one = {
+        .call = calls[oracle_range(bytes, 0, ARRAY_SIZE(calls) - 1)],
+        .error = errors[oracle_range(bytes, 0, ARRAY_SIZE(errors) - 1)],
+        .first = oracle_draw_count(bytes, 8),
+        .count = oracle_draw_count(bytes, 4),
+    };
+    Xensim *sim = xensim_domain_sim(oracle_domain(side));
+
+    xensim_fault_disarm_all(sim);
+    xensim_fault_arm(sim, &one);
+}
+
+static void no_fault(OracleSide *side, const OracleDevice *device,
+                     OracleBytes *bytes)
+{
+    xensim_fault_disarm_all(xensim_domain_sim(oracle_domain(side)));
+}
+
+static void restore(OracleSide *side, const OracleDevice *device,
+                    OracleBytes *bytes)
+{
+    no_fault(side, device, bytes);
+    oracle_side_restore(side, false);
+}
+
+static void migrate(OracleSide *side, const OracleDevice *device,
+                    OracleBytes *bytes)
+{
+    no_fault(side, device, bytes);
+    oracle_side_restore(side, true);
+}
+
+/* ---- pages that are given away and come back, as zeros ---- */
+
+/*
+ * Does anybody hold a page of the range?  A mapping that a device holds goes
+ * on to show what it showed, and the plain machine cannot play that.
+ */
+static bool is_held(XensimDomain *dom, uint64_t gfn, uint64_t pages)
+{
+    bool held = false;
+    uint64_t i;
+
+    send_invalidate(dom);
+    for (i = 0; i < pages && !held; i++) {
+        held = xensim_gfn_mappings(dom, gfn + i) != 0;
+    }
+    return held;
+}
+
+static void balloon(OracleSide *side, const OracleDevice *device,
+                    OracleBytes *bytes)
+{
+    XensimDomain *dom = oracle_domain(side);
+    XensimDomain *asked = dom ?: oracle_domain(oracle_peer(side));
+    uint64_t pages = oracle_draw_count(bytes, 512);
+    uint64_t gpa = oracle_draw_ram(side, bytes, pages * ORACLE_PAGE,
+                                   ORACLE_PAGE);
+    g_autofree char *zeros = g_malloc0(pages * ORACLE_PAGE);
+
+    if (asked && is_held(asked, gpa / ORACLE_PAGE, pages)) {
+        return;
+    }
+    if (dom) {
+        xensim_balloon_out(dom, gpa / ORACLE_PAGE, pages);
+        xensim_balloon_in(dom, gpa / ORACLE_PAGE, pages);
+    } else {
+        guest_mem_write(oracle_pc(side), gpa, zeros, pages * ORACLE_PAGE);
+    }
 }
 
 static const OracleAction actions[] = {
     { .name = "invalidate", .weight = 4, .xen_only = true,
       .run = invalidate },
+    { .name = "fault", .weight = 4, .bytes = 8, .xen_only = true,
+      .run = fault },
+    { .name = "no-fault", .weight = 4, .xen_only = true, .run = no_fault },
+    { .name = "restore", .weight = 1, .xen_only = true, .run = restore },
+    { .name = "migrate", .weight = 1, .xen_only = true, .run = migrate },
+    { .name = "balloon", .weight = 4, .bytes = 16, .run = balloon },
 };
 
 const OracleDevice oracle_xen = {

@@ -6,6 +6,7 @@
  *   side.c      one side: QEMU's process on the simulated Xen or with plain RAM
  *   shape.c     which machine a stream runs on; its arguments and addresses
  *   look.c      what is compared at a quiet point
+ *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
  *   draw.c      arguments from bytes
  *   actions.c   the devices
@@ -61,6 +62,7 @@ struct OracleSide {
     OracleShape shape;
     char *dir;
     GuestPc *pc;
+    OracleSide *peer;           /* the other one */
     OraclePlace place[ORACLE_MAX_DEVICES];
     void *state[ORACLE_MAX_DEVICES];
     GArray *sights;             /* OracleSight, since oracle_side_forget() */
@@ -91,9 +93,6 @@ TsQmp *oracle_side_qmp(OracleSide *side);
 
 /* Gives it up, with the reason. */
 void oracle_side_give_up(OracleSide *side, GError *err);
-
-/* Saves it and restores it into new machine frames.  Xen side only. */
-void oracle_side_restore(OracleSide *side, bool live);
 
 /* ---- draw.c ---- */
 
@@ -163,6 +162,8 @@ typedef struct OracleResult {
     unsigned step;              /* the last one that was run */
     char *text;                 /* what, in a line; NULL if SAME */
     uint64_t actions, comparisons;
+    uint64_t longest_ns;        /* that QEMU on Xen let an access wait */
+    unsigned longest_step;
 } OracleResult;
 
 void oracle_result_clear(OracleResult *result);
@@ -171,9 +172,32 @@ typedef struct OraclePlan {
     const char *qemu;           /* of both sides, */
     bool both_plain;            /* ... the second of which is plain, too */
     unsigned every;             /* a quiet point after so many actions */
+    bool timeless;              /* do not look at the processor's time */
 } OraclePlan;
 
 void oracle_run(const OraclePlan *plan, const OracleStream *stream,
                 OracleResult *result);
+
+/* ---- shrink.c ---- */
+
+typedef enum OracleJudgement {
+    ORACLE_GOOD,                /* no difference */
+    ORACLE_UNSTEADY,            /* there was one, which did not come again */
+    ORACLE_OF_QEMU,             /* QEMU without Xen does it too */
+    ORACLE_FAULT,               /* a fault of what is tested */
+} OracleJudgement;
+
+/* @result is that of a run, and is replaced if the run is repeated. */
+OracleJudgement oracle_judge(const OraclePlan *plan,
+                             const OracleStream *stream,
+                             OracleResult *result);
+
+/*
+ * The least stream that ends as @stream did, found within some @seconds.
+ * @result becomes that of the new one, looked at after each action.
+ */
+OracleStream *oracle_shrink(const OraclePlan *plan,
+                            const OracleStream *stream, unsigned seconds,
+                            OracleResult *result);
 
 #endif

@@ -4,6 +4,7 @@
 #include "engine.h"
 
 #define CHUNK       (256 * 1024u)
+#define SETTLE_MS   2000
 
 /* ---- what was told ---- */
 
@@ -48,25 +49,69 @@ static char *first_difference(OracleSide *a, OracleSide *b, uint64_t gpa,
                            b->name);
 }
 
-static char *look_at_ram(OracleSide *a, OracleSide *b, uint64_t start,
-                         uint64_t end)
+/* Pages that are compared: those that were written to on either side. */
+typedef struct Pages {
+    uint8_t *touched;           /* a byte for each */
+    uint64_t n;
+} Pages;
+
+static void touch(void *opaque, uint64_t gfn, uint64_t mfn, uint64_t pages)
 {
-    g_autofree uint8_t *x = g_malloc(CHUNK), *y = g_malloc(CHUNK);
-    uint64_t gpa;
+    Pages *p = opaque;
 
-    for (gpa = start; gpa < end; gpa += CHUNK) {
-        size_t len = MIN(end - gpa, CHUNK);
-
-        if (guest_mem_read(a->pc, gpa, x, len) ||
-            guest_mem_read(b->pc, gpa, y, len)) {
-            return g_strdup_printf("guest memory at 0x%" PRIx64 " cannot be "
-                                   "read", gpa);
-        }
-        if (memcmp(x, y, len)) {
-            return first_difference(a, b, gpa, x, y, len);
-        }
+    if (gfn < p->n) {
+        memset(p->touched + gfn, 1, MIN(pages, p->n - gfn));
     }
-    return NULL;
+}
+
+static void touch_all(OracleSide *side, Pages *p)
+{
+    if (side->plain) {
+        plain_machine_data_foreach(side->plain, touch, p);
+    } else if (xensim_data_foreach(ts_domain(side->guest), touch, p)) {
+        memset(p->touched, 1, p->n);
+    }
+}
+
+/* In between are video memory and ROMs, which are no RAM on Xen. */
+static bool is_ram(uint64_t page)
+{
+    return page < 0xa0 || page >= 0x100;
+}
+
+static char *compare_pages(OracleSide *a, OracleSide *b, uint64_t page,
+                           uint64_t n)
+{
+    static uint8_t x[CHUNK], y[CHUNK];
+    uint64_t gpa = page * ORACLE_PAGE;
+    size_t len = n * ORACLE_PAGE;
+
+    if (guest_mem_read(a->pc, gpa, x, len) ||
+        guest_mem_read(b->pc, gpa, y, len)) {
+        return g_strdup_printf("guest memory at 0x%" PRIx64 " cannot be read",
+                               gpa);
+    }
+    return memcmp(x, y, len) ? first_difference(a, b, gpa, x, y, len) : NULL;
+}
+
+static char *look_at_ram(OracleSide *a, OracleSide *b)
+{
+    Pages p = { .n = oracle_ram_bytes(a) / ORACLE_PAGE };
+    g_autofree uint8_t *touched = g_malloc0(p.n);
+    uint64_t page, n;
+    char *text = NULL;
+
+    p.touched = touched;
+    touch_all(a, &p);
+    touch_all(b, &p);
+    for (page = 0; !text && page < p.n; page += MAX(n, 1)) {
+        for (n = 0; n < CHUNK / ORACLE_PAGE && page + n < p.n &&
+             touched[page + n] && is_ram(page + n); n++) {
+            continue;
+        }
+        text = n ? compare_pages(a, b, page, n) : NULL;
+    }
+    return text;
 }
 
 /* ---- PCI configuration ---- */
@@ -83,6 +128,34 @@ static void look_at_pci(OracleSide *side, unsigned devfn)
         }
         oracle_saw_at(side, "PCI configuration", devfn << 8 | reg, val);
     }
+}
+
+/* ---- interrupts ---- */
+
+/* Lines of the ISA bus: those that a device can drive on both sides. */
+static void look_at_isa(OracleSide *side)
+{
+    static const unsigned lines[] = { 3, 4, 5, 6, 7, 10, 11, 12, 14, 15 };
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(lines); i++) {
+        oracle_saw_at(side, "ISA interrupt", lines[i], side->plain ?
+                      plain_machine_line(side->plain, lines[i]) :
+                      xensim_isa_irq(ts_domain(side->guest), lines[i]));
+    }
+}
+
+/* What the device says, and, on Xen, what has been made of it. */
+static void look_at_intx(OracleSide *side, unsigned devfn)
+{
+    uint32_t val;
+
+    if (guest_pci_in(side->pc, devfn, 4, 4, &val)) {
+        return;
+    }
+    oracle_saw_at(side, "PCI interrupt", devfn >> 3, side->plain ?
+                  (val >> 19 & 1) && !(val >> 10 & 1) :
+                  xensim_pci_intx(ts_domain(side->guest), 0, devfn >> 3, 0));
 }
 
 /* ---- disks ---- */
@@ -112,6 +185,9 @@ static void look_at_side(OracleSide *side)
     unsigned i;
 
     settle(side);
+    if (!side->lost) {
+        look_at_isa(side);
+    }
     for (i = 0; oracle_devices[i]; i++) {
         const OracleDevice *device = oracle_devices[i];
         const OraclePlace *place = oracle_place(side, device);
@@ -121,6 +197,7 @@ static void look_at_side(OracleSide *side)
         }
         if (device->args) {
             look_at_pci(side, place->devfn);
+            look_at_intx(side, place->devfn);
         }
         if (device->look) {
             device->look(side, device);
@@ -130,6 +207,47 @@ static void look_at_side(OracleSide *side)
         }
     }
 }
+
+/* ---- the mapcache and the simulated Xen ---- */
+
+static int64_t counter(TsQmp *qmp, const char *name)
+{
+    g_autoptr(TsJson) info = ts_qmp_command(qmp, "query-xen-mapcache", NULL,
+                                            NULL);
+
+    return ts_json_get_int(info, name, 0);
+}
+
+/* Ended transfers may be unmapped a little later. */
+static bool settles(TsQmp *qmp, const char *name)
+{
+    unsigned ms;
+
+    for (ms = 0; ms < SETTLE_MS && counter(qmp, name); ms++) {
+        g_usleep(1000);
+    }
+    return ms < SETTLE_MS;
+}
+
+static char *look_at_xen(OracleSide *side)
+{
+    TsQmp *qmp = side->plain ? NULL : oracle_side_qmp(side);
+
+    if (!qmp) {
+        return NULL;
+    }
+    if (counter(qmp, "unmatched")) {
+        return g_strdup("the mapcache counts a release that matches nothing");
+    }
+    if (!settles(qmp, "dma")) {
+        return g_strdup("the mapcache counts a transfer, and none is under "
+                        "way");
+    }
+    return xensim_check(ts_sim(side->ts)) ?
+        g_strdup("the simulated Xen's records contradict each other") : NULL;
+}
+
+/* ---- all of it ---- */
 
 char *oracle_look(OracleSide *a, OracleSide *b)
 {
@@ -141,9 +259,6 @@ char *oracle_look(OracleSide *a, OracleSide *b)
         return NULL;
     }
     text = oracle_compare_sights(a, b);
-    if (!text) {
-        /* In between are video memory and ROMs, which are no RAM on Xen. */
-        text = look_at_ram(a, b, 0, 0xa0000);
-    }
-    return text ?: look_at_ram(a, b, 0x100000, oracle_ram_bytes(a));
+    text = text ?: look_at_ram(a, b);
+    return text ?: look_at_xen(b);
 }

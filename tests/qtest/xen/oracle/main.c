@@ -1,33 +1,65 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The program of the oracle: options, and what is printed.  docs/oracle.md. */
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include "engine.h"
+
+#define SHORT_SEEDS 12          /* of the form that is a test */
+#define FIXED_SEED  1
 
 static struct {
     gint64 seed;
-    int actions, every;
-    char *file, *save;
-    gboolean both_plain;
+    int actions, every, time, shrink, seeds;
+    char *file, *save, *findings, *corpus;
+    gboolean both_plain, timeless, tap;
     char **without;
-} option = { .seed = 1, .actions = 1000, .every = 100 };
+} option = { .actions = 1000, .every = 100, .shrink = 120 };
 
 static const GOptionEntry entries[] = {
     { "seed", 0, 0, G_OPTION_ARG_INT64, &option.seed,
-      "make the stream of this seed", "N" },
+      "begin with the stream of this seed", "N" },
+    { "seeds", 0, 0, G_OPTION_ARG_INT, &option.seeds,
+      "run the streams of so many seeds", "N" },
+    { "time", 0, 0, G_OPTION_ARG_INT, &option.time,
+      "run streams of seeds for so many seconds", "S" },
     { "actions", 0, 0, G_OPTION_ARG_INT, &option.actions,
-      "how many actions it has", "N" },
+      "how many actions a stream has", "N" },
     { "file", 0, 0, G_OPTION_ARG_FILENAME, &option.file,
       "run the stream in this file", "FILE" },
+    { "corpus", 0, 0, G_OPTION_ARG_FILENAME, &option.corpus,
+      "run the streams in this directory first", "DIR" },
     { "save", 0, 0, G_OPTION_ARG_FILENAME, &option.save,
       "write the stream to this file first", "FILE" },
+    { "findings", 0, 0, G_OPTION_ARG_FILENAME, &option.findings,
+      "write streams whose sides part to this directory", "DIR" },
+    { "shrink", 0, 0, G_OPTION_ARG_INT, &option.shrink,
+      "try to make such a stream smaller for so many seconds", "S" },
     { "every", 0, 0, G_OPTION_ARG_INT, &option.every,
       "compare all after so many actions", "N" },
     { "plain", 0, 0, G_OPTION_ARG_NONE, &option.both_plain,
       "compare the plain machine with itself", NULL },
+    { "timeless", 0, 0, G_OPTION_ARG_NONE, &option.timeless,
+      "do not look at the processor's time", NULL },
     { "without", 0, 0, G_OPTION_ARG_STRING_ARRAY, &option.without,
       "leave out a device, or an action of one (xen.fault)", "NAME" },
+    { "tap", 0, 0, G_OPTION_ARG_NONE, &option.tap,
+      "print results as a test does", NULL },
     { NULL }
 };
+
+static struct {
+    unsigned streams, faults, of_qemu, unsteady;
+    uint64_t actions, comparisons, longest_ns;
+    gint64 start;
+} total;
+
+static int fail(const char *why)
+{
+    fprintf(stderr, "xen-oracle: %s\n", why);
+    return 1;
+}
+
+/* ---- one stream ---- */
 
 static const char *const end_text[] = {
     [ORACLE_SAME] = "same",
@@ -38,67 +70,229 @@ static const char *const end_text[] = {
     [ORACLE_BROKEN] = "cannot run",
 };
 
-static void print_result(const OracleStream *stream, const OracleResult *r)
+/* What came of it, in a line (g_free). */
+static char *describe(const OracleStream *stream, const OracleResult *r)
 {
-    printf("%s", end_text[r->end]);
-    if (r->text && r->end != ORACLE_BROKEN && r->step < stream->steps->len) {
-        const OracleStep *step = &g_array_index(stream->steps, OracleStep,
-                                                r->step);
+    const OracleStep *step;
 
-        printf(" at action %u, %s.%s", r->step, step->device->name,
-               step->action->name);
+    if (r->end == ORACLE_SAME) {
+        return g_strdup_printf("%" PRIu64 " actions, %" PRIu64 " comparisons,"
+                               " longest wait %" PRIu64 " ms", r->actions,
+                               r->comparisons, r->longest_ns / 1000000);
     }
-    printf("%s%s\n", r->text ? ": " : "", r->text ?: "");
+    if (r->end == ORACLE_BROKEN || r->step >= stream->steps->len) {
+        return g_strdup_printf("%s: %s", end_text[r->end], r->text);
+    }
+    step = &g_array_index(stream->steps, OracleStep, r->step);
+    return g_strdup_printf("%s at action %u, %s.%s: %s", end_text[r->end],
+                           r->step, step->device->name, step->action->name,
+                           r->text);
 }
 
-static int run(const char *qemu, OracleStream *stream)
+/* A name by what is in it, so that the same finding comes once (g_free). */
+static char *finding_path(const OracleStream *stream, const char *name)
 {
-    const OraclePlan plan = {
-        .qemu = qemu,
-        .both_plain = option.both_plain,
-        .every = MAX(option.every, 1),
+    g_autofree char *file = g_strdup_printf("%s.stream", name);
+
+    return g_build_filename(option.findings ?: ".", file, NULL);
+}
+
+static void keep(const OraclePlan *plan, const OracleStream *stream,
+                 const char *name, OracleResult *result)
+{
+    g_autofree char *path = finding_path(stream, name);
+    g_autoptr(OracleStream) least = option.shrink ?
+        oracle_shrink(plan, stream, option.shrink, result) :
+        oracle_stream_copy(stream);
+    g_autofree char *text = describe(least, result);
+    g_autoptr(GError) err = NULL;
+
+    printf("# %s\n", text);
+    if (!oracle_stream_save(least, path, &err)) {
+        printf("# %s\n", err->message);
+        return;
+    }
+    printf("# %u actions; to run it again: xen-oracle --file %s\n",
+           least->steps->len, path);
+}
+
+static void add_up(const OracleResult *result)
+{
+    total.streams++;
+    total.actions += result->actions;
+    total.comparisons += result->comparisons;
+    total.longest_ns = MAX(total.longest_ns, result->longest_ns);
+}
+
+/* Runs it, says what came of it; false if there is a fault. */
+static bool judge(const OraclePlan *plan, const OracleStream *stream,
+                  const char *name, bool from_file)
+{
+    static const char *const verdict[] = {
+        [ORACLE_GOOD] = "same",
+        [ORACLE_UNSTEADY] = "came once only",
+        [ORACLE_OF_QEMU] = "QEMU does it without Xen too",
+        [ORACLE_FAULT] = "FAULT",
     };
-    gint64 start = g_get_monotonic_time(), us;
+    g_autofree char *text = NULL;
+    OracleJudgement judgement;
     OracleResult result;
-    int status;
 
-    oracle_run(&plan, stream, &result);
-    us = g_get_monotonic_time() - start;
-    print_result(stream, &result);
-    printf("%" PRIu64 " actions, %" PRIu64 " comparisons in %.1f s\n",
-           result.actions, result.comparisons, us / 1e6);
-    status = result.end != ORACLE_SAME;
+    oracle_run(plan, stream, &result);
+    add_up(&result);
+    judgement = oracle_judge(plan, stream, &result);
+    text = describe(stream, &result);
+    printf("# %s: %s: %s\n", name, verdict[judgement], text);
+    if (option.tap) {
+        printf("%sok %u - %s\n", judgement == ORACLE_FAULT ? "not " : "",
+               total.streams, name);
+    }
+    total.unsteady += judgement == ORACLE_UNSTEADY;
+    total.of_qemu += judgement == ORACLE_OF_QEMU;
+    total.faults += judgement == ORACLE_FAULT;
+    if (judgement == ORACLE_FAULT && result.end != ORACLE_BROKEN &&
+        !from_file && !plan->both_plain) {
+        keep(plan, stream, name, &result);
+    }
     oracle_result_clear(&result);
-    return status;
+    fflush(stdout);
+    return judgement != ORACLE_FAULT;
 }
 
-static int fail(const char *why)
+static bool judge_file(const OraclePlan *plan, const char *path)
 {
-    fprintf(stderr, "xen-oracle: %s\n", why);
-    return 1;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(OracleStream) stream = oracle_stream_load(path, &err);
+    g_autofree char *name = g_path_get_basename(path);
+
+    if (!stream) {
+        fail(err->message);
+        total.streams++;
+        total.faults++;
+        if (option.tap) {
+            printf("not ok %u - %s\n", total.streams, name);
+        }
+        return false;
+    }
+    return judge(plan, stream, name, true);
+}
+
+static bool judge_seed(const OraclePlan *plan, uint64_t seed)
+{
+    g_autofree char *name = g_strdup_printf("seed-%" PRIu64, seed);
+    g_autoptr(OracleStream) stream =
+        oracle_stream_random(seed, option.actions,
+                             (const char *const *)option.without);
+    g_autoptr(GError) err = NULL;
+
+    if (option.save && !oracle_stream_save(stream, option.save, &err)) {
+        fail(err->message);
+        return false;
+    }
+    return judge(plan, stream, name, false);
+}
+
+/* ---- many ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names of the stream files in a directory, sorted. */
+static GPtrArray *corpus_files(const char *path, GError **err)
+{
+    GPtrArray *files = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, err);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        if (g_str_has_suffix(name, ".stream")) {
+            g_ptr_array_add(files, g_build_filename(path, name, NULL));
+        }
+    }
+    g_ptr_array_sort(files, by_name);
+    return files;
+}
+
+static void print_total(void)
+{
+    double s = (g_get_monotonic_time() - total.start) / 1e6;
+
+    printf("# %u streams, %" PRIu64 " actions, %" PRIu64 " comparisons in "
+           "%.1f s: %.1f, %.0f, %.0f a second\n", total.streams,
+           total.actions, total.comparisons, s, total.streams / s,
+           total.actions / s, total.comparisons / s);
+    printf("# %u faults, %u of QEMU without Xen, %u that came once; longest "
+           "wait for an answer %" PRIu64 " ms\n", total.faults,
+           total.of_qemu, total.unsteady, total.longest_ns / 1000000);
+}
+
+static bool time_is_up(unsigned i)
+{
+    gint64 us = g_get_monotonic_time() - total.start;
+
+    return option.time ? us > option.time * G_USEC_PER_SEC
+                       : i >= (unsigned)option.seeds;
+}
+
+static int run_all(const OraclePlan *plan, GPtrArray *files)
+{
+    unsigned i;
+
+    if (option.tap) {
+        printf("1..%u\n", files->len + option.seeds);
+    }
+    for (i = 0; i < files->len; i++) {
+        judge_file(plan, files->pdata[i]);
+    }
+    for (i = 0; !time_is_up(i); i++) {
+        judge_seed(plan, option.seed + i);
+    }
+    print_total();
+    return total.faults != 0;
+}
+
+/* What is to be run, from the options. */
+static GPtrArray *choose(GError **err)
+{
+    GPtrArray *files = option.corpus ? corpus_files(option.corpus, err) :
+                       g_ptr_array_new_with_free_func(g_free);
+
+    if (option.file) {
+        g_ptr_array_add(files, g_strdup(option.file));
+    } else if (!option.seeds && !option.time) {
+        option.seeds = option.tap ? SHORT_SEEDS : 1;
+    }
+    option.seed = option.seed ?: FIXED_SEED;
+    return files;
 }
 
 int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    const char *qemu = getenv("QTEST_QEMU_BINARY");
+    OraclePlan plan = { .qemu = getenv("QTEST_QEMU_BINARY") };
+    g_autoptr(GPtrArray) files = NULL;
     g_autoptr(GError) err = NULL;
-    g_autoptr(OracleStream) stream = NULL;
 
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &err)) {
         return fail(err->message);
     }
-    if (!qemu) {
-        return fail("QTEST_QEMU_BINARY is not set");
+    if (!plan.qemu) {
+        return fail("QTEST_QEMU_BINARY names no binary to look at");
+    }
+    if (access(xensim_lib_path(), R_OK)) {
+        g_autofree char *why = g_strdup_printf("%s: %s", xensim_lib_path(),
+                                               g_strerror(errno));
+
+        return fail(why);
     }
     signal(SIGPIPE, SIG_IGN);
-    stream = option.file ? oracle_stream_load(option.file, &err) :
-             oracle_stream_random(option.seed, option.actions,
-                                  (const char *const *)option.without);
-    if (!stream || (option.save &&
-                    !oracle_stream_save(stream, option.save, &err))) {
-        return fail(err->message);
-    }
-    return run(qemu, stream);
+    plan.both_plain = option.both_plain;
+    plan.timeless = option.timeless;
+    plan.every = MAX(option.every, 1);
+    total.start = g_get_monotonic_time();
+    files = choose(&err);
+    return err ? fail(err->message) : run_all(&plan, files);
 }

@@ -82,6 +82,16 @@ void oracle_pass_time(OracleSide *side, uint64_t ns);
 XensimDomain *oracle_domain(OracleSide *side);
 
 /*
+ * The other side, once devices are set up.  What an action does to the guest
+ * may depend on the state of the Xen side, if it is asked in the same way by
+ * the function's run on either side.
+ */
+OracleSide *oracle_peer(OracleSide *side);
+
+/* Saves it and restores it, into new machine frames.  Xen side only. */
+void oracle_side_restore(OracleSide *side, bool live);
+
+/*
  * The guest sees @value, under the name @what (a string constant) and, where
  * there are several, @index.  Told in the same order on both sides.
  */

@@ -3,6 +3,9 @@
 #include "qemu/osdep.h"
 #include "engine.h"
 
+#define SLOW_NS     50000000u   /* of the processor's time, in one action */
+#define QUICK_NS    5000000u
+
 void oracle_result_clear(OracleResult *result)
 {
     g_free(result->text);
@@ -11,6 +14,7 @@ void oracle_result_clear(OracleResult *result)
 
 static void finish(OracleResult *result, OracleEnd end, char *text)
 {
+    g_free(result->text);
     result->end = end;
     result->text = text;
 }
@@ -31,13 +35,51 @@ static bool lost(OracleSide *a, OracleSide *b, OracleResult *result)
     return no_a || no_b;
 }
 
-static void run_step(OracleSide *side, const OracleStep *step)
+/* Returns the time of the processor that it took. */
+static uint64_t run_step(OracleSide *side, const OracleStep *step)
 {
+    uint64_t before = oracle_side_cpu_ns(side), after;
     OracleBytes bytes = { 0 };
 
     bytes.data = g_bytes_get_data(step->bytes, &bytes.len);
-    if (!step->action->xen_only || side->guest) {
-        step->action->run(side, step->device, &bytes);
+    side->longest_ns = 0;
+    step->action->run(side, step->device, &bytes);
+    after = oracle_side_cpu_ns(side);
+    return after > before ? after - before : 0;
+}
+
+/* Where frames are scattered, the simulated Xen needs an mmap() for each. */
+static bool is_timed(const OraclePlan *plan, const OracleSide *side)
+{
+    return !plan->timeless && !side->shape.scattered;
+}
+
+/*
+ * Runs it on both sides.  What Xen does alone has nothing to be compared with,
+ * and may take its time.
+ */
+static void run_on_both(const OraclePlan *plan, const OracleStep *step,
+                        OracleSide *a, OracleSide *b, OracleResult *result)
+{
+    uint64_t took_a, took_b;
+
+    if (step->action->xen_only) {
+        if (b->guest) {
+            run_step(b, step);
+        }
+        return;
+    }
+    took_a = run_step(a, step);
+    took_b = run_step(b, step);
+    if (b->longest_ns > result->longest_ns) {
+        result->longest_ns = b->longest_ns;
+        result->longest_step = result->step;
+    }
+    if (is_timed(plan, b) && took_a < QUICK_NS && took_b > SLOW_NS) {
+        finish(result, ORACLE_SLOW,
+               g_strdup_printf("%" PRIu64 " ms of the processor's time on %s,"
+                               " %" PRIu64 " ms on %s", took_b / 1000000,
+                               b->name, took_a / 1000000, a->name));
     }
 }
 
@@ -74,10 +116,9 @@ static void run_steps(const OraclePlan *plan, const OracleStream *stream,
 
         result->step = i;
         result->actions++;
-        run_step(a, step);
-        run_step(b, step);
+        run_on_both(plan, step, a, b, result);
         if (!same_after(a, b, i + 1 == n || (i + 1) % plan->every == 0,
-                        result)) {
+                        result) || result->end != ORACLE_SAME) {
             return;
         }
     }
@@ -96,6 +137,8 @@ void oracle_run(const OraclePlan *plan, const OracleStream *stream,
                               !plan->both_plain, &stream->shape, &err);
     }
     if (b) {
+        a->peer = b;
+        b->peer = a;
         run_steps(plan, stream, a, b, result);
     } else {
         finish(result, ORACLE_BROKEN, g_strdup(err->message));

@@ -2,6 +2,7 @@
 /* One side: QEMU's process, on the simulated Xen or with plain RAM. */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include "engine.h"
 
@@ -30,7 +31,7 @@ static int xen_memory(OracleSide *side, XensimIoreq *req)
 
 static int xen_access(OracleSide *side, XensimIoreq *req)
 {
-    XensimDomain *dom = ts_domain(side->guest);
+    XensimDomain *dom = oracle_domain(side);
     XensimStatus status;
 
     if (req->type == XENSIM_IOREQ_COPY &&
@@ -120,6 +121,19 @@ static const GuestBus side_bus = {
 
 /* ---- its end ---- */
 
+static void remove_dir(const char *dir)
+{
+    g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (d && (name = g_dir_read_name(d))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        g_unlink(path);
+    }
+    g_rmdir(dir);
+}
+
 void oracle_side_give_up(OracleSide *side, GError *err)
 {
     if (side->lost) {
@@ -166,6 +180,52 @@ bool oracle_side_lost(OracleSide *side)
     return side->lost != NULL;
 }
 
+/* ---- saved and restored ---- */
+
+/* A directory for the guest's state, empty. */
+static char *state_dir(OracleSide *side)
+{
+    char *path = g_build_filename(side->dir, "state", NULL);
+
+    remove_dir(path);
+    g_mkdir(path, 0700);
+    return path;
+}
+
+static TsGuest *save_and_restore(OracleSide *side, GError **err)
+{
+    g_autofree char *dir = state_dir(side);
+    TsConfig config = { 0 };
+    TsGuest *guest = NULL;
+
+    if (ts_save(side->guest, dir, err)) {
+        ts_config_copy(&config, ts_config(side->guest));
+        ts_destroy(side->guest);
+        side->guest = NULL;
+        guest = ts_restore(side->ts, &config, dir, err);
+        ts_config_clear(&config);
+    }
+    remove_dir(dir);
+    return guest;
+}
+
+void oracle_side_restore(OracleSide *side, bool live)
+{
+    GError *err = NULL;
+    TsGuest *guest;
+
+    if (oracle_side_lost(side)) {
+        return;
+    }
+    guest = live ? ts_migrate(side->guest, &err)
+                 : save_and_restore(side, &err);
+    if (guest) {
+        side->guest = guest;
+    } else {
+        oracle_side_give_up(side, err);
+    }
+}
+
 /* ---- its start ---- */
 
 static bool start_plain(OracleSide *side, const char *qemu,
@@ -181,7 +241,7 @@ static bool start_plain(OracleSide *side, const char *qemu,
     };
 
     side->plain = plain_machine_start(&config, err);
-    return side->plain != NULL;
+    return side->plain && !plain_machine_watch_lines(side->plain);
 }
 
 static char *xen_machine(const OracleShape *shape)
@@ -237,6 +297,28 @@ static bool set_up(OracleSide *side, GError **err)
     return true;
 }
 
+/* In memory: RAM, disks, and a state that is saved. */
+static char *make_dir(const OracleShape *shape, GError **err)
+{
+    const char *parent = getenv("XEN_ORACLE_DIR") ?: "/dev/shm";
+    uint64_t need = (uint64_t)shape->ram_mib << 21;
+    g_autofree char *path = g_build_filename(parent, "xen-oracle-XXXXXX",
+                                             NULL);
+    struct statvfs room;
+
+    if (statvfs(parent, &room) || room.f_bavail * room.f_frsize < need) {
+        g_set_error(err, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
+                    "%s has no room for %" PRIu64 " MiB", parent, need >> 20);
+        return NULL;
+    }
+    if (!g_mkdtemp(path)) {
+        g_set_error(err, G_IO_ERROR, g_io_error_from_errno(errno), "%s: %s",
+                    parent, g_strerror(errno));
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
 OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
                               const OracleShape *shape, GError **err)
 {
@@ -254,7 +336,7 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     }
     side->pc = guest_pc_new_on(&side_bus, side);
     guest_pc_set_timeout(side->pc, ANSWER_MS);
-    side->dir = g_dir_make_tmp("xen-oracle-XXXXXX", err);
+    side->dir = make_dir(shape, err);
     ok = side->dir && oracle_shape_files(shape, side->dir, err);
     if (ok) {
         args = oracle_shape_args(shape, side->dir);
@@ -266,19 +348,6 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
         return NULL;
     }
     return side;
-}
-
-static void remove_dir(const char *dir)
-{
-    g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
-    const char *name;
-
-    while (d && (name = g_dir_read_name(d))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-
-        g_unlink(path);
-    }
-    g_rmdir(dir);
 }
 
 void oracle_side_stop(OracleSide *side)
@@ -347,10 +416,15 @@ XensimDomain *oracle_domain(OracleSide *side)
     return side->guest ? ts_domain(side->guest) : NULL;
 }
 
+OracleSide *oracle_peer(OracleSide *side)
+{
+    return side->peer;
+}
+
 uint64_t oracle_side_cpu_ns(OracleSide *side)
 {
     pid_t pid = side->plain ? plain_machine_pid(side->plain)
-                            : ts_pid(side->guest);
+                            : side->guest ? ts_pid(side->guest) : 0;
     clockid_t clock;
 
     return pid && !clock_getcpuclockid(pid, &clock) ? now_ns(clock) : 0;

@@ -168,8 +168,8 @@ static void put_step(GString *text, const OracleStep *step)
     gsize len, i;
     const uint8_t *data = g_bytes_get_data(step->bytes, &len);
 
-    g_string_append_printf(text, "%s.%s ", step->device->name,
-                           step->action->name);
+    g_string_append_printf(text, "%s.%s%s", step->device->name,
+                           step->action->name, len ? " " : "");
     for (i = 0; i < len; i++) {
         g_string_append_printf(text, "%02x", data[i]);
     }

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What to think of a stream whose sides parted, and the least of it that still
+ * makes them part.
+ */
+#include "qemu/osdep.h"
+#include "engine.h"
+
+typedef struct Shrinker {
+    const OraclePlan *plan;
+    OracleStream *best;
+    OracleResult *result;       /* of @best */
+    gint64 end;                 /* monotonic time */
+} Shrinker;
+
+/* ---- whose fault is it? ---- */
+
+/* Does the plain machine differ from itself, or end, by this stream? */
+static bool is_of_qemu_itself(const OraclePlan *plan,
+                              const OracleStream *stream, OracleEnd end)
+{
+    const char *stock = getenv("XENSIM_STOCK_QEMU");
+    OraclePlan alone = *plan;
+    OracleResult result;
+    bool own;
+
+    alone.both_plain = true;
+    alone.timeless = true;
+    if (end != ORACLE_DIFFERS && stock && *stock) {
+        alone.qemu = stock;
+    }
+    oracle_run(&alone, stream, &result);
+    own = result.end != ORACLE_SAME && result.end != ORACLE_BROKEN;
+    oracle_result_clear(&result);
+    return own;
+}
+
+static bool comes_again(const OraclePlan *plan, const OracleStream *stream,
+                        OracleResult *result)
+{
+    OracleResult again;
+    bool same;
+
+    oracle_run(plan, stream, &again);
+    same = again.end == result->end;
+    if (same) {
+        oracle_result_clear(result);
+        *result = again;
+    } else {
+        oracle_result_clear(&again);
+    }
+    return same;
+}
+
+OracleJudgement oracle_judge(const OraclePlan *plan,
+                             const OracleStream *stream, OracleResult *result)
+{
+    if (result->end == ORACLE_SAME) {
+        return ORACLE_GOOD;
+    }
+    if (result->end == ORACLE_BOTH_LOST) {
+        return ORACLE_OF_QEMU;
+    }
+    if (result->end == ORACLE_BROKEN) {
+        return ORACLE_FAULT;
+    }
+    if (!comes_again(plan, stream, result)) {
+        return ORACLE_UNSTEADY;
+    }
+    return result->end != ORACLE_SLOW && !plan->both_plain &&
+           is_of_qemu_itself(plan, stream, result->end) ? ORACLE_OF_QEMU
+                                                        : ORACLE_FAULT;
+}
+
+/* ---- less of it ---- */
+
+/* Takes @less, which is smaller than the best so far, if it ends alike. */
+static bool try(Shrinker *s, OracleStream *less)
+{
+    OracleResult result = { .end = ORACLE_SAME };
+    bool alike;
+
+    if (g_get_monotonic_time() < s->end) {
+        oracle_run(s->plan, less, &result);
+    }
+    alike = result.end == s->result->end;
+    if (alike) {
+        oracle_stream_free(s->best);
+        s->best = less;
+        oracle_result_clear(s->result);
+        *s->result = result;
+    } else {
+        oracle_stream_free(less);
+        oracle_result_clear(&result);
+    }
+    return alike;
+}
+
+/* The best one without @n actions from @at on. */
+static OracleStream *without(const Shrinker *s, unsigned at, unsigned n)
+{
+    OracleStream *less = oracle_stream_copy(s->best);
+
+    g_array_remove_range(less->steps, at, n);
+    return less;
+}
+
+static void drop_actions(Shrinker *s)
+{
+    unsigned len = s->best->steps->len, n, at;
+
+    if (s->result->step + 1 < len) {
+        try(s, without(s, s->result->step + 1, len - s->result->step - 1));
+    }
+    for (n = s->best->steps->len / 2; n; n /= 2) {
+        /* From the end: what matters is late, mostly. */
+        for (at = s->best->steps->len; at; ) {
+            unsigned drop = MIN(n, at);
+
+            at -= drop;
+            if (s->best->steps->len > drop) {
+                try(s, without(s, at, drop));
+            }
+        }
+    }
+}
+
+/* The best one with the bytes of action @i cut at @len. */
+static OracleStream *with_less(const Shrinker *s, unsigned i, size_t len)
+{
+    OracleStream *less = oracle_stream_copy(s->best);
+    OracleStep *step = &g_array_index(less->steps, OracleStep, i);
+    GBytes *cut = g_bytes_new_from_bytes(step->bytes, 0, len);
+
+    g_bytes_unref(step->bytes);
+    step->bytes = cut;
+    return less;
+}
+
+static void drop_bytes(Shrinker *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->best->steps->len; i++) {
+        size_t step = 64, len;
+
+        for (; step; step /= 2) {
+            len = g_bytes_get_size(g_array_index(s->best->steps, OracleStep,
+                                                 i).bytes);
+            if (len >= step) {
+                try(s, with_less(s, i, len - step));
+            }
+        }
+    }
+}
+
+OracleStream *oracle_shrink(const OraclePlan *plan,
+                            const OracleStream *stream, unsigned seconds,
+                            OracleResult *result)
+{
+    OraclePlan each = *plan;
+    Shrinker s = {
+        .plan = plan,
+        .best = oracle_stream_copy(stream),
+        .result = result,
+        .end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC,
+    };
+
+    drop_actions(&s);
+    drop_bytes(&s);
+    /* At which action do they part?  A look after each tells. */
+    each.every = 1;
+    comes_again(&each, s.best, result);
+    return s.best;
+}
