@@ -14,7 +14,8 @@ MESON := $(if $(wildcard /usr/bin/meson),/usr/bin/meson,meson)
 NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
-        series-check check-bare check-xen check-xen-linux setup clean fuzz
+        series-check check-bare check-xen check-xen-linux setup clean fuzz \
+        fuzz-qemu
 .NOTPARALLEL:
 
 help:
@@ -32,6 +33,7 @@ help:
 #: make check-tsan   build QEMU with TSan, run the qtests with iothreads on it
 #: make bench        measure the mapcache beside QEMU's own: build/report/bench.json
 #: make fuzz         run the mapcache's fuzzer; TIME=seconds (600)
+#: make fuzz-qemu    compare whole QEMU with itself on plain RAM; TIME=seconds
 #: make series       write the series as patches for git am: build/series/
 #: make series-check the same, and compile what each patch affects (long)
 #: make check-bare SUITE=bookworm|trixie
@@ -86,6 +88,10 @@ fuzz: PACKAGES_TOO := clang libclang-rt-dev
 fuzz: setup
 	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
 	@tools/fuzz --build "$(BUILD)" --time $(or $(TIME),600)
+
+fuzz-qemu: setup
+	@$(NINJA) -C "$(BUILD)" --quiet all qemu-tests
+	@tools/fuzz-qemu --build "$(BUILD)" --time $(or $(TIME),600)
 
 series: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The oracle: what it says when it cannot do its work."""
+import os
+import subprocess
+
+from bench import Skip
+
+ORACLE = 'obj/tests/qtest/xen/oracle/xen-oracle'
+STREAM = '''xen-oracle stream 1
+devices xen vga
+machine ram=64 cache=0 iothread=0 scattered=0
+vga.draw 0102
+xen.invalidate
+end 2
+'''
+
+
+def run(bench, *options, env=None):
+    """The exit status of the oracle, and what it printed."""
+    program = os.path.join(bench.real_build, ORACLE)
+    qemu = os.path.join(bench.real_build, 'qemu', 'qemu-system-i386')
+    if not os.path.exists(program) or not os.path.exists(qemu):
+        raise Skip('the oracle or QEMU is not built')
+    lib = os.path.join(bench.real_build, 'xensim', 'libxensim.so')
+    res = subprocess.run(
+        [program, '--timeless', *options],
+        env={**os.environ, 'QTEST_QEMU_BINARY': qemu, 'XENSIM_LIB': lib,
+             **(env or {})},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=300, check=False)
+    return res.returncode, res.stdout
+
+
+def one_line(output, *words):
+    """The only line that is no sum at the end has all the words."""
+    lines = [line for line in output.splitlines() if ': ' in line
+             and ' streams, ' not in line and ' faults, ' not in line]
+    assert len(lines) == 1, output
+    assert all(word in lines[0] for word in words), output
+
+
+def test_a_stream_from_a_file(bench):
+    path = bench.write('good.stream', STREAM)
+    status, output = run(bench, '--file', path)
+    assert status == 0 and 'good.stream: same: 2 actions' in output, output
+
+
+def test_a_stream_that_is_cut_off(bench):
+    path = bench.write('cut.stream', STREAM[:STREAM.index('end')])
+    status, output = run(bench, '--file', path)
+    assert status == 1, output
+    one_line(output, 'cut.stream', 'cut off')
+
+
+def test_a_stream_with_an_action_less(bench):
+    path = bench.write('less.stream', STREAM.replace('vga.draw 0102\n', ''))
+    status, output = run(bench, '--file', path)
+    assert status == 1, output
+    one_line(output, 'less.stream:5', 'end 2')
+
+
+def test_an_action_that_nobody_knows(bench):
+    path = bench.write('odd.stream', STREAM.replace('vga.draw', 'vga.sing'))
+    status, output = run(bench, '--file', path)
+    assert status == 1, output
+    one_line(output, 'odd.stream:4', 'vga.sing')
+
+
+def test_no_simulated_xen(bench):
+    status, output = run(bench, env={'XENSIM_LIB': '/nowhere/libxensim.so'})
+    assert status == 1, output
+    one_line(output, '/nowhere/libxensim.so', 'No such file')
+
+
+def test_no_room(bench):
+    path = bench.write('good.stream', STREAM)
+    status, output = run(bench, '--file', path, env={'XEN_ORACLE_DIR': '/proc'})
+    assert status == 1, output
+    one_line(output, '/proc has no room for', 'MiB')
+
+
+def test_a_binary_without_xen(bench):
+    path = bench.write('good.stream', STREAM)
+    real = os.path.join(bench.real_build, 'qemu', 'qemu-system-i386')
+    fake = bench.write('qemu', f'''#!/bin/sh
+case "$*" in
+*xenfv*)
+    echo "qemu: -machine xenfv: unsupported machine type" >&2
+    exit 1;;
+esac
+exec {real} "$@"
+''')
+    os.chmod(fake, 0o755)
+    status, output = run(bench, '--file', path,
+                         env={'QTEST_QEMU_BINARY': fake})
+    assert status == 1, output
+    one_line(output, 'cannot run', 'unsupported machine type')
+
+
+def test_no_binary(bench):
+    path = bench.write('good.stream', STREAM)
+    status, output = run(bench, '--file', path,
+                         env={'QTEST_QEMU_BINARY': '/nowhere/qemu'})
+    assert status == 1, output
+    one_line(output, '/nowhere/qemu', 'No such file')
