@@ -27,6 +27,7 @@ struct Xensim {
     void *fail_opaque;
     unsigned timeout_ms;
     void *xenstore;
+    struct XsimClock *clock; /* NULL: time passes by itself */
 };
 
 /* The domain's state in shared memory. */
@@ -47,6 +48,9 @@ void xsim_host_destroy_all(Xensim *sim);
 
 /* Kill and reap all children (for xensim_free()). */
 void xsim_host_kill_children(Xensim *sim);
+
+/* Remove the clock that was frozen, if one was (for xensim_free()). */
+void xsim_host_clock_end(Xensim *sim);
 
 /* ---- the xenstore, in xenstore-sim.c ---- */
 

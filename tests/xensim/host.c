@@ -117,6 +117,7 @@ void xensim_free(Xensim *sim)
         xsim_host_kill_children(sim);
         xsim_host_destroy_all(sim);
         xensim_xenstore_stop(sim);
+        xsim_host_clock_end(sim);
         if (sim->own_dir) {
             remove_dir(sim->v.dir);
         } else {

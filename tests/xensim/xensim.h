@@ -393,6 +393,19 @@ XensimStatus xensim_buffered_write(XensimDomain *dom, bool port,
                                    uint64_t addr, unsigned size,
                                    uint64_t val);
 
+/*
+ * Device models that are started from now on have a virtual clock that begins
+ * at 0 and stands still until xensim_clock_pass(): QEMU's, if it has not been
+ * stripped.  Its real-time clock, and all else, goes on as usual.  0 or -errno.
+ */
+int xensim_clock_freeze(Xensim *sim);
+
+/*
+ * Virtual time goes on by @ns, and the timers of @dom's device model run in
+ * order.  XENSIM_BAD: it was not frozen, or is no QEMU that is known.
+ */
+XensimStatus xensim_clock_pass(XensimDomain *dom, uint64_t ns);
+
 /* Xen's own requests. */
 void xensim_invalidate(XensimDomain *dom);
 void xensim_timeoffset(XensimDomain *dom, int64_t seconds);
