@@ -102,6 +102,32 @@ static void balloon(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/* ---- time ---- */
+
+#define PM_DEVFN    (1 << 3 | 3)
+#define PM_BASE     0xb000
+#define PM_TIMER    (PM_BASE + 8)
+
+/* The timer of the PIIX4's power management counts virtual time. */
+static int setup(OracleSide *side, const OracleDevice *device)
+{
+    GuestPc *pc = oracle_pc(side);
+    int rc = guest_pci_out(pc, PM_DEVFN, 0x40, 4, PM_BASE | 1);
+
+    return rc ?: guest_pci_out(pc, PM_DEVFN, 0x80, 1, 1);
+}
+
+static void time_passes(OracleSide *side, const OracleDevice *device,
+                        OracleBytes *bytes)
+{
+    uint32_t ticks;
+
+    oracle_pass_time(side, oracle_draw_count(bytes, 1000000000));
+    oracle_saw(side, "power management timer returns",
+               guest_in(oracle_pc(side), PM_TIMER, 4, &ticks));
+    oracle_saw(side, "power management timer", ticks);
+}
+
 static const OracleAction actions[] = {
     { .name = "invalidate", .weight = 4, .xen_only = true,
       .run = invalidate },
@@ -111,10 +137,12 @@ static const OracleAction actions[] = {
     { .name = "restore", .weight = 1, .xen_only = true, .run = restore },
     { .name = "migrate", .weight = 1, .xen_only = true, .run = migrate },
     { .name = "balloon", .weight = 4, .bytes = 16, .run = balloon },
+    { .name = "time", .weight = 4, .bytes = 8, .run = time_passes },
 };
 
 const OracleDevice oracle_xen = {
     .name = "xen",
+    .setup = setup,
     .actions = actions,
     .n_actions = ARRAY_SIZE(actions),
 };

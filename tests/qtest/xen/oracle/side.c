@@ -267,7 +267,10 @@ static bool start_xen(OracleSide *side, const char *qemu,
     };
 
     side->ts = ts_new(NULL, err);
-    if (side->ts) {
+    if (side->ts && xensim_clock_freeze(ts_sim(side->ts))) {
+        g_set_error(err, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "the simulation's clock cannot be stopped");
+    } else if (side->ts) {
         side->guest = ts_create(side->ts, &config, err);
     }
     return side->guest != NULL;
@@ -468,9 +471,22 @@ void oracle_qmp(OracleSide *side, const char *command, const char *args)
 
 void oracle_pass_time(OracleSide *side, uint64_t ns)
 {
-    if (side->plain && !side->lost && plain_machine_pass_time(side->plain,
-                                                              ns)) {
-        oracle_side_lost(side);
+    XensimStatus status;
+
+    if (side->lost) {
+        return;
+    }
+    if (side->plain) {
+        if (plain_machine_pass_time(side->plain, ns)) {
+            oracle_side_lost(side);
+        }
+        return;
+    }
+    status = xensim_clock_pass(ts_domain(side->guest), ns);
+    if (status != XENSIM_OK && !oracle_side_lost(side)) {
+        g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "virtual time does not pass: %s",
+                    xensim_status_str(status));
     }
 }
 
