@@ -130,6 +130,11 @@ void oracle_stream_add(OracleStream *stream, const OracleDevice *device,
 OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
                                    const char *const *without);
 
+/* The same by the @len bytes at @data, of a fuzzer, say; they may end first. */
+OracleStream *oracle_stream_from_bytes(const void *data, size_t len,
+                                       unsigned n,
+                                       const char *const *without);
+
 /* A corpus file, see docs/oracle.md. */
 OracleStream *oracle_stream_load(const char *path, GError **err);
 bool oracle_stream_save(const OracleStream *stream, const char *path,

@@ -10,7 +10,7 @@
 static struct {
     gint64 seed;
     int actions, every, time, shrink, seeds;
-    char *file, *save, *findings, *corpus;
+    char *file, *bytes, *save, *findings, *corpus;
     gboolean both_plain, timeless, tap;
     char **without;
 } option = { .actions = 1000, .every = 100, .shrink = 120 };
@@ -26,6 +26,8 @@ static const GOptionEntry entries[] = {
       "how many actions a stream has", "N" },
     { "file", 0, 0, G_OPTION_ARG_FILENAME, &option.file,
       "run the stream in this file", "FILE" },
+    { "bytes", 0, 0, G_OPTION_ARG_FILENAME, &option.bytes,
+      "run the stream that the bytes of this file make", "FILE" },
     { "corpus", 0, 0, G_OPTION_ARG_FILENAME, &option.corpus,
       "run the streams in this directory first", "DIR" },
     { "save", 0, 0, G_OPTION_ARG_FILENAME, &option.save,
@@ -177,19 +179,44 @@ static bool judge_file(const OraclePlan *plan, const char *path)
     return judge(plan, stream, name, true);
 }
 
-static bool judge_seed(const OraclePlan *plan, uint64_t seed)
+/* Runs a stream that was not in a file, and frees it. */
+static bool judge_new(const OraclePlan *plan, OracleStream *made,
+                      const char *name)
 {
-    g_autofree char *name = g_strdup_printf("seed-%" PRIu64, seed);
-    g_autoptr(OracleStream) stream =
-        oracle_stream_random(seed, option.actions,
-                             (const char *const *)option.without);
+    g_autoptr(OracleStream) stream = made;
     g_autoptr(GError) err = NULL;
 
     if (option.save && !oracle_stream_save(stream, option.save, &err)) {
         fail(err->message);
+        total.faults++;
         return false;
     }
     return judge(plan, stream, name, false);
+}
+
+static bool judge_seed(const OraclePlan *plan, uint64_t seed)
+{
+    g_autofree char *name = g_strdup_printf("seed-%" PRIu64, seed);
+
+    return judge_new(plan, oracle_stream_random(
+        seed, option.actions, (const char *const *)option.without), name);
+}
+
+static bool judge_bytes(const OraclePlan *plan, const char *path)
+{
+    g_autofree char *name = g_path_get_basename(path);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *data = NULL;
+    gsize len;
+
+    if (!g_file_get_contents(path, &data, &len, &err)) {
+        fail(err->message);
+        total.faults++;
+        return false;
+    }
+    return judge_new(plan, oracle_stream_from_bytes(
+        data, len, option.actions, (const char *const *)option.without),
+        name);
 }
 
 /* ---- many ---- */
@@ -241,10 +268,13 @@ static int run_all(const OraclePlan *plan, GPtrArray *files)
     unsigned i;
 
     if (option.tap) {
-        printf("1..%u\n", files->len + option.seeds);
+        printf("1..%u\n", files->len + option.seeds + !!option.bytes);
     }
     for (i = 0; i < files->len; i++) {
         judge_file(plan, files->pdata[i]);
+    }
+    if (option.bytes) {
+        judge_bytes(plan, option.bytes);
     }
     for (i = 0; !time_is_up(i); i++) {
         judge_seed(plan, option.seed + i);
@@ -261,7 +291,7 @@ static GPtrArray *choose(GError **err)
 
     if (option.file) {
         g_ptr_array_add(files, g_strdup(option.file));
-    } else if (!option.seeds && !option.time) {
+    } else if (!option.bytes && !option.seeds && !option.time) {
         option.seeds = option.tap ? SHORT_SEEDS : 1;
     }
     option.seed = option.seed ?: FIXED_SEED;

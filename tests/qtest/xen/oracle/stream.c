@@ -47,15 +47,27 @@ OracleStream *oracle_stream_copy(const OracleStream *stream)
     return copy;
 }
 
-/* ---- from a seed ---- */
+/* ---- from a seed, or from bytes ---- */
+
+/*
+ * Where streams come from: bytes that somebody gives, or, without any, the
+ * random numbers of a seed.
+ */
+typedef struct Source {
+    OracleBytes bytes;
+    uint64_t x;                 /* 0: there are bytes */
+} Source;
 
 /* xorshift*, seeded by splitmix: the same numbers everywhere. */
-static uint64_t next_number(uint64_t *x)
+static uint8_t next_random(Source *source)
 {
-    *x ^= *x >> 12;
-    *x ^= *x << 25;
-    *x ^= *x >> 27;
-    return *x * 0x2545f4914f6cdd1dull;
+    uint64_t x = source->x;
+
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    source->x = x;
+    return x * 0x2545f4914f6cdd1dull >> 56;
 }
 
 static uint64_t start_number(uint64_t seed)
@@ -65,6 +77,16 @@ static uint64_t start_number(uint64_t seed)
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
     x = (x ^ x >> 27) * 0x94d049bb133111ebull;
     return (x ^ x >> 31) | 1;
+}
+
+static uint8_t next_byte(Source *source)
+{
+    return source->x ? next_random(source) : oracle_bits(&source->bytes, 8);
+}
+
+static bool is_used_up(const Source *source)
+{
+    return !source->x && source->bytes.at >= source->bytes.len;
 }
 
 static bool is_without(const char *const *without, const OracleDevice *device,
@@ -77,21 +99,21 @@ static bool is_without(const char *const *without, const OracleDevice *device,
     return without && g_strv_contains(without, name);
 }
 
-static OracleShape random_shape(uint64_t *x, const char *const *without)
+static OracleShape next_shape(Source *source, const char *const *without)
 {
     OracleShape shape = { .ram_mib = 128 };
     unsigned i;
 
     for (i = 0; oracle_devices[i]; i++) {
-        bool there = !oracle_devices[i]->args || next_number(x) >> 62;
+        bool there = next_byte(source) % 4 != 3 || !oracle_devices[i]->args;
 
         if (there && !is_without(without, oracle_devices[i], NULL)) {
             shape.devices |= 1u << i;
         }
     }
-    shape.cache_mib = next_number(x) >> 63 ? 32 : 0;
-    shape.iothread = next_number(x) >> 62 == 0;
-    shape.scattered = next_number(x) >> 61 == 0;
+    shape.cache_mib = next_byte(source) % 2 ? 32 : 0;
+    shape.iothread = next_byte(source) % 4 == 1;
+    shape.scattered = next_byte(source) % 8 == 1;
     return shape;
 }
 
@@ -116,34 +138,49 @@ static GArray *choices(const OracleShape *shape, const char *const *without)
     return found;
 }
 
-static GBytes *random_bytes(uint64_t *x, unsigned max)
+static void next_step(Source *source, OracleStream *stream, GArray *choice)
 {
-    uint8_t *data = g_malloc(max + 1);
+    unsigned n = next_byte(source) | next_byte(source) << 8, i;
+    const OracleStep *s = &g_array_index(choice, OracleStep, n % choice->len);
+    uint8_t *data = g_malloc(s->action->bytes + 1);
+    g_autoptr(GBytes) bytes = NULL;
+
+    for (i = 0; i < s->action->bytes; i++) {
+        data[i] = next_byte(source);
+    }
+    bytes = g_bytes_new_take(data, s->action->bytes);
+    oracle_stream_add(stream, s->device, s->action, bytes);
+}
+
+static OracleStream *decode(Source *source, unsigned n,
+                            const char *const *without)
+{
+    OracleShape shape = next_shape(source, without);
+    OracleStream *stream = oracle_stream_new(&shape);
+    g_autoptr(GArray) choice = choices(&shape, without);
     unsigned i;
 
-    for (i = 0; i < max; i++) {
-        data[i] = next_number(x) >> 56;
+    for (i = 0; i < n && choice->len && !is_used_up(source); i++) {
+        next_step(source, stream, choice);
     }
-    return g_bytes_new_take(data, max);
+    return stream;
 }
 
 OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
                                    const char *const *without)
 {
-    uint64_t x = start_number(seed);
-    OracleShape shape = random_shape(&x, without);
-    OracleStream *stream = oracle_stream_new(&shape);
-    g_autoptr(GArray) choice = choices(&shape, without);
-    unsigned i;
+    Source source = { .x = start_number(seed) };
 
-    for (i = 0; i < n && choice->len; i++) {
-        const OracleStep *s = &g_array_index(choice, OracleStep,
-                                             next_number(&x) % choice->len);
-        g_autoptr(GBytes) bytes = random_bytes(&x, s->action->bytes);
+    return decode(&source, n, without);
+}
 
-        oracle_stream_add(stream, s->device, s->action, bytes);
-    }
-    return stream;
+OracleStream *oracle_stream_from_bytes(const void *data, size_t len,
+                                       unsigned n,
+                                       const char *const *without)
+{
+    Source source = { .bytes = { data, len } };
+
+    return decode(&source, n, without);
 }
 
 /* ---- to a file ---- */
