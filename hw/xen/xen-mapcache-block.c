@@ -56,14 +56,39 @@ static Outside *block_find_locked(ram_addr_t addr)
     return NULL;
 }
 
-/*
- * Notifiers run in the main loop.  Device memory that an iothread is the
- * first to touch stays unannounced: listeners fall back.
- */
-static bool block_may_announce_locked(Outside *o)
+/* One that RAM block notifiers have still to be told of, or NULL. */
+static Outside *block_unannounced_locked(void)
 {
-    o->announced = bql_locked();
-    return o->announced;
+    Outside *o;
+
+    QLIST_FOREACH(o, &blocks, next) {
+        if (o->kind == OUTSIDE_BLOCK && !o->announced) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+void mcache_block_announce(void)
+{
+    uint8_t *host = NULL;
+    hwaddr size = 0;
+    Outside *o;
+
+    do {
+        WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+            o = block_unannounced_locked();
+            if (o) {
+                o->announced = true;
+                host = outside_host(o);
+                size = o->size;
+            }
+        }
+        /* It is not freed here: that needs the BQL, too. */
+        if (o) {
+            ram_block_notify_add(host, size, size);
+        }
+    } while (o);
 }
 
 static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
@@ -267,7 +292,7 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
 
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
 {
-    bool announce = false;
+    bool real = false;
     Error *err = NULL;
     uint8_t *host = NULL;
     hwaddr gaddr;
@@ -290,8 +315,7 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     o = block_find_locked(addr);
     if (!o) {
         o = block_map_locked(addr, gaddr, size, &err);
-        announce = o && o->kind == OUTSIDE_BLOCK &&
-                   block_may_announce_locked(o);
+        real = o && o->kind == OUTSIDE_BLOCK;
     }
     if (o) {
         host = outside_host(o);
@@ -304,8 +328,8 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
                           (uint64_t)size / KiB, addr);
         exit(EXIT_FAILURE);
     }
-    if (announce) {
-        ram_block_notify_add(host, size, size);
+    if (real) {
+        mcache_announce_later();
     }
     return host;
 }
@@ -462,17 +486,15 @@ uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,
                                  hwaddr size)
 {
-    bool announce;
     Outside *o;
 
     trace_xen_replace_cache_entry(old_phys_addr, new_phys_addr, size);
     qemu_mutex_lock(&mapcache.lock);
     o = replace_locked(old_phys_addr, new_phys_addr, size);
-    announce = o && block_may_announce_locked(o);
     qemu_mutex_unlock(&mapcache.lock);
 
-    if (announce) {
-        ram_block_notify_add(outside_host(o), size, size);
+    if (o) {
+        mcache_announce_later();
     }
     return o ? outside_host(o) : NULL;
 }

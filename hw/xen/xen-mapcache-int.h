@@ -12,6 +12,7 @@
  * xen-mapcache-rev.c      reverse entries: who holds a DMA mapping
  * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
  * xen-mapcache-block.c    device memory, and dummies for it
+ * xen-mapcache-announce.c when RAM block notifiers are told of it
  */
 
 #ifndef HW_XEN_MAPCACHE_INT_H
@@ -435,5 +436,16 @@ void mcache_outside_stats(XenMapCacheStats *stats);
 
 /* Adds device memory's counts to @stats.  With the lock. */
 void mcache_block_stats_locked(XenMapCacheStats *stats);
+
+/*
+ * Tells RAM block notifiers of all device memory that they have not been told
+ * of.  In the main loop, with the BQL and not the lock, in no coroutine.
+ */
+void mcache_block_announce(void);
+
+/* --- xen-mapcache-announce.c ----------------------------------------- */
+
+/* Has mcache_block_announce() called when it may be.  Any thread. */
+void mcache_announce_later(void);
 
 #endif /* HW_XEN_MAPCACHE_INT_H */

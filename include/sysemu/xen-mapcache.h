@@ -156,7 +156,8 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  * while the machine is being made or restored, ends QEMU, for its device cannot
  * run without.  A guest that runs is not ended for a device that is plugged in:
  * that has a dummy until it is unplugged, which the guest does not see.  RAM
- * block notifiers hear of a real mapping if the BQL is held, of a dummy never.
+ * block notifiers are told of a real mapping, never of a dummy, and later: from
+ * a bottom half of the main loop, when no state is being loaded.
  */
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 
@@ -180,6 +181,14 @@ bool xen_map_cache_block_is_announced(uint8_t *host);
  * may be allocated there before xen_unmap_cache_block() comes.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
+
+/*
+ * For the accelerator: an incoming state is about to be loaded, or has been
+ * loaded, well or not.  With the BQL, once for each CPU or more often; an end
+ * without a beginning is nothing.
+ */
+void xen_map_cache_load_begins(CPUState *cpu);
+void xen_map_cache_load_ends(CPUState *cpu);
 
 /* How many of the frames of a range are there. */
 typedef enum XenFrames {

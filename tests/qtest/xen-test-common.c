@@ -15,6 +15,7 @@
 typedef struct XenCase {
     XenScenario *scenario;
     char *stock;                /* known ends; NULL: run on ours */
+    const void *data;
 } XenCase;
 
 static XenTest *current;        /* the case that runs; for signals */
@@ -329,6 +330,24 @@ const char *xen_test_save(XenTest *t)
     return file;
 }
 
+/* Waits until an incoming state is in. */
+static void loaded(XenTest *t)
+{
+    bool done = false;
+
+    qobject_unref(qtest_qmp_receive(t->qts));
+    while (!done) {
+        QDict *r = qtest_qmp_assert_success_ref(
+            t->qts, "{'execute': 'query-migrate'}");
+        const char *status = qdict_get_try_str(r, "status");
+
+        xen_test_alive(t);
+        done = status && g_str_equal(status, "completed");
+        qobject_unref(r);
+        g_usleep(2000);
+    }
+}
+
 void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
 {
     g_autofree char *all = g_strdup_printf("%s -incoming defer 9<'%s'", args,
@@ -338,8 +357,12 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
     spawn(t, all);
     qtest_qmp_send(t->qts, "{'execute': 'migrate-incoming',"
                    " 'arguments': {'uri': 'fd:9'}}");
-    serves(t);
-    qobject_unref(qtest_qmp_receive(t->qts));
+    if (strstr(args, " -S ")) {
+        loaded(t);
+    } else {
+        serves(t);
+        qobject_unref(qtest_qmp_receive(t->qts));
+    }
     t->ide.pc = t->pc;
     t->vga.pc = t->pc;
 }
@@ -476,7 +499,7 @@ static void run_case(const void *data)
     const XenCase *c = data;
     g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) err = NULL;
-    XenTest t = { .stock = c->stock, .texts = texts };
+    XenTest t = { .stock = c->stock, .data = c->data, .texts = texts };
     const char *text;
 
     if (t.stock && !*(getenv("XENSIM_STOCK_QEMU") ?: "")) {
@@ -529,9 +552,15 @@ static void run_case(const void *data)
 
 void xen_test_add(const char *path, XenScenario *scenario, const char *stock)
 {
+    xen_test_add_data(path, scenario, NULL, stock);
+}
+
+void xen_test_add_data(const char *path, XenScenario *scenario,
+                       const void *data, const char *stock)
+{
     g_autofree char *ours = g_strdup_printf("xen/%s", path);
     g_autofree char *theirs = g_strdup_printf("xen/%s/stock", path);
-    XenCase c = { .scenario = scenario };
+    XenCase c = { .scenario = scenario, .data = data };
 
     qtest_add_data_func(ours, g_memdup2(&c, sizeof(c)), run_case);
     if (stock && !xen_test_compat()) {

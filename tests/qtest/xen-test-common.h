@@ -57,6 +57,7 @@ typedef struct XenTest {
     pid_t pid;          /* the device model's */
     char *pidfile;      /* it daemonizes, and writes its own there */
     bool stock;         /* the binary is the stock one */
+    const void *data;   /* from xen_test_add_data() */
     XensimCount before; /* map calls before it started */
     char *dir;          /* for files; removed at the end */
     char *log;          /* the device model's stderr, a file in @dir */
@@ -81,6 +82,10 @@ const char *xen_test_call(const char *name);
  * that is listed passes; "ok" stands for NULL and lists itself.
  */
 void xen_test_add(const char *path, XenScenario *scenario, const char *stock);
+
+/* The same for one of several cases: @data is t->data of each run. */
+void xen_test_add_data(const char *path, XenScenario *scenario,
+                       const void *data, const char *stock);
 
 /* To be called before the first xen_test_add(); g_test_run() runs them. */
 void xen_test_init(int argc, char **argv);
@@ -116,7 +121,8 @@ const char *xen_test_save(XenTest *t);
 
 /*
  * Starts a device model for t->dom that waits for a state, gives it that in
- * @file, and waits until it serves the guest.
+ * @file, and waits until it serves the guest, or, if it has " -S " in @args,
+ * until the state is loaded.
  */
 void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
 

@@ -12,6 +12,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/runstate.h"
 #include "xen-mapcache-harness.h"
+#include "xen-mapcache-int.h"
 
 Xensim *harness_sim;
 XensimDomain *harness_dom;
@@ -90,6 +91,14 @@ void ram_block_notify_remove(void *host, size_t size, size_t max_size)
 {
     g_assert(bql_locked());
     harness_withdrawn++;
+}
+
+/* There is no main loop: it is told at once, or with what comes next. */
+void mcache_announce_later(void)
+{
+    if (bql_locked()) {
+        mcache_block_announce();
+    }
 }
 
 void harness_bql(bool locked)
