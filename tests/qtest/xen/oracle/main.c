@@ -11,7 +11,7 @@ static struct {
     gint64 seed;
     int actions, every, time, shrink, seeds;
     char *file, *bytes, *save, *findings, *corpus;
-    gboolean both_plain, timeless, tap;
+    gboolean both_plain, timeless, tap, keep_going;
     char **without;
 } option = { .actions = 1000, .every = 100, .shrink = 120 };
 
@@ -46,6 +46,9 @@ static const GOptionEntry entries[] = {
       "leave out a device, or an action of one (xen.fault)", "NAME" },
     { "tap", 0, 0, G_OPTION_ARG_NONE, &option.tap,
       "print results as a test does", NULL },
+    /* As glib's tests are called; this is what it does anyway. */
+    { "keep-going", 'k', G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE,
+      &option.keep_going, "go on after a fault", NULL },
     { NULL }
 };
 
