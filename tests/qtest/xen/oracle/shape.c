@@ -66,7 +66,7 @@ static void add_args(GPtrArray *argv, const OracleShape *shape,
     char **arg;
 
     oracle_shape_place(shape, index, &place);
-    slot = g_strdup_printf("%u", place.devfn >> 3);
+    slot = g_strdup_printf("%x", place.devfn >> 3);
     replace(&text, "@SLOT@", slot);
     replace(&text, "@DISK@", disk);
     replace(&text, "@IOTHREAD@", shape->iothread ? ",iothread=thread" : "");
