@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A standard VGA: modes, drawing, and where its memory is shown. */
+/* A standard VGA: modes, drawing by the CPU, the old window at 0xa0000. */
 #include "qemu/osdep.h"
-#include <glib/gstdio.h>
-#include "actions.h"
+#include "act-display.h"
 
 #define VRAM_BYTES  (16u << 20)
-#define LOOK_BYTES  0x20000u
+
+enum { VIRTUAL_WIDTH = 6, X_OFFSET = 8, Y_OFFSET = 9 };
 
 static int setup(OracleSide *side, const OracleDevice *device)
 {
@@ -27,41 +27,48 @@ static void mode(OracleSide *side, const OracleDevice *device,
     unsigned height = oracle_range(bytes, 64, 1024);
     unsigned bpp = depths[oracle_range(bytes, 0, ARRAY_SIZE(depths) - 1)];
 
-    oracle_saw(side, "vga.mode returns",
-               guest_vga_mode(vga, width, height, bpp));
+    oracle_saw(side, "vga: mode", guest_vga_mode(vga, width, height, bpp));
 }
 
-/* Draws into video memory, as the guest's CPU does. */
+/* The picture is of another part of the video memory. */
+static void pan(OracleSide *side, const OracleDevice *device,
+                OracleBytes *bytes)
+{
+    GuestVga *vga = oracle_state(side, device);
+    static const uint8_t regs[] = { VIRTUAL_WIDTH, X_OFFSET, Y_OFFSET };
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(regs); i++) {
+        uint16_t val = oracle_draw_count(bytes, 4096) - 1;
+
+        oracle_saw_at(side, "vga: pan", regs[i],
+                      guest_dispi_out(vga, regs[i], val));
+        guest_dispi_in(vga, regs[i], &val);
+        oracle_saw_at(side, "vga: register", regs[i], val);
+    }
+}
+
 static void draw(OracleSide *side, const OracleDevice *device,
                  OracleBytes *bytes)
 {
     GuestVga *vga = oracle_state(side, device);
-    size_t len = oracle_draw_count(bytes, 0x10000);
-    uint64_t at = oracle_range(bytes, 0, VRAM_BYTES - len);
-    g_autofree uint8_t *data = g_malloc(len);
 
-    oracle_pattern(data, len, oracle_bits(bytes, 32));
-    oracle_saw(side, "vga.draw returns",
-               guest_mem_write(oracle_pc(side), vga->vram + at, data, len));
+    act_display_draw(side, bytes, vga->devfn, VRAM_BYTES);
 }
 
 static void look(OracleSide *side, const OracleDevice *device)
 {
     GuestVga *vga = oracle_state(side, device);
-    g_autofree uint8_t *data = g_malloc(LOOK_BYTES);
-    uint64_t at;
 
-    for (at = 0; at < 0x200000; at += LOOK_BYTES) {
-        if (!guest_mem_read(oracle_pc(side), vga->vram + at, data,
-                            LOOK_BYTES)) {
-            oracle_saw_bytes(side, "video memory", at, data, LOOK_BYTES);
-        }
-    }
+    act_display_look(side, vga->devfn, VRAM_BYTES);
 }
 
 static const OracleAction actions[] = {
     { .name = "mode", .weight = 2, .bytes = 5, .run = mode },
+    { .name = "pan", .weight = 2, .bytes = 12, .run = pan },
     { .name = "draw", .weight = 8, .bytes = 12, .run = draw },
+    { .name = "old-window", .weight = 4, .bytes = 64,
+      .run = act_display_old_window },
 };
 
 const OracleDevice oracle_vga = {

@@ -11,5 +11,16 @@ const OracleDevice *const oracle_devices[] = {
     &oracle_xen,
     &oracle_vga,
     &oracle_ide,
+    &oracle_pci,
+    &oracle_vblk,
+    &oracle_vscsi,
+    &oracle_ahci,
+    &oracle_nvme,
+    &oracle_net,
+    &oracle_balloon,
+    &oracle_rng,
+    &oracle_vgpu,
+    &oracle_cirrus,
+    &oracle_plug,
     NULL
 };

@@ -8,5 +8,16 @@
 extern const OracleDevice oracle_xen;       /* no device: what Xen does */
 extern const OracleDevice oracle_vga;
 extern const OracleDevice oracle_ide;
+extern const OracleDevice oracle_pci;       /* any device's registers, BARs */
+extern const OracleDevice oracle_vblk;
+extern const OracleDevice oracle_vscsi;
+extern const OracleDevice oracle_ahci;
+extern const OracleDevice oracle_nvme;
+extern const OracleDevice oracle_net;       /* virtio-net and e1000 */
+extern const OracleDevice oracle_balloon;
+extern const OracleDevice oracle_rng;
+extern const OracleDevice oracle_vgpu;
+extern const OracleDevice oracle_cirrus;
+extern const OracleDevice oracle_plug;      /* devices that come and go */
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the actions of displays share. */
+#ifndef XEN_ORACLE_ACT_DISPLAY_H
+#define XEN_ORACLE_ACT_DISPLAY_H
+
+#include "actions.h"
+
+/*
+ * The guest's CPU writes a pattern into the video memory of @bytes that BAR 0
+ * of @devfn shows, wherever that is.
+ */
+void act_display_draw(OracleSide *side, OracleBytes *args, unsigned devfn,
+                      uint64_t bytes);
+
+/* Tells all of it, if it is where it can be seen. */
+void act_display_look(OracleSide *side, unsigned devfn, uint64_t bytes);
+
+/*
+ * Registers of an old VGA (planes, write modes) and accesses to its window
+ * at 0xa0000.  An OracleAction.run.
+ */
+void act_display_old_window(OracleSide *side, const OracleDevice *device,
+                            OracleBytes *bytes);
+
+#endif

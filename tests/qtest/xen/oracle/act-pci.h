@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the drivers of devices must know of raw accesses to their registers. */
+#ifndef XEN_ORACLE_ACT_PCI_H
+#define XEN_ORACLE_ACT_PCI_H
+
+#include "actions.h"
+
+/*
+ * How often the guest reached registers, BARs or PCI configuration behind its
+ * drivers' backs.  A driver that finds another number than it did last sets
+ * its device up again.
+ */
+unsigned act_disturbances(OracleSide *side);
+
+/* Another action did so. */
+void act_disturb(OracleSide *side);
+
+#endif

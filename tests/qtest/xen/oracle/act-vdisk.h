@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the virtio disks have in common: their actions, which move data by
+ * lists of pieces and read and write them anywhere.  act-vblk.c and act-vscsi.c
+ * say how a request is made.
+ */
+#ifndef XEN_ORACLE_ACT_VDISK_H
+#define XEN_ORACLE_ACT_VDISK_H
+
+#include "actions.h"
+#include "guest-virtio.h"
+
+#define ACT_VDISK_BYTES     (8u << 20)
+#define ACT_VDISK_SECTORS   (ACT_VDISK_BYTES / GUEST_SECTOR_SIZE)
+#define ACT_VDISK_REQUESTS  128u            /* that can be under way */
+#define ACT_VDISK_TABLE     0x4000u         /* for GUEST_VIRTQ_MAX pieces */
+#define ACT_VDISK_TABLES    (ACT_VDISK_REQUESTS * ACT_VDISK_TABLE)
+
+typedef struct ActVdisk ActVdisk;
+
+/* As the functions of guest-virtio.h. */
+typedef struct ActVdiskOps {
+    int (*init)(ActVdisk *disk, OracleSide *side, const OraclePlace *place);
+    int (*start)(ActVdisk *disk, bool write, uint64_t lba, const GuestSg *sg,
+                 unsigned n, uint64_t table, uint16_t *tag);
+    int (*status)(ActVdisk *disk, uint16_t tag, uint32_t *status);
+    /*
+     * A disk that maps data twice (virtio-scsi) waits for its own bounce
+     * buffer for ever if there is no RAM where they are.
+     */
+    bool can_bounce;
+} ActVdiskOps;
+
+struct ActVdisk {
+    const ActVdiskOps *ops;
+    GuestVirtq *queue;
+    uint64_t headers;           /* of the requests, in the driver's memory */
+    uint64_t tables;            /* ACT_VDISK_TABLES bytes for lists */
+    bool lost;                  /* to be set up before it is used again */
+    unsigned seen;              /* act_disturbances() then */
+    union {
+        GuestVblk blk;
+        GuestVscsi scsi;
+    };
+};
+
+/* For OracleDevice.setup, after which lists lie at @mem + @own. */
+int act_vdisk_setup(OracleSide *side, const OracleDevice *device,
+                    const ActVdiskOps *ops, uint32_t own);
+
+/* The disk of @device, ready for requests; NULL if it cannot be made ready. */
+ActVdisk *act_vdisk_ready(OracleSide *side, const OracleDevice *device);
+
+/*
+ * Waits until the @n requests named by @tags have ended and tells what became
+ * of them, in the order of @tags.
+ */
+void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
+                      unsigned n);
+
+#define ACT_VDISK_N_ACTIONS 7u
+extern const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS];
+
+#endif
