@@ -29,7 +29,7 @@ enum {
 #define COMMAND_START  0x01u
 #define COMMAND_FIS    0x10u
 #define COMMAND_ACTIVE 0xc000u
-#define TASK_BUSY      0x88u
+#define IRQ_TASK_ERROR 0x40000000u
 #define TASK_BAD       0x21u
 
 /* In the driver's memory. */
@@ -237,6 +237,9 @@ int guest_ahci_issue(GuestAhci *ahci, uint32_t slots)
     const uint8_t none = 0;
     int rc = guest_mem_write(ahci->pc, ahci->mem + AT_ANSWER, &none, 1);
 
+    if (!rc) {
+        rc = port_out(ahci, PORT_IRQ, 0xffffffff);
+    }
     return rc ? rc : port_out(ahci, PORT_ISSUE, slots);
 }
 
@@ -266,9 +269,10 @@ static int ended_badly(GuestAhci *ahci, unsigned status, unsigned error)
 
 typedef struct Wait {
     GuestAhci *ahci;
-    uint32_t slots, task;
+    uint32_t slots, irq;
 } Wait;
 
+/* The task file still shows an error of before, a reset's for one. */
 static int has_ended(void *opaque)
 {
     Wait *w = opaque;
@@ -276,13 +280,9 @@ static int has_ended(void *opaque)
     int rc = port_in(w->ahci, PORT_ISSUE, &issued);
 
     if (!rc) {
-        rc = port_in(w->ahci, PORT_TASK, &w->task);
+        rc = port_in(w->ahci, PORT_IRQ, &w->irq);
     }
-    if (rc) {
-        return rc;
-    }
-    return !(w->task & TASK_BUSY) &&
-           ((w->task & TASK_BAD) || !(issued & w->slots));
+    return rc ? rc : (w->irq & IRQ_TASK_ERROR) || !(issued & w->slots);
 }
 
 int guest_ahci_wait(GuestAhci *ahci, uint32_t slots, uint32_t *task)
@@ -290,9 +290,11 @@ int guest_ahci_wait(GuestAhci *ahci, uint32_t slots, uint32_t *task)
     Wait w = { ahci, slots, 0 };
     int rc = guest_pc_poll(ahci->pc, has_ended, &w, "end of AHCI commands");
 
-    *task = w.task;
-    return rc || !(w.task & TASK_BAD)
-           ? rc : ended_badly(ahci, w.task & 0xff, w.task >> 8 & 0xff);
+    if (!rc) {
+        rc = port_in(ahci, PORT_TASK, task);
+    }
+    return rc || !(w.irq & IRQ_TASK_ERROR)
+           ? rc : ended_badly(ahci, *task & 0xff, *task >> 8 & 0xff);
 }
 
 int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
