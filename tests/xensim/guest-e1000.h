@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest's driver for an e1000 network card, without interrupts.  Errors and threads are as in guest-pc.h.
+ * A guest's driver for an e1000 network card, without interrupts.  Errors and
+ * threads are as in guest-pc.h.
  */
 
 #ifndef XENSIM_GUEST_E1000_H

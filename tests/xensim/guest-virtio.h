@@ -185,9 +185,9 @@ int guest_vblk_init_modern(GuestPc *pc, GuestVblk *blk, unsigned index,
 
 /*
  * Start to move the N pieces of SG (two less than the queue's size at most),
- * whole sectors in all, to the disk at LBA if WRITE, else from there.  *TAG names the request.  -EAGAIN
- * when the queue is full.  Several may be started before one
- * guest_vblk_kick().
+ * whole sectors in all, to the disk at LBA if WRITE, else from there.  *TAG
+ * names the request.  -EAGAIN when the queue is full.  Several may be started
+ * before one guest_vblk_kick().
  */
 int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
                      const GuestSg *sg, unsigned n, uint16_t *tag);
