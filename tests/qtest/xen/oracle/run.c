@@ -55,8 +55,8 @@ static bool is_timed(const OraclePlan *plan, const OracleSide *side)
 }
 
 /*
- * Runs it on both sides.  What Xen does alone has nothing to be compared with,
- * and may take its time.
+ * Runs it on both sides.  What Xen does alone has nothing to be compared with:
+ * what it tells is forgotten, and it may take its time.
  */
 static void run_on_both(const OraclePlan *plan, const OracleStep *step,
                         OracleSide *a, OracleSide *b, OracleResult *result)
@@ -66,6 +66,7 @@ static void run_on_both(const OraclePlan *plan, const OracleStep *step,
     if (step->action->xen_only) {
         if (b->guest) {
             run_step(b, step);
+            oracle_side_forget(b);
         }
         return;
     }

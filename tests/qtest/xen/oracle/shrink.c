@@ -15,24 +15,40 @@ typedef struct Shrinker {
 
 /* ---- whose fault is it? ---- */
 
-/* Does the plain machine differ from itself, or end, by this stream? */
+/* Was it something that Xen did alone? */
+static bool is_of_xen(const OracleStream *stream, const OracleResult *result)
+{
+    return g_array_index(stream->steps, OracleStep,
+                         result->step).action->xen_only;
+}
+
+/*
+ * Does the plain machine differ from itself, or end, in the same way and no
+ * later?  Who has ended is asked in the stock binary.
+ */
 static bool is_of_qemu_itself(const OraclePlan *plan,
-                              const OracleStream *stream, OracleEnd end)
+                              const OracleStream *stream,
+                              const OracleResult *result)
 {
     const char *stock = getenv("XENSIM_STOCK_QEMU");
     OraclePlan alone = *plan;
-    OracleResult result;
-    bool own;
+    OracleResult own;
+    bool is_own;
 
+    if (!stream->steps->len || is_of_xen(stream, result)) {
+        return false;
+    }
     alone.both_plain = true;
     alone.timeless = true;
-    if (end != ORACLE_DIFFERS && stock && *stock) {
+    if (result->end != ORACLE_DIFFERS && stock && *stock) {
         alone.qemu = stock;
     }
-    oracle_run(&alone, stream, &result);
-    own = result.end != ORACLE_SAME && result.end != ORACLE_BROKEN;
-    oracle_result_clear(&result);
-    return own;
+    oracle_run(&alone, stream, &own);
+    is_own = own.step <= result->step &&
+             (own.end == result->end ||
+              (result->end == ORACLE_LOST && own.end == ORACLE_BOTH_LOST));
+    oracle_result_clear(&own);
+    return is_own;
 }
 
 static bool comes_again(const OraclePlan *plan, const OracleStream *stream,
@@ -68,8 +84,8 @@ OracleJudgement oracle_judge(const OraclePlan *plan,
         return ORACLE_UNSTEADY;
     }
     return result->end != ORACLE_SLOW && !plan->both_plain &&
-           is_of_qemu_itself(plan, stream, result->end) ? ORACLE_OF_QEMU
-                                                        : ORACLE_FAULT;
+           is_of_qemu_itself(plan, stream, result) ? ORACLE_OF_QEMU
+                                                   : ORACLE_FAULT;
 }
 
 /* ---- less of it ---- */

@@ -197,8 +197,19 @@ static TsGuest *save_and_restore(OracleSide *side, GError **err)
     g_autofree char *dir = state_dir(side);
     TsConfig config = { 0 };
     TsGuest *guest = NULL;
+    GError *local = NULL;
 
-    if (ts_save(side->guest, dir, err)) {
+    if (!ts_save(side->guest, dir, &local)) {
+        /* A device that cannot be saved says so, and all goes on. */
+        if (local->domain == TS_QMP_ERROR && ts_resume(side->guest, err)) {
+            guest = side->guest;
+            g_error_free(local);
+        } else if (!*err) {
+            g_propagate_error(err, local);
+        } else {
+            g_error_free(local);
+        }
+    } else {
         ts_config_copy(&config, ts_config(side->guest));
         ts_destroy(side->guest);
         side->guest = NULL;
@@ -219,6 +230,11 @@ void oracle_side_restore(OracleSide *side, bool live)
     }
     guest = live ? ts_migrate(side->guest, &err)
                  : save_and_restore(side, &err);
+    if (!guest && live && err->domain == TS_QMP_ERROR) {
+        /* The same for a migration, which has let it go on already. */
+        g_clear_error(&err);
+        guest = side->guest;
+    }
     if (guest) {
         side->guest = guest;
     } else {
