@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documents: what they name is there."""
+import os
+import re
+
+LINK = re.compile(r'\]\(([^)\s]+)\)')
+HEADING = re.compile(r'(?m)^#+ +(.*?) *$')
+FENCED = re.compile(r'(?ms)^ *```.*?^ *```')
+PATH = re.compile(r'`((?:docs|hw|include|qapi|system|tests|tools|\.ci)/'
+                  r'[A-Za-z0-9_./-]*[A-Za-z0-9])`')
+PLACEHOLDER = re.compile(r'[A-Z]{4}')
+OF_XEN = {'docs/features/qemu-depriv'}
+
+
+def documents(repo):
+    """{path: text without code blocks} of the repository's Markdown files."""
+    found = {}
+    for top, dirs, files in os.walk(repo):
+        dirs[:] = [d for d in dirs if not d.startswith(('.', 'build'))]
+        for name in files:
+            if name.endswith('.md'):
+                path = os.path.join(top, name)
+                with open(path, encoding='utf-8') as src:
+                    found[os.path.relpath(path, repo)] = \
+                        FENCED.sub('', src.read())
+    return found
+
+
+def anchors(text):
+    """The names that a site gives to the headings of a document."""
+    return {re.sub(r'[^\w -]', '', h.lower()).replace(' ', '-')
+            for h in HEADING.findall(text)}
+
+
+def broken_links(repo, docs):
+    for name, text in docs.items():
+        for link in LINK.findall(text):
+            path, _, anchor = link.partition('#')
+            if '://' in link or link.startswith('mailto:'):
+                continue
+            target = os.path.normpath(os.path.join(
+                os.path.dirname(name), path)) if path else name
+            if not os.path.exists(os.path.join(repo, target)):
+                yield f'{name}: {link}: no such file'
+            elif anchor and anchor not in anchors(docs.get(target, '')):
+                yield f'{name}: {link}: no such heading'
+
+
+def test_links_lead_somewhere(b):
+    docs = documents(b.real_repo)
+    assert len(docs) > 5, docs.keys()
+    wrong = list(broken_links(b.real_repo, docs))
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_links_that_lead_nowhere_are_found(b):
+    b.write('repo/docs/a.md', '# Two words, and more\n\n'
+                              '[x](b.md) [y](#two-words-and-more) [z](#no)\n'
+                              '```\n[code](none.md)\n```\n')
+    docs = documents(b.path('repo'))
+    assert list(broken_links(b.path('repo'), docs)) == [
+        'docs/a.md: b.md: no such file', 'docs/a.md: #no: no such heading']
+
+
+def test_files_that_are_named_are_there(b):
+    """A path in a document is one of the repository, of a build, or QEMU's."""
+    tree = os.path.join(b.real_build, 'src', 'qemu')
+    wrong = []
+    for name, text in documents(b.real_repo).items():
+        for path in PATH.findall(text):
+            if PLACEHOLDER.search(path) or path in OF_XEN:
+                continue
+            if not any(os.path.exists(os.path.join(top, path))
+                       for top in (b.real_repo, tree)):
+                wrong.append(f'{name}: {path}')
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_targets_that_are_named_are_there(b):
+    """Each "make TARGET" of the documents."""
+    with open(os.path.join(b.real_repo, 'Makefile'), encoding='utf-8') as src:
+        rules = re.findall(r'(?m)^([a-z-]+(?: [a-z-]+)*):(?!=)', src.read())
+    known = {target for rule in rules for target in rule.split()}
+    wrong = [f'{name}: make {target}'
+             for name, text in documents(b.real_repo).items()
+             for target in re.findall(r'`make ([a-z][a-z-]*)', text)
+             if target not in known]
+    assert not wrong, '\n'.join(wrong)
