@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a QEMU without Xen says when it is asked for the mapcache. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-xen-mapcache.h"
+
+XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
+{
+    error_setg(errp, "this machine has no Xen mapcache");
+    return NULL;
+}
