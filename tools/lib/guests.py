@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guests of this host, and what their mapcaches say.
+
+libxl gives every device model two QMP sockets: qmp-libxl-DOMID for itself, and
+qmp-libxenstat-DOMID for xentop and its like.  The second is used if there is
+one, so that libxl need not wait.
+"""
+import os
+import re
+import subprocess
+
+from qmp import Lost, Monitor, Refused, printable
+from say import Failure
+
+RUN_DIR = '/var/run/xen'
+SOCKET = re.compile(r'^qmp-(libxenstat|libxl)-(\d+)$')
+BUCKET = 1 << 20            # of a QEMU that does not say
+
+# Lines of "info xen-mapcache", for what only xl can be asked.  A line that is
+# not there, or reads otherwise, is a counter that this QEMU lacks.
+HUMAN = {
+    'hits': r'lookups: (\d+) hits',
+    'misses': r'lookups: .*?(\d+) misses',
+    'holes': r'lookups: .*?(\d+) holes',
+    'map-calls': r'^map calls: (\d+)',
+    'map-pages': r'^map calls: \d+ of (\d+) pages',
+    'map-failures': r'^map calls: .*?(\d+) failed',
+    'unmap-calls': r'unmap calls: (\d+)',
+    'invalidates': r'^invalidates: (\d+)',
+    'unmatched': r'releases of nothing: (\d+)',
+    'buckets': r'^mapped: (\d+) buckets',
+    'buckets-max': r'\(at most (\d+)\)',
+    'buckets-pending': r'(\d+) more waiting to be unmapped',
+    'no-room': r'no room: (\d+) times',
+    'blocks': r'^mapped: (\d+) blocks',
+    'dummies': r'(\d+) of them dummies',
+    'grants': r'(\d+) grants',
+    'dma': r'^outstanding DMA mappings: (\d+) of transfers',
+    'held': r'^outstanding DMA mappings: .*?(\d+) long-held',
+    'bytes-mapped': r'^bytes: (\d+) mapped',
+    'bytes-retained': r'^bytes: .*?(\d+) retained',
+}
+
+
+def human_counters(text):
+    """The counters in what "info xen-mapcache" prints."""
+    found = {key: re.search(pattern, text, re.MULTILINE)
+             for key, pattern in HUMAN.items()}
+    return {key: int(match[1]) for key, match in found.items() if match}
+
+
+class Guest:
+    """A device model that can be asked.  `label` is what the user calls it."""
+
+    def __init__(self, label, domid=None, sockets=()):
+        self.label = label
+        self.domid = domid
+        self.sockets = list(sockets)
+
+    @property
+    def key(self):
+        return self.label if self.domid is None else self.domid
+
+    def monitor(self, timeout=2.0):
+        """Connect to the first socket that can be; raises Lost."""
+        why = Lost('it has no QMP socket')
+        for path in self.sockets:
+            try:
+                return Monitor(path, timeout)
+            except Lost as lost:
+                why = lost
+        raise why
+
+    def sample(self):
+        """{'name', 'counters', 'oldest'}; raises Lost.  'oldest' is the oldest
+        outstanding transfer, {} if there is none, or None if this QEMU does
+        not tell."""
+        with self.monitor() as monitor:
+            name, info, dma = monitor.ask(
+                ('query-name', {}), ('query-xen-mapcache', {}),
+                ('x-query-xen-mapcache-dma', {'limit': 1, 'held': False}))
+            version = monitor.version
+        if isinstance(info, Refused):
+            raise Lost(f'QEMU {version} without the series' if info.unknown
+                       else str(info))
+        return {'name': name_of(name), 'counters': counters_of(info),
+                'oldest': oldest_of(dma)}
+
+
+class XlGuest(Guest):
+    """A guest that is asked by "xl qemu-monitor-command"."""
+
+    def sample(self):
+        text = xl('qemu-monitor-command', str(self.domid), 'info xen-mapcache')
+        counters = human_counters(text)
+        if not counters:
+            said = printable(text.strip().split('\n')[0])
+            raise Lost('its QEMU is without the series'
+                       if 'unknown command' in said else f'QEMU says: {said}')
+        name = xl('domname', str(self.domid)).strip()
+        return {'name': printable(name), 'counters': counters, 'oldest': None}
+
+
+def xl(*args):
+    """What xl prints; raises Lost with the reason that it gives."""
+    try:
+        res = subprocess.run(['xl', *args], capture_output=True, text=True,
+                             errors='replace', timeout=10, check=False)
+    except FileNotFoundError:
+        raise Failure('xl is not installed here') from None
+    except subprocess.TimeoutExpired:
+        raise Lost('xl does not answer') from None
+    if res.returncode:
+        said = res.stderr.strip().split('\n')[-1]
+        raise Lost('xl says: ' + (printable(said) or
+                                  f'exit status {res.returncode}'))
+    return res.stdout
+
+
+def name_of(answer):
+    if isinstance(answer, dict) and answer.get('name'):
+        return printable(answer['name'])
+    return '-'
+
+
+def counters_of(answer):
+    if not isinstance(answer, dict):
+        raise Lost('its answer makes no sense')
+    return {key: value for key, value in answer.items()
+            if isinstance(value, int) and not isinstance(value, bool)}
+
+
+def oldest_of(answer):
+    if not isinstance(answer, dict):
+        return None
+    try:
+        first = answer['mappings'][:1]
+        return {} if not first else {
+            'device': printable(first[0]['device']),
+            'age-ms': int(first[0]['age-ms'])}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+class Finder:
+    """Finds the guests that were asked for: every one of them each time,
+    because guests come and go."""
+
+    def __init__(self, domains, run_dir=RUN_DIR, by_xl=False):
+        self.domains = domains
+        self.run_dir = run_dir
+        self.by_xl = by_xl
+
+    def find(self):
+        """([Guest], {label: why it cannot be found})."""
+        if self.by_xl:
+            return self._find_by_xl()
+        there = self._scan()
+        if not self.domains:
+            return list(there.values()), {}
+        found, missing, names = [], {}, None
+        for domain in self.domains:
+            if '/' in domain:
+                found.append(Guest(domain, None, [domain]))
+            elif domain.isdecimal():
+                if int(domain) in there:
+                    found.append(there[int(domain)])
+                else:
+                    missing[domain] = self._none()
+            else:
+                names = self._names(there) if names is None else names
+                if domain in names:
+                    found.append(names[domain])
+                else:
+                    missing[domain] = self._none()
+        return found, missing
+
+    def _none(self):
+        return f'no such domain with a device model ({self.run_dir})'
+
+    def _scan(self):
+        """{domid: Guest} of the sockets in the run directory."""
+        found = {}
+        try:
+            names = sorted(os.listdir(self.run_dir))
+        except PermissionError:
+            raise Failure(f'no right to {self.run_dir}: become root') from None
+        except OSError:
+            names = []      # no guest was ever started
+        for name in names:
+            match = SOCKET.match(name)
+            if match:
+                domid = int(match[2])
+                guest = found.setdefault(domid, Guest(str(domid), domid))
+                guest.sockets.append(os.path.join(self.run_dir, name))
+        return dict(sorted(found.items()))
+
+    def _names(self, there):
+        """{name: Guest} of the guests that can be asked."""
+        found = {}
+        for guest in there.values():
+            try:
+                with guest.monitor() as monitor:
+                    name, = monitor.ask(('query-name', {}))
+            except Lost:
+                continue
+            found[name_of(name)] = guest
+        return found
+
+    def _find_by_xl(self):
+        found, missing = [], {}
+        for domain in self.domains or self._domids_by_xl():
+            try:
+                domid = int(domain if domain.isdecimal()
+                            else xl('domid', domain))
+                found.append(XlGuest(domain, domid))
+            except Lost as lost:
+                missing[domain] = str(lost)
+            except ValueError:
+                missing[domain] = 'xl does not tell its number'
+        return found, missing
+
+    @staticmethod
+    def _domids_by_xl():
+        """Of the guests with a device model of their own: those with a
+        socket are known without asking each."""
+        try:
+            lines = xl('list').splitlines()[1:]
+        except Lost as lost:
+            raise Failure(str(lost)) from None
+        ids = [line.rsplit(None, 5)[1] for line in lines
+               if len(line.rsplit(None, 5)) == 6]
+        return [domid for domid in ids if domid.isdecimal() and domid != '0']

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The live screen of xen-mapcache-top."""
+import curses
+import threading
+import time
+
+import mapcacheview as view
+from say import Failure
+
+KEYS = 'q quit   < > sort by   r reverse   up, down scroll'
+
+
+class Collector(threading.Thread):
+    """Samples beside the screen, so that keys are answered meanwhile."""
+
+    def __init__(self, sampler, interval):
+        super().__init__(daemon=True)
+        self.sampler = sampler
+        self.interval = interval
+        self.ended = threading.Event()
+        self.latest = None      # (rows, problems, when), replaced as a whole
+        self.failure = None
+
+    def run(self):
+        while not self.ended.is_set():
+            started = time.monotonic()
+            try:
+                self.latest = (*self.sampler.sample(),
+                               time.strftime('%H:%M:%S'))
+            except Failure as failure:
+                self.failure = failure
+                return
+            self.ended.wait(max(0.1, self.interval
+                                - (time.monotonic() - started)))
+
+
+class Screen:
+    def __init__(self, collector):
+        self.collector = collector
+        self.column = 0
+        self.reverse = False
+        self.top = 0
+        self.gone = {}          # what was told of guests, until they return
+
+    def key(self, key):
+        """Returns whether to go on."""
+        if key in (ord('q'), 27):
+            return False
+        if key in (ord('<'), ord('>'), curses.KEY_LEFT, curses.KEY_RIGHT):
+            step = 1 if key in (ord('>'), curses.KEY_RIGHT) else -1
+            self.column = (self.column + step) % len(view.COLUMNS)
+            self.reverse = False
+        elif key == ord('r'):
+            self.reverse = not self.reverse
+        elif key == curses.KEY_DOWN:
+            self.top += 1
+        elif key == curses.KEY_UP:
+            self.top -= 1
+        return True
+
+    def told(self, rows, problems):
+        """Lines about guests that have no row."""
+        there = {str(row['domid']) for row in rows} | \
+            {row['name'] for row in rows}
+        self.gone = {label: why for label, why in self.gone.items()
+                     if label not in there}
+        self.gone.update(problems)
+        return [f'{label}: {why}' for label, why in self.gone.items()]
+
+    def lines(self, height):
+        """The screen's text, from the top, at most `height` lines."""
+        if self.collector.latest is None:
+            return ['xen-mapcache-top: asking', '', KEYS]
+        rows, problems, when = self.collector.latest
+        told = self.told(rows, problems)
+        told = told[-max(1, height // 4):]
+        room = max(1, height - 4 - len(told))
+        rows = view.in_order(rows, self.column, self.reverse)
+        self.top = max(0, min(self.top, len(rows) - room))
+        sort = view.COLUMNS[self.column][0]
+        head = (f'xen-mapcache-top {when}   {len(rows)} guests, every '
+                f'{self.collector.interval:g} s, by {sort}')
+        return [head, KEYS, view.heading(),
+                *map(view.line_of, rows[self.top:self.top + room]), '', *told]
+
+    def draw(self, window):
+        height, width = window.getmaxyx()
+        window.erase()
+        for y, text in enumerate(self.lines(height)[:height]):
+            attribute = curses.A_REVERSE if y == 2 else curses.A_NORMAL
+            text = text.ljust(width) if y == 2 else text
+            # the last cell of a window cannot be written to
+            window.addnstr(y, 0, text, width - 1, attribute)
+        window.refresh()
+
+    def run(self, window):
+        curses.use_default_colors()
+        curses.curs_set(0)
+        window.timeout(200)
+        drawn, redraw = None, True
+        while self.collector.failure is None:
+            if redraw or drawn is not self.collector.latest:
+                drawn = self.collector.latest
+                self.draw(window)
+            key = window.getch()
+            redraw = key != -1
+            if redraw and not self.key(key):
+                return
+        raise self.collector.failure
+
+
+def show(sampler, interval):
+    """Show the live screen until the user leaves it."""
+    collector = Collector(sampler, interval)
+    collector.start()
+    try:
+        curses.wrapper(Screen(collector).run)
+    except curses.error as err:
+        raise Failure(f'the terminal cannot be used ({err}); try --once') \
+            from None
+    finally:
+        collector.ended.set()

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The view of all guests' mapcaches."""
+import contextlib
+import csv
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import threading
+import time
+
+import mapcacheview as view
+from bench import Skip, has
+from simguests import FakeMonitor, guests
+
+OURS = {'query-name': {'name': 'new'},
+        'query-xen-mapcache': {
+            'hits': 4000, 'misses': 10, 'map-calls': 20, 'buckets': 3,
+            'bucket-size': 1 << 20, 'bytes-mapped': 20 << 20,
+            'bytes-retained': 2 << 20, 'dma': 2, 'held': 7},
+        'x-query-xen-mapcache-dma': {
+            'total': 2, 'mappings': [{'device': 'ich9-ahci',
+                                      'age-ms': 12345}]}}
+OLDER = {'query-name': {'name': 'older'},
+         'query-xen-mapcache': {'hits': 7, 'misses': 1, 'buckets': 3}}
+STOCK = {'query-name': {'name': 'stock'}}
+
+
+def top(b, *args, status=0, env=None, **how):
+    """Run the view; returns (what it prints, what it complains of)."""
+    res = subprocess.run(
+        [os.path.join(b.tools, 'xen-mapcache-top'), '-i', '0.3', '--run-dir',
+         b.path('run'), *args], capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, **(env or {})}, **how)
+    assert res.returncode == status, res
+    assert 'Traceback' not in res.stderr, res.stderr
+    return res.stdout, res.stderr.splitlines()
+
+
+def rows_of(text):
+    """{name: {heading: text}} of the table."""
+    lines = text.splitlines()
+    names = lines[0].split()
+    return {line.split()[1]: dict(zip(names, line.split(None, len(names) - 1)))
+            for line in lines[1:]}
+
+
+@contextlib.contextmanager
+def fakes(b, **monitors):
+    """FakeMonitors by domid (d1={...}), in the run directory."""
+    made = {name: FakeMonitor(b.path('run', f'qmp-libxl-{name[1:]}'), answers)
+            for name, answers in monitors.items()}
+    try:
+        yield made
+    finally:
+        for monitor in made.values():
+            monitor.close()
+
+
+@contextlib.contextmanager
+def reading(guest, addresses):
+    """Meanwhile QEMU reads these addresses of the guest, over and over."""
+    stop = threading.Event()
+
+    def read():
+        while not stop.is_set():
+            for address in addresses:
+                guest.human(f'xp /4xb {address}')
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        reader.join()
+
+
+def test_top_three_guests(b):
+    """Figures of real device models, and of what was done meanwhile."""
+    with guests(b, (1, 'one'), (4, 'four'), (12, 'twelve')) as (one, four, _):
+        one.read(0x100000)
+        # the monitor's own reads are what is counted
+        with reading(one, [0x100000]):
+            out, said = top(b, '--once', '--json', '-i', '1.5')
+        assert said == [], said
+        rows = {row['name']: row for row in json.loads(out)['guests']}
+        assert list(rows) == ['one', 'four', 'twelve']
+        assert [row['domid'] for row in rows.values()] == [1, 4, 12]
+        assert rows['one']['hit-percent'] == 100, rows
+        assert rows['one']['misses-per-second'] == 0
+        assert rows['one']['mapped-bytes'] >= 1 << 20
+        # no lookup, no rate of hits
+        assert rows['four']['hit-percent'] is None
+        before = rows['four']['counters']
+        four.read(0x200000)
+        four.read(0x300000)
+        out, _ = top(b, '--once', '--json', '4', 'one')
+        rows = {row['name']: row for row in json.loads(out)['guests']}
+        assert list(rows) == ['four', 'one']
+        now = rows['four']['counters']
+        assert now['misses'] == before['misses'] + 2, (before, now)
+        # a path names a guest, too
+        out, _ = top(b, '--once', one.socket)
+        assert list(rows_of(out)) == ['one'], out
+        assert rows_of(out)['one']['ID'] == '-', out
+
+
+def test_top_figures_of_an_interval(b):
+    """Rates are those of the interval, whatever was before."""
+    sample = {'name': 'x', 'oldest': None,
+              'counters': {'hits': 1997, 'misses': 5, 'map-calls': 8,
+                           'buckets': 3}}
+    guest = type('Guest', (), {'domid': 1})
+    row = view.row_of(guest, sample, {'hits': 1000, 'misses': 2,
+                                      'map-calls': 9}, 2)
+    assert row['hit-percent'] == 99.7 and row['misses-per-second'] == 1.5
+    # it went backwards: another process
+    assert row['map-calls-per-second'] is None
+    assert row['mapped-bytes'] == 3 << 20
+    row = view.row_of(guest, sample, None, 1)
+    assert row['hit-percent'] is None and row['misses-per-second'] is None
+    # a single miss among a million hits shows
+    assert view.percent(99.9999) == '99.9' and view.percent(100) == '100.0'
+
+
+def test_top_holder(b):
+    with fakes(b, d3=OURS) as made:
+        row = rows_of(top(b, '--once')[0])['new']
+        assert (row['MAPPED'], row['IDLE'], row['DMA'], row['HELD'],
+                row['OLDEST']) == ('20.0M', '2.0M', '2', '7',
+                                   'ich9-ahci 12s'), row
+        asked = [c for c in made['d3'].commands
+                 if c['execute'] == 'x-query-xen-mapcache-dma']
+        assert asked[0]['arguments'] == {'limit': 1, 'held': False}, asked
+    none = {**OURS, 'x-query-xen-mapcache-dma': {'total': 0, 'mappings': []}}
+    with fakes(b, d4=none):
+        assert rows_of(top(b, '--once', '4')[0])['new']['OLDEST'] == 'none'
+
+
+def test_top_what_a_qemu_lacks_is_a_dash(b):
+    with fakes(b, d2=OLDER):
+        row = rows_of(top(b, '--once')[0])['older']
+        assert row == {'ID': '2', 'NAME': 'older', 'HIT%': '-',
+                       'MISS/s': '0', 'MAP/s': '-', 'MAPPED': '3.0M',
+                       'IDLE': '-', 'DMA': '-', 'HELD': '-',
+                       'OLDEST': '-'}, row
+        line = list(csv.DictReader(top(b, '--once', '--csv')[0].splitlines()))
+        assert len(line) == 1 and line[0]['name'] == 'older', line
+        assert line[0]['held'] == '-' and line[0]['mapped-bytes'] == '3145728'
+        assert abs(float(line[0]['time']) - time.time()) < 60
+
+
+def test_top_goes_on_with_the_others(b):
+    """One line for each guest that cannot be asked."""
+    answers = {'query-xen-mapcache': ValueError('this machine has none')}
+    with fakes(b, d1=OLDER, d2=STOCK, d3=answers,
+               d4={**OLDER, 'query-xen-mapcache': None},
+               d5={**OLDER, 'query-xen-mapcache': 'nonsense'}):
+        FakeMonitor(b.path('run', 'qmp-libxl-6'), {}, 'SSH-2.0')
+        FakeMonitor(b.path('run', 'qmp-libxl-7'), {}).close()
+        out, said = top(b, '--once')
+        assert list(rows_of(out)) == ['older'], out
+        lines = {line.split(': ')[1]: line for line in said}
+        assert len(lines) == len(said) == 6, said
+        has(lines['2'], 'without the series')
+        has(lines['3'], 'this machine has none')
+        has(lines['4'], 'no answer from', 'another client')
+        has(lines['5'], 'makes no sense')
+        has(lines['6'], 'not a QMP socket')
+        has(lines['7'], 'has ended')
+        # whoever asks for it by name is told by the exit status
+        out, said = top(b, '--once', '1', '2', '99', 'nobody', status=1)
+        assert list(rows_of(out)) == ['older'], out
+        assert len(said) == 3, said
+        has(said[0] + said[1] + said[2], '99: no such domain',
+            'nobody: no such domain', '2: QEMU')
+
+
+def test_top_stock_qemu(b):
+    with guests(b, (1, 'ours'), (2, 'stock', (), 'stock')):
+        out, said = top(b, '--once')
+        assert list(rows_of(out)) == ['ours'] and len(said) == 1, (out, said)
+        has(said[0], '2: QEMU 10.', 'without the series')
+
+
+def test_top_no_guest(b):
+    error = b.run('xen-mapcache-top', '--once', '-i', '0.1', '--run-dir',
+                  b.path('run'), fails=True)
+    has(error, 'no device model has a socket in', b.path('run'))
+
+
+def test_top_without_the_right_to(b):
+    if os.geteuid() != 0:
+        raise Skip('becoming somebody else takes root')
+    if os.stat(b.tools).st_mode & 5 != 5:
+        raise Skip(f'others may not read {b.tools}')
+    nobody = pwd.getpwnam('nobody').pw_uid
+    os.chmod(b.scratch, 0o755)
+    with fakes(b, d1=OLDER, d2=OLDER):
+        os.chmod(b.path('run', 'qmp-libxl-1'), 0o600)
+        os.chmod(b.path('run', 'qmp-libxl-2'), 0o666)
+        out, said = top(b, '--once', user=nobody)
+        assert len(rows_of(out)) == 1 and len(said) == 1, (out, said)
+        has(said[0], '1: no right to', 'become root')
+        os.chmod(b.path('run'), 0o700)
+        _, said = top(b, '--once', user=nobody, status=1)
+        assert len(said) == 1, said
+        has(said[0], 'error: no right to', 'become root')
+
+
+def test_top_text_of_a_guest_is_harmless(b):
+    """A device model that has been taken over does not reach the terminal."""
+    evil = {**OLDER, 'query-name': {'name': 'a\033[2Jb\nc'},
+            'query-xen-mapcache': ValueError('\033]0;x\007')}
+    with fakes(b, d1={**evil, **{'query-xen-mapcache': {'hits': 'many'}}},
+               d2=evil):
+        out, said = top(b, '--once')
+        has(out, 'a?[2Jb?c')
+        assert len(said) == 1 and '\033' not in out + said[0], (out, said)
+
+
+def test_top_uses_the_socket_for_statistics(b):
+    with fakes(b, d1=OLDER):
+        other = FakeMonitor(b.path('run', 'qmp-libxenstat-1'),
+                            {**OLDER, 'query-name': {'name': 'stat'}})
+        assert list(rows_of(top(b, '--once')[0])) == ['stat']
+        other.close()
+        assert list(rows_of(top(b, '--once')[0])) == ['older']
+
+
+XL = '''#!/bin/sh
+case $1 in
+list) echo "Name      ID   Mem VCPUs  State  Time(s)"
+      echo "Domain-0   0  4096     2  r-----   100.0"
+      echo "a name     5    64     1  -b----     1.0" ;;
+domid) [ "$2" = one ] && echo 5 || { echo "$2: no such domain" >&2; exit 1; } ;;
+domname) echo one ;;
+qemu-monitor-command) [ "$2" = 5 ] || { echo "no QMP" >&2; exit 1; }
+      cat "$0.out" ;;
+esac
+'''
+
+
+def test_top_by_xl(b):
+    """What the real "info xen-mapcache" prints is understood, and is the same
+    as what QMP says."""
+    os.chmod(b.write('bin/xl', XL), 0o755)
+    env = {'PATH': b.path('bin') + ':' + os.environ['PATH']}
+    with guests(b, (5, 'one')) as (one,):
+        one.read(0x100000)
+        b.write('bin/xl.out', one.human('info xen-mapcache'))
+        by_xl = json.loads(top(b, '--once', '--json', '--xl', env=env)[0])
+        by_qmp = json.loads(top(b, '--once', '--json')[0])
+    by_xl, by_qmp = by_xl['guests'][0], by_qmp['guests'][0]
+    assert by_xl['name'] == by_qmp['name'] == 'one'
+    for key, value in by_xl['counters'].items():
+        assert by_qmp['counters'][key] == value, key
+    assert by_xl['counters']['misses'] == 1, by_xl
+    assert {'hits', 'dma', 'held', 'buckets'} <= set(by_xl['counters'])
+    b.write('bin/xl.out', "unknown command: 'info xen-mapcache'\n")
+    _, said = top(b, '--once', '--xl', 'one', 'two', '6', env=env, status=1)
+    assert len(said) == 3, said
+    has('\n'.join(said), 'one: its QEMU is without the series',
+        'two: xl says: two: no such domain', '6: xl says: no QMP')
+
+
+class Terminal:
+    """A tmux of its own that shows a program."""
+
+    def __init__(self, b, *argv, columns=100, lines=24):
+        if not shutil.which('tmux'):
+            raise Skip('tmux is not installed')
+        self.tmux = ['tmux', '-S', b.path('tmux'), '-f', '/dev/null']
+        self.run('new-session', '-d', '-x', str(columns), '-y', str(lines),
+                 *argv)
+
+    def run(self, *args):
+        res = subprocess.run([*self.tmux, *args], capture_output=True,
+                             text=True, timeout=20, check=False)
+        return res.stdout if res.returncode == 0 else None
+
+    def screen(self):
+        return self.run('capture-pane', '-p')
+
+    def wait(self, *words, without=()):
+        """Wait until the screen has these words; returns it."""
+        end = time.monotonic() + 20
+        while True:
+            screen = self.screen() or ''
+            if all(w in screen for w in words) and \
+                    not any(w in screen for w in without):
+                return screen
+            assert time.monotonic() < end, \
+                f'{words} without {without} is not on the screen:\n{screen}'
+            time.sleep(0.1)
+
+    def close(self):
+        self.run('kill-server')
+
+
+def order(screen, *names):
+    """The names in the order of their rows."""
+    rows = [line.split() for line in screen.splitlines()]
+    return [row[1] for row in rows if row[1:2] and row[0].isdecimal()
+            and row[1] in names]
+
+
+def test_top_live_screen(b):
+    names = ('first', 'second', 'third')
+    with guests(b, (1, 'first'), (2, 'second'), (3, 'third')) as started:
+        terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'),
+                            '-i', '0.3', '--run-dir', b.path('run'))
+        try:
+            screen = terminal.wait('3 guests', 'OLDEST', 'by ID')
+            assert order(screen, *names) == list(names), screen
+            # the other way round; by name; by misses
+            terminal.run('send-keys', 'r')
+            until(lambda: order(terminal.screen(), *names) == [*names[::-1]])
+            terminal.run('send-keys', '<', '>', '>')
+            terminal.wait('by NAME')
+            terminal.run('send-keys', '>', '>', '>', '>')
+            started[1].read(0x100000)
+            started[1].read(0x200000)
+            terminal.wait('by MAPPED')
+            until(lambda: order(terminal.screen(), *names)[:1] == ['second'])
+            # a guest that ends is told of, and the others stay
+            started[2].end()
+            screen = terminal.wait('2 guests', 'third has ended')
+            assert sorted(order(screen, *names)) == ['first', 'second'], screen
+            # a smaller terminal has what there is room for
+            terminal.run('resize-window', '-x', '50', '-y', '8')
+            terminal.wait('2 guests', 'third has ended', without=['OLDEST'])
+            terminal.run('send-keys', 'q')
+            until(lambda: not terminal.screen())
+        finally:
+            terminal.close()
+
+
+def until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, 'does not come'
+        time.sleep(0.1)
+
+
+def test_top_many_guests_and_few_lines(b):
+    answers = {f'd{n}': {**OLDER, 'query-name': {'name': f'g{n}'}}
+               for n in range(1, 31)}
+    with fakes(b, **answers):
+        terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
+                            '0.3', '--run-dir', b.path('run'), lines=12)
+        try:
+            screen = terminal.wait('30 guests', 'g1 ')
+            assert 'g30' not in screen, screen
+            terminal.run('send-keys', *['Down'] * 40)
+            screen = terminal.wait('g30', without=['g2 '])
+            terminal.run('send-keys', *['Up'] * 40)
+            terminal.wait('g1 ', 'g2 ', without=['g30'])
+        finally:
+            terminal.close()

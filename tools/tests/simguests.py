@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests to be looked at: QEMU on the simulated Xen, and monitors that answer
+what a test wants."""
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from bench import Skip
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), 'lib'))
+
+from qmp import Lost, Monitor       # noqa: E402
+
+
+class Guest:
+    """QEMU as the device model of a domain with this number."""
+
+    def __init__(self, b, domid, name, args=(), which='qemu'):
+        self.name = name
+        self.socket = b.path('run', f'qmp-libxl-{domid}')
+        self.log = b.path(f'{name}.log')
+        os.makedirs(b.path('run'), exist_ok=True)
+        programs = [os.path.join(b.real_build, 'xensim', 'xensim'),
+                    os.path.join(b.real_build, which, 'qemu-system-i386')]
+        for program in programs:
+            if not os.path.exists(program):
+                raise Skip(f'{program} is not built')
+        with open(self.log, 'w', encoding='utf-8') as log:
+            self.process = subprocess.Popen(
+                [programs[0], 'run', '--memory', '64M', '--', programs[1],
+                 '-nodefaults', '-name', name, '-xen-domid', str(domid),
+                 '-device', 'VGA,romfile=', '-qmp',
+                 f'unix:{self.socket},server=on,wait=off', *args],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def ready(self):
+        """Wait until the monitor answers."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with Monitor(self.socket) as monitor:
+                    return monitor.must('query-status')
+            except Lost:
+                with open(self.log, encoding='utf-8') as log:
+                    assert self.process.poll() is None, log.read()
+                assert time.monotonic() < end, f'{self.name} does not start'
+                time.sleep(0.1)
+
+    def human(self, line):
+        with Monitor(self.socket, 10) as monitor:
+            return monitor.human(line)
+
+    def read(self, address):
+        """Have QEMU look at guest memory; the bytes are zeros."""
+        text = self.human(f'xp /4xb {address}')
+        assert re.search(': 0x00 0x00 0x00 0x00', text), text
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def guests(b, *wanted):
+    """Start guests, (domid, name) or what else Guest takes, and end them."""
+    started = []
+    try:
+        for args in wanted:
+            started.append(Guest(b, *args))
+        for guest in started:
+            guest.ready()
+        yield started
+    finally:
+        for guest in started:
+            guest.end()
+
+
+class FakeMonitor(threading.Thread):
+    """A QMP socket that returns answers[command]: what is returned, an
+    Exception's text as an error, or, with None, nothing at all.  Commands
+    that are not in answers are not known."""
+
+    def __init__(self, path, answers, greeting='{"QMP": {}}'):
+        super().__init__(daemon=True)
+        self.answers = {'qmp_capabilities': {}, **answers}
+        self.greeting = greeting
+        self.commands = []
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(path)
+        self.listener.listen(1)
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection, \
+                    connection.makefile('r') as lines:
+                self._serve(lines, connection)
+
+    def _serve(self, lines, connection):
+        connection.sendall(self.greeting.encode() + b'\n')
+        for line in lines:
+            command = json.loads(line)
+            self.commands.append(command)
+            answer = self.answers.get(command['execute'], KeyError())
+            if answer is None:
+                continue
+            if isinstance(answer, KeyError):
+                reply = {'error': {'class': 'CommandNotFound', 'desc': 'no'}}
+            elif isinstance(answer, Exception):
+                reply = {'error': {'class': 'GenericError',
+                                   'desc': str(answer)}}
+            else:
+                reply = {'return': answer}
+            # an event may come at any time
+            connection.sendall(b'{"event": "RTC_CHANGE", "data": {}}\n'
+                               + json.dumps(reply).encode() + b'\n')
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
