@@ -126,9 +126,9 @@ class Monitor:
                 answers.append(Refused(message['error']))
         return answers
 
-    def must(self, name, **args):
+    def must(self, command, /, **args):
         """Ask one thing; an error is raised."""
-        answer, = self.ask((name, args))
+        answer, = self.ask((command, args))
         if isinstance(answer, Refused):
             raise answer
         return answer

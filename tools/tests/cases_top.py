@@ -2,17 +2,17 @@
 """The view of all guests' mapcaches."""
 import contextlib
 import csv
+import itertools
 import json
 import os
 import pwd
 import shutil
 import subprocess
-import threading
 import time
 
 import mapcacheview as view
 from bench import Skip, has
-from simguests import FakeMonitor, guests
+from simguests import FakeMonitor, guests, meanwhile, until
 
 OURS = {'query-name': {'name': 'new'},
         'query-xen-mapcache': {
@@ -58,31 +58,12 @@ def fakes(b, **monitors):
             monitor.close()
 
 
-@contextlib.contextmanager
-def reading(guest, addresses):
-    """Meanwhile QEMU reads these addresses of the guest, over and over."""
-    stop = threading.Event()
-
-    def read():
-        while not stop.is_set():
-            for address in addresses:
-                guest.human(f'xp /4xb {address}')
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        reader.join()
-
-
 def test_top_three_guests(b):
     """Figures of real device models, and of what was done meanwhile."""
     with guests(b, (1, 'one'), (4, 'four'), (12, 'twelve')) as (one, four, _):
         one.read(0x100000)
         # the monitor's own reads are what is counted
-        with reading(one, [0x100000]):
+        with meanwhile(one, itertools.repeat('xp /4xb 0x100000')):
             out, said = top(b, '--once', '--json', '-i', '1.5')
         assert said == [], said
         rows = {row['name']: row for row in json.loads(out)['guests']}
@@ -336,13 +317,6 @@ def test_top_live_screen(b):
             until(lambda: not terminal.screen())
         finally:
             terminal.close()
-
-
-def until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, 'does not come'
-        time.sleep(0.1)
 
 
 def test_top_many_guests_and_few_lines(b):

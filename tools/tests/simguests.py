@@ -82,6 +82,34 @@ def guests(b, *wanted):
             guest.end()
 
 
+@contextlib.contextmanager
+def meanwhile(guest, lines):
+    """The monitor is told these lines, one after the other, until the end."""
+    stop = threading.Event()
+
+    def tell():
+        for line in lines:
+            if stop.wait(0.1):
+                break
+            guest.human(line)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        teller.join()
+
+
+def until(condition):
+    """Wait for it; fail if it does not come."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, 'does not come'
+        time.sleep(0.1)
+
+
 class FakeMonitor(threading.Thread):
     """A QMP socket that returns answers[command]: what is returned, an
     Exception's text as an error, or, with None, nothing at all.  Commands

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What xen-mapcache-report collects of a device model, part by part.
+
+Nothing of the guest's memory: no part reads any.  The log may have some, in
+trace events that somebody turned on (values that were read and written), so
+lines of all trace events but the mapcache's own are left out.
+"""
+import json
+import os
+import platform
+import re
+import socket
+import struct
+import subprocess
+import time
+
+from guests import counters_of
+from qmp import Lost, Refused, printable
+
+# events that are rare and have addresses only.  Not xen_map_cache and
+# xen_map_cache_return: a line for each lookup, thousands a second.
+EVENTS = re.compile(r'^xen_(map_cache_(?!return$)\w+|remap_bucket|dma_\w+|'
+                    r'invalidate_map_cache\w*|replace_cache_entry|'
+                    r'(physmap|frames|dirty)_\w+|client_set_memory|ram_alloc)$')
+SECRETS = (re.compile(r'((?:^|,)(?:password|data|passwd)=)[^,]*'),
+           re.compile(r'(://)[^/@,]*(?=@)'))
+LOG_LINES = 200
+TRACE_LINES = 2000
+HOLDERS = 64
+# what the human monitor prints best
+HUMAN = ('info xen-mapcache', 'info xen-mapcache dma', 'info xen-physmap',
+         'info ramblock', 'info mtree -f', 'info pci')
+LIBRARY = re.compile(r'/[^ ]*/(libxen[\w.+-]*\.so[\w.]*)$')
+
+
+class Unavailable(Exception):
+    """A part cannot be had; the text says why."""
+
+
+def read(path):
+    try:
+        with open(path, encoding='utf-8', errors='replace') as src:
+            return src.read()
+    except OSError as err:
+        raise Unavailable(f'{path}: {err.strerror}') from None
+
+
+def output(*argv):
+    """What a program prints, or None if it is not there or fails."""
+    try:
+        res = subprocess.run(argv, capture_output=True, text=True,
+                             errors='replace', timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return res.stdout.strip() if res.returncode == 0 else None
+
+
+def without_secrets(arg):
+    for secret in SECRETS:
+        arg = secret.sub(r'\1(left out)', arg)
+    return arg
+
+
+class Subject:
+    """The device model of a guest."""
+
+    def __init__(self, guest, log=None):
+        self.guest = guest
+        with guest.monitor() as monitor:
+            self.version = monitor.version
+            name, info = monitor.ask(('query-name', {}),
+                                     ('query-xen-mapcache', {}))
+            self.pid = self._pid(monitor.sock)
+        if isinstance(info, Refused):
+            raise Lost(f'QEMU {self.version} without the series'
+                       if info.unknown else str(info))
+        self.name = printable(name.get('name', '')) \
+            if isinstance(name, dict) else ''
+        self.log = log or self._log()
+
+    def _pid(self, sock):
+        """The process: what libxl noted, else who listens at the socket.  The
+        latter is libxl where it opened the socket for QEMU."""
+        noted = self.guest.domid is not None and output(
+            'xenstore-read', f'/local/domain/{self.guest.domid}/image/'
+            'device-model-pid')
+        if noted and noted.isdecimal():
+            return int(noted)
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid = struct.unpack('3i', data)[0]
+        try:
+            program = os.path.basename(os.readlink(f'/proc/{pid}/exe'))
+        except OSError:
+            return None
+        return pid if 'qemu' in program else None
+
+    def _log(self):
+        """Where QEMU's messages go, as a file that can be read."""
+        for path in (f'/proc/{self.pid}/fd/2',
+                     f'/var/log/xen/qemu-dm-{self.name}.log'):
+            if '/' not in self.name and os.path.isfile(path):
+                return path
+        return None
+
+    def proc(self, name):
+        if self.pid is None:
+            raise Unavailable('the process is not known')
+        return read(f'/proc/{self.pid}/{name}')
+
+    def ask(self, command, **args):
+        with self.guest.monitor(10) as monitor:
+            return monitor.must(command, **args)
+
+    def human(self, line):
+        with self.guest.monitor(10) as monitor:
+            return monitor.human(line)
+
+
+# -- the parts: each a function of the Subject that returns text
+
+def versions(subject):
+    lines = [f'QEMU {subject.version}']
+    if subject.pid is not None:
+        try:
+            program = os.readlink(f'/proc/{subject.pid}/exe')
+            lines.append(f'program {program}')
+            lines.append(output('dpkg', '-S', program) or 'of no package')
+        except OSError as err:
+            lines.append(f'program: {err.strerror}')
+    xen = '/sys/hypervisor/version'
+    if os.path.isdir(xen):
+        lines.append('Xen ' + read(f'{xen}/major').strip() + '.'
+                     + read(f'{xen}/minor').strip()
+                     + read(f'{xen}/extra').strip())
+    else:
+        lines.append('Xen: this kernel does not run on it')
+    lines.append(f'Linux {platform.release()}, {platform.machine()}')
+    for line in read('/etc/os-release').splitlines():
+        if line.startswith('PRETTY_NAME='):
+            lines.append(line[len('PRETTY_NAME='):].strip('"'))
+    return '\n'.join(lines)
+
+
+def libraries(subject):
+    found = set()
+    for line in subject.proc('maps').splitlines():
+        match = LIBRARY.search(line)
+        if match:
+            found.add(match[0])
+    return '\n'.join(sorted(found)) or 'none of libxen'
+
+
+def arguments(subject):
+    args = subject.proc('cmdline').rstrip('\0').split('\0')
+    return '\n'.join(without_secrets(printable(arg)) for arg in args)
+
+
+def limits(subject):
+    lines = [line for line in subject.proc('limits').splitlines()
+             if re.match(r'Limit|Max (address|locked|open files|file size)',
+                         line)]
+    lines += [line for line in subject.proc('status').splitlines()
+              if re.match(r'(Vm(Size|RSS|Lck|Data)|Threads|Uid):', line)]
+    areas = len(subject.proc('maps').splitlines())
+    most = read('/proc/sys/vm/max_map_count').strip()
+    return '\n'.join([*lines, f'areas of memory: {areas} of {most}'])
+
+
+def queries(subject):
+    lines = []
+    for command, args in (
+            ('query-status', {}), ('query-xen-mapcache', {}),
+            ('qom-get', {'path': '/machine', 'property': 'mapcache-size'}),
+            ('x-query-xen-mapcache-dma', {'limit': HOLDERS}),
+            ('query-iothreads', {})):
+        told = f'{command} {json.dumps(args) if args else ""}'.rstrip()
+        try:
+            answer = json.dumps(subject.ask(command, **args), indent=2)
+        except Refused as refused:
+            answer = f'(refused: {refused})'
+        lines += [told, answer]
+    return '\n'.join(lines)
+
+
+def human(subject):
+    lines = []
+    for command in HUMAN:
+        try:
+            text = subject.human(command)
+        except Refused as refused:
+            text = f'(refused: {refused})'
+        lines += [command, *map(printable, text.strip().split('\n')), '']
+    return '\n'.join(lines)
+
+
+def events_of(monitor):
+    """(the names of all trace events, those of ours that are off)."""
+    every = monitor.must('trace-event-get-state', name='*')
+    names = {event['name'] for event in every}
+    return names, [event['name'] for event in every
+                   if EVENTS.match(event['name'])
+                   and event['state'] == 'disabled']
+
+
+def set_events(monitor, names, enable):
+    monitor.ask(*[('trace-event-set-state', {'name': name, 'enable': enable})
+                  for name in names])
+
+
+def is_kept(line, names):
+    """Whether a line of the log is fit for a report: no trace event but the
+    mapcache's.  An event's line may begin with process and time."""
+    match = re.match(r'(?:\d+@\d+\.\d+:)?(\w+) ?', line)
+    return not match or match[1] not in names or bool(EVENTS.match(match[1]))
+
+
+def fit(lines, names, most, from_end):
+    """At most so many lines that are fit, and how many were left out."""
+    kept = [printable(line) for line in lines if is_kept(line, names)]
+    shown = kept[-most:] if from_end else kept[:most]
+    told = []
+    if len(kept) < len(lines):
+        told.append(f'({len(lines) - len(kept)} lines of other trace events '
+                    'left out)')
+    if len(shown) < len(kept):
+        told.append(f'({len(kept) - len(shown)} more lines)')
+    return '\n'.join(told + shown)
+
+
+def tail(path, size=1 << 20):
+    """The last lines of a file."""
+    try:
+        with open(path, 'rb') as src:
+            end = src.seek(0, os.SEEK_END)
+            src.seek(max(0, end - size))
+            text = src.read().decode(errors='replace')
+    except OSError as err:
+        raise Unavailable(f'{path}: {err.strerror}') from None
+    lines = text.splitlines()
+    return lines[1:] if end > size else lines
+
+
+def end_of_log(subject):
+    if subject.log is None:
+        raise Unavailable('no log was found; name it by --log')
+    with subject.guest.monitor(10) as monitor:
+        names, _ = events_of(monitor)
+    return fit(tail(subject.log), names, LOG_LINES, True) or 'it is empty'
+
+
+def trace(subject, seconds):
+    """What the mapcache's trace events tell in this time."""
+    if subject.log is None:
+        raise Unavailable('traces go to the log, and none was found; name it '
+                          'by --log')
+    with subject.guest.monitor(10) as monitor:
+        names, ours = events_of(monitor)
+        start = os.stat(subject.log).st_size
+        before = monitor.must('query-xen-mapcache')
+        set_events(monitor, ours, True)
+    try:
+        time.sleep(seconds)
+    finally:
+        with subject.guest.monitor(10) as monitor:
+            set_events(monitor, ours, False)
+            after = monitor.must('query-xen-mapcache')
+    before, after = counters_of(before), counters_of(after)
+    grown = {key: after[key] - before[key] for key in before
+             if after.get(key, before[key]) != before[key]}
+    with open(subject.log, 'rb') as src:
+        src.seek(start)
+        text = src.read(16 << 20).decode(errors='replace')
+    lines = [line for line in text.splitlines() if is_kept(line, names)]
+    told = ', '.join(f'{key} {value:+d}' for key, value in grown.items())
+    return '\n'.join([f'counters that changed: {told or "none"}',
+                      fit(lines, names, TRACE_LINES, False)
+                      or 'no event in this time'])

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report that goes to a maintainer."""
+import os
+import re
+import stat
+import subprocess
+import threading
+
+import bugreport
+from bench import has
+from simguests import FakeMonitor, guests, meanwhile, until
+
+SECRET = 'correct horse'
+
+
+def report(b, *args, **how):
+    """Run the tool; returns {title: text}."""
+    path = b.path('report.txt')
+    said = b.run('xen-mapcache-report', '--run-dir', b.path('run'), '-o',
+                 path, *args, **how)
+    assert said == f'{path}\n', said
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    text = b.read('report.txt')
+    parts = re.split(r'^== (.*) ==$', text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def test_report_of_a_guest(b):
+    """Every part is there, and the trace has what was done meanwhile."""
+    args = ('-object', f'secret,id=s,data={SECRET}', '-trace', 'xen_ram_alloc')
+    with guests(b, (3, 'guest', args)) as (guest,):
+        with meanwhile(guest, (f'xp /4xb {n << 20}' for n in range(60))):
+            parts = report(b, 'guest', '--seconds', '3')
+        assert list(parts) == [
+            'versions', 'libraries', 'arguments', 'limits', 'what QMP tells',
+            'what the human monitor tells', 'end of the log',
+            'trace of 3 seconds'], list(parts)
+        for title, text in parts.items():
+            assert 'not available' not in text, (title, text)
+        has(parts['versions'], 'QEMU 10.', '/qemu-system-i386', 'Linux ')
+        has(parts['arguments'], '-xen-domid\n3', 'data=(left out)')
+        assert SECRET not in b.read('report.txt')
+        has(parts['limits'], 'Max address space', 'VmRSS:',
+            'areas of memory: ')
+        has(parts['what QMP tells'], '"map-calls": ', 'qom-get')
+        has(parts['what the human monitor tells'], 'info xen-mapcache\nlookups',
+            'vga.vram')
+        has(parts['end of the log'], 'xensim: domain 3', 'xen_ram_alloc')
+        has(parts['trace of 3 seconds'], 'misses +', 'map-calls +',
+            'xen_remap_bucket guest 0x')
+        # what was off is off again, what was on is on
+        states = guest.human('info trace-events xen_*')
+        assert re.search('^xen_ram_alloc : state 1', states, re.M), states
+        assert states.count('state 1') == 1, states
+
+
+def test_report_has_nothing_of_the_guest(b):
+    """Trace events that show what is read and written are left out."""
+    with guests(b, (1, 'guest')) as (guest,):
+        guest.human('trace-event memory_region_ops_* on')
+        guest.human('o /b 0x80 0xa7')
+        until(lambda: 'value 0xa7' in b.read('guest.log'))
+        with meanwhile(guest, ['o /b 0x80 0xb7'] * 60):
+            parts = report(b, '1', '--seconds', '2')
+        has(b.read('guest.log'), 'value 0xb7')
+        has(parts['end of the log'], 'lines of other trace events left out')
+        text = b.read('report.txt')
+        assert 'memory_region_ops' not in text
+        assert not re.search('value 0x[ab]7', text), text
+
+
+def test_report_lines_that_are_left_out(_):
+    names = {'xen_remap_bucket', 'xen_map_cache', 'ide_data_readl'}
+    kept = [line for line in (
+        'xen_remap_bucket guest 0x0', '7@12.000001:xen_remap_bucket guest 0x0',
+        'ide_data_readl data 0x1', '7@12.000001:ide_data_readl data 0x1',
+        'xen_map_cache want 0x0', 'qemu-system-i386: no event', '')
+        if bugreport.is_kept(line, names)]
+    assert [line.split(':')[0] for line in kept] == [
+        'xen_remap_bucket guest 0x0', '7@12.000001', 'qemu-system-i386', ''], \
+        kept
+    lines = [f'line {n}' for n in range(9)]
+    assert bugreport.fit(lines, names, 2, True) == \
+        '(7 more lines)\nline 7\nline 8'
+    assert bugreport.fit(lines, names, 1, False) == '(8 more lines)\nline 0'
+
+
+def test_report_secrets(_):
+    for arg, told in (
+            ('secret,id=a,data=x y,format=raw',
+             'secret,id=a,data=(left out),format=raw'),
+            ('port=1,password=x', 'port=1,password=(left out)'),
+            (':1,password-secret=a', ':1,password-secret=a'),
+            ('file=iscsi://me%it@host/a', 'file=iscsi://(left out)@host/a'),
+            ('file=/a@b,metadata=off', 'file=/a@b,metadata=off')):
+        assert bugreport.without_secrets(arg) == told, arg
+
+
+def test_report_without_what_it_needs(b):
+    def error(*args):
+        return b.run('xen-mapcache-report', '--run-dir', b.path('run'), *args,
+                     fails=True)
+
+    has(error('7'), '7: no such domain')
+    has(error('/no/such/socket'), '/no/such/socket: no socket')
+    stock = FakeMonitor(b.path('run', 'qmp-libxl-7'),
+                        {'query-name': {'name': 'x'}})
+    has(error('7'), '7: QEMU', 'without the series')
+    stock.close()
+    has(error('7'), '7: its device model has ended')
+
+
+def test_report_of_a_guest_that_ends(b):
+    """What was collected before stays, and the rest says why it is not."""
+    with guests(b, (1, 'guest')) as (guest,):
+        path = b.path('report.txt')
+
+        def end():
+            until(lambda: os.path.exists(path) and
+                  '== end of the log' in b.read('report.txt'))
+            guest.end()
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        parts = report(b, '1', '--seconds', '3')
+        ending.join()
+        has(parts['what QMP tells'], '"map-calls": ')
+        has(parts['trace of 3 seconds'], 'not available')
+
+
+def test_report_knows_the_process_by_xenstore(b):
+    """libxl may have opened the socket for QEMU, and is then its owner."""
+    answers = {'query-name': {'name': 'x'}, 'query-xen-mapcache': {}}
+    os.chmod(b.write('bin/xenstore-read', '#!/bin/sh\n[ "$1" = /local/domain/'
+                     '7/image/device-model-pid ] && cat "$0.pid"\n'), 0o755)
+    env = {'PATH': b.path('bin') + ':' + os.environ['PATH']}
+    monitor = FakeMonitor(b.path('run', 'qmp-libxl-7'), answers)
+    with subprocess.Popen(['sleep', '60']) as process:
+        try:
+            b.write('bin/xenstore-read.pid', f'{process.pid}\n')
+            parts = report(b, '7', '--seconds', '0', env=env)
+            assert parts['arguments'].split() == ['sleep', '60'], parts
+            parts = report(b, '7', '--seconds', '0')
+            has(parts['arguments'], 'the process is not known')
+        finally:
+            process.kill()
+            monitor.close()
