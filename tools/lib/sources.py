@@ -19,7 +19,10 @@ from say import Failure
 # the base that the series is written on: what is common fits it
 MAIN = '10.0'
 # the folders that the repository has for itself
-NOT_LAID = {'tools', 'docs', 'build', 'tests/fuzz', 'tests/xen-e2e'}
+NOT_LAID = {'tools', 'build', 'tests/fuzz', 'tests/xen-e2e'}
+# here whole files are the repository's own: QEMU has its README and its docs/
+# too.  Patches, and folders below, are QEMU's as everywhere.
+OWN_FILES = {'', 'docs/'}
 # older name in the repository: newer name in the tree
 RENAMED = {'include/sysemu/': 'include/system/'}
 SKIPPED_ENDS = ('~', '.orig', '.rej', '.pyc', '.swp')
@@ -74,7 +77,7 @@ def series_files(repo):
         for name in files:
             if name.startswith('.') or name.endswith(SKIPPED_ENDS):
                 continue
-            if rel == '' and target_of(name) == name:
+            if rel in OWN_FILES and target_of(name) == name:
                 continue
             found.append(rel + name)
     return sorted(found)

@@ -57,6 +57,8 @@ SERIES = {
         ' {\n-    printf("stock %d\\n", map());\n'
         '+    printf("series %d\\n", map_more());\n     return 0;\n',
     'README.md': 'not of the series\n',
+    'docs/design.md': 'not of the series\n',
+    'docs/system/page.rst': 'of the series\n',
     'tools/nothing': 'not of the series\n',
 }
 

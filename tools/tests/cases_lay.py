@@ -15,7 +15,7 @@ def encoded(files):
 
 def test_paths_and_contents(b):
     b.prepared()
-    has(b.on_build('lay'), '4 paths', '4 changed')
+    has(b.on_build('lay'), '5 paths', '5 changed')
     tree = b.contents('build/src/qemu')
     assert tree['hw/xen/xen-mapcache.c'].decode() == \
         SERIES['hw/xen/xen-mapcache.c']
@@ -28,6 +28,9 @@ def test_paths_and_contents(b):
         TREE['system/physmem.c'].replace('stock', 'series').replace(
             'map()', 'map_more()')
     assert 'README.md' not in tree and 'tools/nothing' not in tree
+    # pages for QEMU's manual are QEMU's, those about the project are not
+    assert tree['docs/system/page.rst'] == b'of the series\n'
+    assert 'docs/design.md' not in tree
     assert os.path.islink(b.path('build/src/qemu/hw/xen/xen-mapcache.c'))
 
 
@@ -80,7 +83,7 @@ def test_removed_file_goes(b):
     b.on_build('lay')
     os.unlink(b.path('repo/hw/xen/xen-mapcache.c'))
     os.unlink(b.path('repo/tests/new/thing.c'))
-    has(b.on_build('lay'), '2 paths', '2 changed')
+    has(b.on_build('lay'), '3 paths', '2 changed')
     tree = b.contents('build/src/qemu')
     assert tree['hw/xen/xen-mapcache.c'].decode() == \
         TREE['hw/xen/xen-mapcache.c']
@@ -323,7 +326,7 @@ def test_base_with_files_of_its_own(b):
             '+int map_more(void) { return 4; }\n')
     b.write('repo/include/exec/old.h.only-10.2', '#include "new.h"\n')
     b.write('repo/hw/never.c.patch-10.1', 'of another base\n')
-    has(b.on_build('lay'), 'QEMU 10.2.2: 5 paths', '5 changed')
+    has(b.on_build('lay'), 'QEMU 10.2.2: 6 paths', '6 changed')
     laid = b.contents('build/src/qemu')
     has(laid['system/physmem.c'].decode(), 'series %d')
     has(laid['hw/xen/xen-mapcache.c'].decode(), 'return 2', 'return 4')
@@ -344,7 +347,7 @@ def test_main_base_knows_nothing_of_the_others(b):
     b.prepared()
     b.write('repo/system/physmem.c.patch-10.2', 'not a diff\n')
     b.write('repo/include/exec/old.h.only-10.2', '#include "new.h"\n')
-    has(b.on_build('lay'), '4 paths')
+    has(b.on_build('lay'), '5 paths')
     has(b.on_build('refresh-patches', '--apart', 'system/physmem.c',
                    fails=True), 'QEMU 10.0.13 is the main base')
 
@@ -353,7 +356,7 @@ def test_patch_that_is_not_for_a_base(b):
     """Words in place of a diff: the path is left as the base has it."""
     tree = prepared_for_10_2(b)
     b.write('repo/system/physmem.c.patch-10.2', '10.2 prints it by itself.\n')
-    has(b.on_build('lay'), '3 paths')
+    has(b.on_build('lay'), '4 paths')
     assert b.read('build/src/qemu/system/physmem.c') == tree['system/physmem.c']
 
 
@@ -374,7 +377,7 @@ def test_first_patches_of_another_base(b):
         '+    printf("moved')
     has(b.read('repo/tests/new/thing.c.patch-10.2'), '+int other;')
     assert b.read('repo/tests/new/thing.c') == SERIES['tests/new/thing.c']
-    has(b.on_build('lay'), '4 paths')
+    has(b.on_build('lay'), '5 paths')
     has(b.read('build/src/qemu/tests/new/thing.c'), 'int other;')
     b.on_build('lay', 'stock')
     assert b.contents('build/src/qemu') == encoded(tree)
