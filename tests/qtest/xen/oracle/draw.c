@@ -96,7 +96,9 @@ unsigned oracle_draw_sg(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
     unsigned n = oracle_draw_count(bytes, MIN(max, units)), i;
     unsigned kind = oracle_range(bytes, 0, SG_KINDS - 1);
     uint64_t each = units / n;
-    uint64_t span = kind == NEIGHBOURS ? total : each * align + align;
+    /* The last piece, which has what is left over. */
+    uint64_t longest = (units - each * (n - 1)) * align;
+    uint64_t span = kind == NEIGHBOURS ? total : longest;
 
     gpa = oracle_draw_ram(side, bytes, span, align);
     for (i = 0; i < n; i++) {
@@ -113,7 +115,7 @@ unsigned oracle_draw_sg(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
         } else if (kind != SAME_PAGE) {
             gpa += ORACLE_BUCKET;
         }
-        if (gpa + sg[i].len > oracle_ram_bytes(side)) {
+        if (kind != NEIGHBOURS && gpa + longest > oracle_ram_bytes(side)) {
             gpa = ORACLE_DATA + gpa % ORACLE_BUCKET / align * align;
         }
     }
