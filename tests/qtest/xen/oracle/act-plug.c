@@ -38,7 +38,7 @@ static char *draw_driver(OracleBytes *bytes)
     unsigned i = oracle_range(bytes, 0, ARRAY_SIZE(drivers) - 1);
 
     return g_strdup_printf("{\"driver\":\"%s\",\"id\":\"plug\",%s,"
-                           "\"addr\":\"%u\"}", drivers[i].name,
+                           "\"addr\":\"%x\"}", drivers[i].name,
                            drivers[i].args, SLOT);
 }
 
