@@ -6,10 +6,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * xen-mapcache.c          the essay, the public calls, hits
- * xen-mapcache-arena.c    the arena and its slots: reserve, empty, check
+ * xen-mapcache-slots.c    the arena and its slots: reserve, empty, check
  * xen-mapcache-fill.c     slots: a bucket is mapped, and found
  * xen-mapcache-retire.c   slots: taken out of service, reaped, evicted
- * xen-mapcache-rev.c      reverse entries: who holds a DMA mapping
+ * xen-mapcache-dma.c      reverse entries: who holds a DMA mapping
  * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
  * xen-mapcache-block.c    device memory, and dummies for it
  * xen-mapcache-announce.c when RAM block notifiers are told of it
@@ -222,7 +222,7 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
-/* --- xen-mapcache-arena.c: with the lock, but for the first and the last - */
+/* --- xen-mapcache-slots.c: with the lock, but for the first and the last - */
 
 /* Reserves the arena and its tables, or ends QEMU with a message. */
 void mcache_arena_init(void);
@@ -346,7 +346,7 @@ void mcache_evict_for_memory_locked(void);
 /* Wakes the reaper, which starts at the first need.  With the lock. */
 void mcache_reaper_wake_locked(void);
 
-/* --- xen-mapcache-rev.c --------------------------------------------- */
+/* --- xen-mapcache-dma.c --------------------------------------------- */
 
 typedef enum MapCacheRevKind {
     MCACHE_REV_BLOCK,   /* [a] */
