@@ -8,7 +8,8 @@
  * xen-mapcache.c          the essay, the public calls, hits
  * xen-mapcache-slots.c    the arena and its slots: reserve, empty, check
  * xen-mapcache-fill.c     slots: a bucket is mapped, and found
- * xen-mapcache-retire.c   slots: taken out of service, reaped, evicted
+ * xen-mapcache-retire.c   slots: taken out of service, evicted
+ * xen-mapcache-reaper.c   the thread that unmaps after a grace period
  * xen-mapcache-dma.c      reverse entries: who holds a DMA mapping
  * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
  * xen-mapcache-block.c    device memory, and dummies for it
@@ -312,9 +313,6 @@ void mcache_flush_locked(void);
  */
 void mcache_stale_unlocked(uint32_t nr);
 
-/* Leaves a RETIRED slot to the reaper. */
-void mcache_reap_later(uint32_t nr);
-
 /* Retires a LIVE slot that unlocked pointers of this very thread may be in. */
 void mcache_retire_later(uint32_t nr);
 
@@ -324,6 +322,19 @@ void mcache_retire_later(uint32_t nr);
  * what the caller is about to use.
  */
 void mcache_evict_locked(uint32_t keep, uint32_t n);
+
+/*
+ * A map call failed for lack of memory, which the frames that are mapped may
+ * cost too (a stub domain's, a PVH dom0's): retires some that were not used
+ * lately, whatever the cap, so that a call that comes after may succeed.
+ */
+void mcache_evict_for_memory_locked(void);
+
+/* --- xen-mapcache-reaper.c: with the lock ------------------------------- */
+
+/* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
+void mcache_reap_later(uint32_t nr);
+void mcache_reap_not(uint32_t nr);
 
 /*
  * If few slots are free and the reaper is about to free some, gives it a
@@ -336,14 +347,7 @@ void mcache_evict_locked(uint32_t keep, uint32_t n);
  */
 void mcache_room_wait_locked(void);
 
-/*
- * A map call failed for lack of memory, which the frames that are mapped may
- * cost too (a stub domain's, a PVH dom0's): retires some that were not used
- * lately, whatever the cap, so that a call that comes after may succeed.
- */
-void mcache_evict_for_memory_locked(void);
-
-/* Wakes the reaper, which starts at the first need.  With the lock. */
+/* Wakes the reaper, which starts at the first need. */
 void mcache_reaper_wake_locked(void);
 
 /* --- xen-mapcache-dma.c --------------------------------------------- */

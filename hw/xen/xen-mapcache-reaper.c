@@ -1,0 +1,131 @@
+/*
+ * Xen mapcache: the reaper
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A thread that waits for RCU grace periods without the BQL, and then unmaps
+ * the slots that were retired before.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/rcu.h"
+#include "qemu/thread.h"
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+#include "trace.h"
+
+/* One bite of the reaper: what one unmap may hold the mmap lock for. */
+#define REAPER_BITE_SLOTS       64
+/* How long to wait before an unmap that failed is tried again. */
+#define REAP_AGAIN_MS           100
+/* How long a miss waits for the reaper when slots are few, and when none is. */
+#define ROOM_FEW_MS             1
+#define ROOM_NONE_MS            20
+
+/*
+ * Unmaps what has been through a grace period, in bites: each lets those in
+ * who wait for the lock, or for the kernel's mmap lock.
+ */
+static void reap_locked(void)
+{
+    unsigned long n = mapcache.nr_slots, nr = 0, end;
+
+    for (;;) {
+        nr = find_next_bit(mapcache.grace_map, n, nr);
+        if (nr == n) {
+            return;
+        }
+        end = find_next_zero_bit(mapcache.grace_map, n, nr);
+        end = MIN(end, nr + REAPER_BITE_SLOTS);
+        bitmap_clear(mapcache.grace_map, nr, end - nr);
+        mapcache.nr_pending -= end - nr;
+        mcache_slots_unmap(nr, end - nr);
+        nr = end;
+        qemu_cond_broadcast(&mapcache.room_cond);
+        qemu_mutex_unlock(&mapcache.lock);
+        qemu_mutex_lock(&mapcache.lock);
+    }
+}
+
+static void *reaper_thread(void *opaque)
+{
+    qemu_mutex_lock(&mapcache.lock);
+    for (;;) {
+        unsigned long *map;
+
+        while (!mapcache.reap_wanted) {
+            qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
+        }
+        mapcache.reap_wanted = false;
+        mapcache.reaper_busy = true;
+        mcache_pages_grace_locked();
+        map = mapcache.reap_map;
+        mapcache.reap_map = mapcache.grace_map; /* empty */
+        mapcache.grace_map = map;
+        qemu_mutex_unlock(&mapcache.lock);
+
+        /* Whoever could have found one of them is out of its section now. */
+        synchronize_rcu();
+
+        qemu_mutex_lock(&mapcache.lock);
+        mcache_pages_reap_locked();
+        reap_locked();
+        mapcache.reaper_busy = false;
+        mapcache.reap_rounds++;
+        qemu_cond_broadcast(&mapcache.room_cond);
+        if (mapcache.reap_again) {
+            mapcache.reap_again = false;
+            qemu_mutex_unlock(&mapcache.lock);
+            g_usleep(REAP_AGAIN_MS * 1000);
+            qemu_mutex_lock(&mapcache.lock);
+        }
+    }
+    return NULL;
+}
+
+void mcache_room_wait_locked(void)
+{
+    /* The round after it, from 1 on. */
+    static __thread uint64_t in_vain;
+    uint32_t spare = mapcache.nr_slots - mapcache.max_slots;
+    uint32_t left = mapcache.nr_slots - mapcache.nr_used;
+    uint64_t round = mapcache.reap_rounds + 1;
+    bool longer = !left && in_vain != round;
+
+    if (left > spare / 4 || !(mapcache.reap_wanted || mapcache.reaper_busy)) {
+        return;
+    }
+    if (!qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
+                             longer ? ROOM_NONE_MS : ROOM_FEW_MS) && longer) {
+        in_vain = round;
+    }
+}
+
+void mcache_reaper_wake_locked(void)
+{
+    mapcache.reap_wanted = true;
+    if (!mapcache.reaper_running) {
+        QemuThread thread;
+
+        mapcache.reaper_running = true;
+        qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
+                           QEMU_THREAD_DETACHED);
+    }
+    qemu_cond_signal(&mapcache.reap_cond);
+}
+
+void mcache_reap_later(uint32_t nr)
+{
+    set_bit(nr, mapcache.reap_map);
+    mcache_reaper_wake_locked();
+}
+
+void mcache_reap_not(uint32_t nr)
+{
+    clear_bit(nr, mapcache.reap_map);
+    clear_bit(nr, mapcache.grace_map);
+}
