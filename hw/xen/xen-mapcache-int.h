@@ -122,7 +122,6 @@ typedef struct MapCache {
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
     unsigned long *grace_map;   /* … and those it is waiting for */
     bool reap_wanted;           /* there is something for the reaper */
-    bool reaper_running;
     bool reaper_busy;           /* it has taken up what it is to unmap */
     uint64_t reap_rounds;       /* grace periods that it has been through */
     bool reap_again;            /* an unmap failed: later */
@@ -347,7 +346,13 @@ void mcache_reap_not(uint32_t nr);
  */
 void mcache_room_wait_locked(void);
 
-/* Wakes the reaper, which starts at the first need. */
+/*
+ * Starts the thread.  Before the machine runs: no thread may be to be had when
+ * it is needed, and a running guest is not to be ended for that.
+ */
+void mcache_reaper_init(void);
+
+/* Wakes the reaper. */
 void mcache_reaper_wake_locked(void);
 
 /* --- xen-mapcache-dma.c --------------------------------------------- */

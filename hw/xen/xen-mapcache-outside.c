@@ -22,8 +22,17 @@
 
 #include <xengnttab.h>
 
-/* Written under mapcache.lock; the tree is read within RCU sections too. */
+/*
+ * Written under mapcache.lock; the tree is read within RCU sections too.  Such
+ * a search must not meet an empty tree, nor one that is about to become so: it
+ * reads the root's two pointers one after the other.  So one entry, at an
+ * address that nothing is ever mapped at, is in the tree from the start.
+ */
 static IntervalTreeRoot outside_tree;
+static Outside outside_sentinel = {
+    .node = { .start = UINTPTR_MAX, .last = UINTPTR_MAX },
+    .kind = OUTSIDE_SENTINEL,
+};
 static QLIST_HEAD(, Outside) outside_pages;
 static unsigned nr_pages;
 static xengnttab_handle *outside_gnttab;
@@ -38,6 +47,7 @@ static unsigned nr_exact;       /* entries OUTSIDE_HELD */
 
 void mcache_outside_init(void)
 {
+    interval_tree_insert(&outside_sentinel.node, &outside_tree);
     outside_gnttab = xengnttab_open(NULL, 0);
     if (!outside_gnttab) {
         /* Only a guest that uses grants will miss it. */
@@ -51,7 +61,8 @@ Outside *mcache_outside_find_locked(const void *ptr)
                                                       (uintptr_t)ptr,
                                                       (uintptr_t)ptr);
 
-    return node ? container_of(node, Outside, node) : NULL;
+    return node && node != &outside_sentinel.node
+           ? container_of(node, Outside, node) : NULL;
 }
 
 /* Called within an RCU read-side section. */

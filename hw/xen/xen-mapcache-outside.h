@@ -21,6 +21,7 @@ typedef enum OutsideKind {
     OUTSIDE_HELD,       /* pages of guest RAM that a device holds */
     OUTSIDE_SLOT,       /* a bucket, where there is no arena */
     OUTSIDE_PAGE,       /* a page of guest RAM, for one RCU section */
+    OUTSIDE_SENTINEL,   /* nothing: keeps the tree from being empty */
 } OutsideKind;
 
 /* Constant while it is in the tree, but for what is named below. */

@@ -105,16 +105,19 @@ void mcache_room_wait_locked(void)
     }
 }
 
+void mcache_reaper_init(void)
+{
+    QemuThread thread;
+
+    qemu_cond_init(&mapcache.reap_cond);
+    qemu_cond_init(&mapcache.room_cond);
+    qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
+                       QEMU_THREAD_DETACHED);
+}
+
 void mcache_reaper_wake_locked(void)
 {
     mapcache.reap_wanted = true;
-    if (!mapcache.reaper_running) {
-        QemuThread thread;
-
-        mapcache.reaper_running = true;
-        qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
-                           QEMU_THREAD_DETACHED);
-    }
     qemu_cond_signal(&mapcache.reap_cond);
 }
 

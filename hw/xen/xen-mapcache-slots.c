@@ -151,8 +151,6 @@ void mcache_arena_init(void)
     mapcache.used_map = bitmap_new(n);
     mapcache.reap_map = bitmap_new(n);
     mapcache.grace_map = bitmap_new(n);
-    qemu_cond_init(&mapcache.reap_cond);
-    qemu_cond_init(&mapcache.room_cond);
     trace_xen_map_cache_init(n, table);
 }
 

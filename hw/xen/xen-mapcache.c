@@ -196,6 +196,7 @@ void xen_map_cache_init(void)
     mcache_arena_init();
     mcache_rev_init();
     mcache_outside_init();
+    mcache_reaper_init();
     mapcache.ready = true;
 }
 

@@ -25,7 +25,9 @@
  * the guest by the machine (hw/i386/xen), not here.  Sizes are in bytes.
  *
  * Threads: unless a function says otherwise, any thread may call it, with or
- * without the BQL, in or out of a coroutine; none of them yields.
+ * without the BQL, in or out of a coroutine; none of them yields.  They use
+ * thread-local variables, whose address a compiler may keep across a yield: so
+ * they are not to be inlined into a caller.
  *
  * Failure: a page that is not there, a map call that fails and a bad grant
  * reference are the guest's doing or the host's trouble, never a reason to
@@ -101,8 +103,10 @@ bool xen_map_cache_ready(void);
  * *plen > 0 says that it may be there, but that one RCU section has touched
  * more of the guest than can be mapped at a time: xen_map_cache_dma(), which
  * need not outlive its release, still has room for it.  The pointer lives
- * until the end of the RCU read-side section that the caller must be in.  A
- * hit takes no lock and makes no system call.
+ * until the end of the RCU read-side section that the caller must be in; if
+ * the caller had the BQL, only until it gives the BQL up, should that come
+ * first: an invalidate has the BQL, and does not wait for readers that had it.
+ * A hit takes no lock and makes no system call.
  */
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
 

@@ -303,6 +303,47 @@ static void test_stress(void)
     stress();
 }
 
+/*
+ * What lies outside the arena comes and goes, to the last one, while another
+ * thread looks there without a lock.
+ */
+#define COMES_AND_GOES  20000
+
+static void *look_outside(void *opaque)
+{
+    const bool *stop = opaque;
+    uint8_t elsewhere;
+
+    rcu_register_thread();
+    while (!qatomic_read(stop)) {
+        if (xen_ram_addr_from_mapcache(&elsewhere) != RAM_ADDR_INVALID) {
+            stress_complain("an address of no mapping's has a guest address");
+        }
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+static void test_outside(void)
+{
+    QemuThread thread;
+    bool stop = false;
+    unsigned i;
+
+    qemu_thread_create(&thread, "look", look_outside, &stop,
+                       QEMU_THREAD_JOINABLE);
+    for (i = 0; i < COMES_AND_GOES; i++) {
+        hwaddr len = PAGE;
+        uint8_t *host = xen_map_cache_dma(harness_ram, 0x100000, 0, &len,
+                                          XEN_MAP_HELD, true, NULL);
+
+        g_assert_nonnull(host);
+        xen_invalidate_map_cache_entry(host, len);
+    }
+    qatomic_set(&stop, true);
+    qemu_thread_join(&thread);
+}
+
 /* --- seeded mistakes --------------------------------------------- */
 
 typedef struct Seeded {
@@ -357,6 +398,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/threads/stress", test_stress);
+    g_test_add_func("/xen-mapcache/threads/outside", test_outside);
     for (s = seeds; s->name; s++) {
         g_autofree char *path = g_strdup_printf(
             "/xen-mapcache/threads/seeded/%s", s->name);

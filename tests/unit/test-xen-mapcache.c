@@ -325,6 +325,35 @@ static void test_same_address(void)
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
 
+/* No thread has to be made once the guest runs. */
+static unsigned threads_before, threads_after;
+
+static unsigned count_threads(void)
+{
+    GDir *tasks = g_dir_open("/proc/self/task", 0, NULL);
+    unsigned n = 0;
+
+    g_assert_nonnull(tasks);
+    while (g_dir_read_name(tasks)) {
+        n++;
+    }
+    g_dir_close(tasks);
+    return n;
+}
+
+static void test_reaper_is_there(void)
+{
+    g_assert_cmpuint(threads_after, ==, threads_before + 1);
+    /* A bucket that is mapped anew leaves its slot to the reaper. */
+    xensim_depopulate(harness_dom, 0x303, 1);
+    xen_invalidate_map_cache();
+    RCU_READ_LOCK_GUARD();
+    g_assert_null(xen_map_cache(0x303000, NULL));
+    g_assert_cmpuint(xensim_populate(harness_dom, 0x303, 1), ==, 1);
+    g_assert_nonnull(xen_map_cache(0x303000, NULL));
+    g_assert_cmpuint(count_threads(), ==, threads_after);
+}
+
 static void test_twin(void)
 {
     streams_random(STREAM, STREAM_OPS);
@@ -335,10 +364,13 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     QEMU_BUILD_BUG_ON(TWIN_RAM_BYTES > RAM);
     harness_init(RAM, 0);
+    threads_before = count_threads();
     xen_map_cache_init();
+    threads_after = count_threads();
     /* The twin counts unmatched releases from 0. */
     g_test_add_func("/xen-mapcache/twin", test_twin);
     g_test_add_func("/xen-mapcache/replay", streams_replay);
+    g_test_add_func("/xen-mapcache/reaper-is-there", test_reaper_is_there);
     g_test_add_func("/xen-mapcache/kept", test_kept);
     g_test_add_func("/xen-mapcache/hole", test_hole);
     g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);
