@@ -285,7 +285,6 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
                                   addr, size);
     o->memfd = memfd;
     QLIST_INSERT_HEAD(&blocks, o, next);
-    mcache_rev_add(host, size, MCACHE_REV_BLOCK, true, NULL);
     trace_xen_map_cache_block(addr, gaddr, size, host, dummy);
     return o;
 }
@@ -390,7 +389,6 @@ void xen_unmap_cache_block(uint8_t *host)
         return;
     }
     trace_xen_map_cache_block_unmap(o->addr, host);
-    mcache_rev_remove(host, o->size, MCACHE_REV_BLOCK);
     QLIST_SAFE_REMOVE(o, next);
     pages = o->size >> XC_PAGE_SHIFT;
     memfd = o->memfd;

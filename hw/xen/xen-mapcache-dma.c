@@ -1,495 +1,491 @@
 /*
- * Xen mapcache: reverse entries
+ * Xen mapcache: the registry of DMA mappings
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A DMA mapping is ended by the host address that its holder has, and an
- * invalidate has to name each that is outstanding; so there is a record for
- * each.  Each thread has a hash table of the mappings that it made, by host
- * address, in which it alone adds: that takes no atomic operation but a store,
- * for a cell that is free stays so until its thread takes it.  Any thread may
- * end a mapping, and does so by one compare-and-swap on the cell's word.  It
- * looks in its own table first and in the others' then.
+ * A DMA mapping is ended by the host address and the length that its holder
+ * has, by any thread, and an invalidate has to name each that is outstanding:
+ * so there is a record for each.
  *
- * A hash chain is a list of small chunks that only ever grows; a chain is as
- * long as the most mappings that were ever outstanding in it at a time.  The
- * cell's word, written last, publishes the rest of it.  The table of a thread
- * that ends goes, with what is in it, to the next thread that needs one.
+ * The first mapping of a bucket, if it is short enough, has its record in the
+ * slot: offset and length are part of the slot's state word, so that one
+ * compare-and-swap takes the lock and makes the record, and another ends both
+ * (xen-mapcache.c).  All others are here, in a hash table by host address and
+ * length.  Mappings of the same address and length are one cell, whatever
+ * their number: a guest may list a page as often as it likes.  The hash has a
+ * seed, the table grows and shrinks with what is in it, and its locks are held
+ * for one step of a chain, but for a table that doubles.
  *
- * Rejected: a list under a mutex (what made a hit take one), a list in each
- * slot with lock-free removal (needs a grace period for each record), one
- * table for all threads (each cell has to be claimed by another
- * compare-and-swap, a fifth of what a warm DMA mapping costs).
+ * A release looks in the slot first and in the table then, and never misses:
+ * each record that is alike is as good as any other.  When a release has seen
+ * that the slot's record is not one of its kind, all records of that kind are
+ * in the table, its own among them; and whoever takes one from the table later
+ * has seen the same, and has one there of its own.
+ *
+ * Rejected: a list in each slot (equal mappings make it any length), a table
+ * for each thread (a release by another thread than the maker's looks through
+ * all of them, and can miss a record that is ended and made again meanwhile).
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/error-report.h"
-#include "qemu/memalign.h"
 #include "qemu/timer.h"
+#include "qemu/xxhash.h"
 
-#include "exec/memory.h"
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-#define REV_CHAIN_BITS      12
-#define REV_CHAINS          (1u << REV_CHAIN_BITS)
-#define REV_CHUNK_CELLS     5       /* with the link, two cache lines */
-
-/*
- * A reverse entry: one for each long-lived mapping that lies where foreign
- * mappings do, found by the host address that its holder has.  All atomic.
- */
-typedef struct MapCacheRev {
-    uint64_t word;      /* REV_FREE; or the address, with the use above it */
-    uint64_t info;
-    uint64_t size;      /* bytes */
-} MapCacheRev;
-
-#define REV_FREE            0
-#define REV_HOST_BITS       48
-
-/* The info: flags, owner, coarse clock at the map, and the cell's uses. */
-#define REV_DMA             1   /* [b] DMA, not [a] a device's own memory */
-#define REV_HELD            2   /* long-held: not a transfer */
-#define REV_KIND            (REV_DMA | REV_HELD)
-#define REV_NAMED           4   /* … and named in a report already */
-#define REV_WRITE           8   /* the device writes */
-#define REV_OWNER_SHIFT     8
-#define REV_SECONDS_SHIFT   16
-#define REV_USE_SHIFT       48  /* as in the word */
-
-typedef struct RevChunk {
-    MapCacheRev cell[REV_CHUNK_CELLS];
-    struct RevChunk *next;
-} RevChunk;
-
-QEMU_BUILD_BUG_ON(sizeof(RevChunk) != 128);
-
-typedef struct RevTable {
-    RevChunk *chain[REV_CHAINS];    /* atomic; set by its thread */
-    struct RevTable *next;          /* constant */
-    bool in_use;                    /* it has a thread; rev_lock */
-    Notifier exit;
-} RevTable;
-
-/*
- * Guards the list of tables and the names, which are looked up without it but
- * added to with it.  Innermost: device memory is recorded with mapcache.lock.
- */
-static QemuMutex rev_lock;
-static RevTable *rev_tables;        /* atomic; grows, under rev_lock */
-/* This thread's; NULL before its first mapping. */
-static __thread RevTable *rev_own;
+#define SHARD_BITS          4
+#define SHARDS              (1u << SHARD_BITS)
+#define SHARD_CHAINS_MIN    64u
 
 /* One burst of warnings a second, so many lines long. */
 #define REPORT_INTERVAL_MS  1000
 #define REPORT_LINES        16
 
-/*
- * Who holds it: the names of the address spaces that DMA came through.  An
- * address space may go while its name is still wanted, and its address may
- * then be another's: so the name is copied once, and compared at each use.
- */
-#define OWNERS              256     /* eight bits; 0 is nobody known */
+/* Mappings of one cell that have the same @info: that many of them. */
+typedef struct DmaRecord {
+    uint64_t info;
+    uint64_t count;
+    struct DmaRecord *older;
+} DmaRecord;
 
-typedef struct Owner {
-    AddressSpace *as;       /* atomic, written last; NULL: free */
-    char *name;
-} Owner;
+typedef struct DmaCell {
+    uint8_t *host;
+    uint64_t size;              /* bytes */
+    DmaRecord newest;
+    struct DmaCell *next;       /* in its chain */
+    bool named;                 /* all of it, and all of it is held */
+    QTAILQ_ENTRY(DmaCell) order;
+} DmaCell;
 
-static Owner owners[OWNERS];
-static const char owner_unknown[] = "unknown";
+typedef struct DmaShard {
+    QemuMutex lock;             /* innermost; guards the rest */
+    DmaCell **chain;
+    uint32_t chains;            /* a power of two */
+    uint32_t cells;
+    uint64_t mappings;
+    uint64_t transfers;         /* … of which are not held from the start */
+    uint64_t named;             /* … and of which a report has named */
+    uint32_t last_transfer;     /* when the newest was made; seconds */
+    QTAILQ_HEAD(, DmaCell) order; /* those that are named come last */
+} DmaShard;
 
-static inline uint8_t *rev_host(uint64_t word)
+static DmaShard shards[SHARDS];
+static uint64_t seed;           /* constant after init */
+
+void mcache_dma_init(void)
 {
-    return (uint8_t *)(uintptr_t)extract64(word, 0, REV_HOST_BITS);
-}
-
-static inline uint64_t rev_kind(MapCacheRevKind kind)
-{
-    switch (kind) {
-    case MCACHE_REV_BLOCK:
-        return 0;
-    case MCACHE_REV_DMA:
-        return REV_DMA;
-    default:
-        return REV_DMA | REV_HELD;
-    }
-}
-
-static inline unsigned rev_hash(const uint8_t *host)
-{
-    uint64_t hash = (uint64_t)((uintptr_t)host >> 6) * 0x9e3779b97f4a7c15ull;
-
-    return hash >> (64 - REV_CHAIN_BITS);
-}
-
-/* Does the cell's @word, read before, make it a record of @host? */
-static inline bool rev_fits(const MapCacheRev *rev, uint64_t word,
-                            const uint8_t *host, MapCacheRevKind kind)
-{
-    return rev_host(word) == host &&
-           (qatomic_read(&rev->info) & REV_KIND) == rev_kind(kind);
-}
-
-/* This thread ends: its records stay, its table is another's to fill. */
-static void rev_thread_exit(Notifier *n, void *unused)
-{
-    RevTable *t = container_of(n, RevTable, exit);
-
-    qemu_mutex_lock(&rev_lock);
-    t->in_use = false;
-    qemu_mutex_unlock(&rev_lock);
-    rev_own = NULL;
-}
-
-/* This thread's table: one that an ended thread left, or a new one. */
-static G_NO_INLINE RevTable *rev_table_get(void)
-{
-    RevTable *t;
-
-    qemu_mutex_lock(&rev_lock);
-    for (t = rev_tables; t && t->in_use; t = t->next) {
-        ;
-    }
-    if (!t) {
-        t = g_new0(RevTable, 1);
-        t->next = rev_tables;
-        /* Pairs with the acquire in rev_next_table(). */
-        qatomic_store_release(&rev_tables, t);
-    }
-    t->in_use = true;
-    qemu_mutex_unlock(&rev_lock);
-    t->exit.notify = rev_thread_exit;
-    qemu_thread_atexit_add(&t->exit);
-    rev_own = t;
-    return t;
-}
-
-void mcache_rev_init(void)
-{
-    qemu_mutex_init(&rev_lock);
-}
-
-/* The table after @t, or the first. */
-static RevTable *rev_next_table(RevTable *t)
-{
-    return t ? t->next : qatomic_load_acquire(&rev_tables);
-}
-
-static inline unsigned owner_hash(const AddressSpace *as)
-{
-    return ((uintptr_t)as >> 6) * 2654435761u >> 8;
-}
-
-/* The first DMA of a device, or its cell is not the first that it hashes to. */
-static G_NO_INLINE unsigned owner_find(AddressSpace *as)
-{
-    unsigned i, n, first = owner_hash(as), owner = 0;
-
-    for (n = 0; n < OWNERS; n++) {
-        i = (first + n) % OWNERS;
-        if (i) {
-            AddressSpace *seen = qatomic_load_acquire(&owners[i].as);
-
-            if (!seen) {
-                break;
-            }
-            if (seen == as && !strcmp(owners[i].name, as->name)) {
-                return i;
-            }
-        }
-    }
-    if (n == OWNERS) {
-        return 0; /* more devices than there are cells for names */
-    }
-
-    qemu_mutex_lock(&rev_lock);
-    for (; n < OWNERS && !owner; n++) {
-        i = (first + n) % OWNERS;
-        if (i && owners[i].as == as && !strcmp(owners[i].name, as->name)) {
-            owner = i;
-        } else if (i && !owners[i].as) {
-            owners[i].name = g_strdup(as->name);
-            /* Pairs with the acquires. */
-            qatomic_store_release(&owners[i].as, as);
-            owner = i;
-        }
-    }
-    qemu_mutex_unlock(&rev_lock);
-    return owner;
-}
-
-static inline unsigned owner_of(AddressSpace *as)
-{
-    unsigned i = owner_hash(as) % OWNERS;
-
-    if (!as) {
-        return 0;
-    }
-    if (likely(i) && likely(qatomic_load_acquire(&owners[i].as) == as) &&
-        likely(!strcmp(owners[i].name, as->name))) {
-        return i;
-    }
-    return owner_find(as);
-}
-
-static const char *owner_name(unsigned owner)
-{
-    return owner ? owners[owner].name : owner_unknown;
-}
-
-static uint32_t coarse_seconds(void)
-{
-    struct timespec ts;
-
-#ifdef CLOCK_MONOTONIC_COARSE
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-#endif
-    return ts.tv_sec;
-}
-
-/*
- * A free cell of this thread's chain, which grows if it has none.  Nobody else
- * takes it.
- */
-static G_NO_INLINE MapCacheRev *rev_free_cell_slow(const uint8_t *host)
-{
-    RevTable *t = rev_own ? rev_own : rev_table_get();
-    RevChunk **link = &t->chain[rev_hash(host)], *chunk;
     unsigned i;
 
-    for (; (chunk = *link); link = &chunk->next) {
-        for (i = 0; i < REV_CHUNK_CELLS; i++) {
-            /* What the release read, it read before: pairs with its CAS. */
-            if (qatomic_load_acquire(&chunk->cell[i].word) == REV_FREE) {
-                return &chunk->cell[i];
-            }
+    seed = (uint64_t)g_random_int() << 32 | g_random_int();
+    for (i = 0; i < SHARDS; i++) {
+        DmaShard *sh = &shards[i];
+
+        qemu_mutex_init(&sh->lock);
+        sh->chains = SHARD_CHAINS_MIN;
+        sh->chain = g_new0(DmaCell *, sh->chains);
+        QTAILQ_INIT(&sh->order);
+    }
+}
+
+/* By the address alone: a release that names a wrong length finds it too. */
+static DmaShard *shard_of(const uint8_t *host)
+{
+    return &shards[qemu_xxhash2((uintptr_t)host ^ seed) >> (32 - SHARD_BITS)];
+}
+
+static DmaCell **chain_of(DmaShard *sh, const uint8_t *host, uint64_t size)
+{
+    return &sh->chain[qemu_xxhash4((uintptr_t)host ^ seed, size) &
+                      (sh->chains - 1)];
+}
+
+static DmaCell *cell_find_locked(DmaShard *sh, const uint8_t *host,
+                                 uint64_t size)
+{
+    DmaCell *c = *chain_of(sh, host, size);
+
+    while (c && (c->host != host || c->size != size)) {
+        c = c->next;
+    }
+    return c;
+}
+
+/* Twice as many chains, or half; as they are if there is no memory for it. */
+static void shard_resize_locked(DmaShard *sh, uint32_t chains)
+{
+    DmaCell **old = sh->chain, **fresh = g_try_new0(DmaCell *, chains);
+    uint32_t n = sh->chains, i;
+
+    if (!fresh) {
+        return;
+    }
+    sh->chain = fresh;
+    sh->chains = chains;
+    for (i = 0; i < n; i++) {
+        DmaCell *c, *next;
+
+        for (c = old[i]; c; c = next) {
+            DmaCell **to = chain_of(sh, c->host, c->size);
+
+            next = c->next;
+            c->next = *to;
+            *to = c;
         }
     }
-    chunk = qemu_memalign(sizeof(*chunk), sizeof(*chunk));
-    memset(chunk, 0, sizeof(*chunk));
-    /* Pairs with the acquire in rev_find_in() and mcache_rev_report(). */
-    qatomic_store_release(link, chunk);
-    return &chunk->cell[0];
+    g_free(old);
 }
 
-static inline MapCacheRev *rev_free_cell(const uint8_t *host)
+static DmaCell *cell_new_locked(DmaShard *sh, uint8_t *host, uint64_t size)
 {
-    RevChunk *chunk = likely(rev_own) ? rev_own->chain[rev_hash(host)] : NULL;
+    DmaCell *c = g_try_new0(DmaCell, 1), **chain;
 
-    /* Mostly it is the first cell.  The acquire is as above. */
-    if (likely(chunk) &&
-        likely(qatomic_load_acquire(&chunk->cell[0].word) == REV_FREE)) {
-        return &chunk->cell[0];
+    if (!c) {
+        return NULL;
     }
-    return rev_free_cell_slow(host);
+    if (sh->cells >= sh->chains) {
+        shard_resize_locked(sh, 2 * sh->chains);
+    }
+    chain = chain_of(sh, host, size);
+    c->host = host;
+    c->size = size;
+    c->next = *chain;
+    *chain = c;
+    sh->cells++;
+    QTAILQ_INSERT_HEAD(&sh->order, c, order);
+    return c;
 }
 
-void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
-                    bool is_write, AddressSpace *as)
+static void cell_free_locked(DmaShard *sh, DmaCell *c)
 {
-    uint64_t owner = owner_of(as);
-    MapCacheRev *rev = rev_free_cell(host);
-    uint64_t use = (qatomic_read(&rev->info) >> REV_USE_SHIFT) + 1;
+    DmaCell **link = chain_of(sh, c->host, c->size);
 
-    assert((uintptr_t)host >> REV_HOST_BITS == 0);
-    /*
-     * Whoever reads what is written now and has an older word in hand finds
-     * that the word has changed; pairs with rev_report_one().
-     */
-    smp_wmb();
-    qatomic_set(&rev->size, size);
-    qatomic_set(&rev->info, use << REV_USE_SHIFT |
-                (uint64_t)coarse_seconds() << REV_SECONDS_SHIFT |
-                owner << REV_OWNER_SHIFT | (is_write ? REV_WRITE : 0) |
-                rev_kind(kind));
-    /* Pairs with the acquire in rev_find_in() and rev_report_one(). */
-    qatomic_store_release(&rev->word,
-                          (uintptr_t)host | use << REV_USE_SHIFT);
-    if (kind == MCACHE_REV_HELD) {
-        /* After it is there to be found; pairs with mcache_rev_report(). */
+    while (*link != c) {
+        link = &(*link)->next;
+    }
+    *link = c->next;
+    sh->cells--;
+    QTAILQ_REMOVE(&sh->order, c, order);
+    g_free(c);
+    if (sh->chains > SHARD_CHAINS_MIN && sh->cells < sh->chains / 8) {
+        shard_resize_locked(sh, sh->chains / 2);
+    }
+}
+
+/* One more mapping in the cell; false if there is no memory for it. */
+static bool cell_push_locked(DmaCell *c, uint64_t info)
+{
+    if (c->newest.count && c->newest.info != info) {
+        DmaRecord *older = g_try_new(DmaRecord, 1);
+
+        if (!older) {
+            return false;
+        }
+        *older = c->newest;
+        c->newest = (DmaRecord) { .older = older };
+    }
+    c->newest.info = info;
+    c->newest.count++;
+    return true;
+}
+
+/* One mapping less, the newest; returns its info. */
+static uint64_t cell_pop_locked(DmaCell *c)
+{
+    uint64_t info = c->newest.info;
+    DmaRecord *older = c->newest.older;
+
+    if (--c->newest.count == 0 && older) {
+        c->newest = *older;
+        g_free(older);
+    }
+    return info;
+}
+
+bool mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info)
+{
+    DmaShard *sh = shard_of(host);
+    DmaCell *c;
+    bool added;
+
+    qemu_mutex_lock(&sh->lock);
+    c = cell_find_locked(sh, host, size);
+    if (!c) {
+        c = cell_new_locked(sh, host, size);
+    }
+    added = c && cell_push_locked(c, info);
+    if (added) {
+        sh->mappings++;
+        if (c->named) {
+            c->named = false;
+            QTAILQ_REMOVE(&sh->order, c, order);
+            QTAILQ_INSERT_HEAD(&sh->order, c, order);
+        }
+        if (!(info & MCACHE_DMA_HELD)) {
+            sh->transfers++;
+            sh->last_transfer = mcache_dma_seconds(info);
+        }
+    }
+    qemu_mutex_unlock(&sh->lock);
+    if (added && info & MCACHE_DMA_HELD) {
+        /* After it is there to be found; pairs with mcache_dma_report(). */
         smp_mb();
         qatomic_set(&mapcache.held_came, true);
     }
+    return added;
 }
 
-typedef struct RevFound {
-    MapCacheRev *rev;
-    uint64_t word;      /* which use of the cell it was */
-    uint64_t size;
-} RevFound;
-
-/* Looks in one table for a better record than @best; true if none can be. */
-static bool rev_find_in(RevTable *t, const uint8_t *host, uint64_t size,
-                        MapCacheRevKind kind, RevFound *best)
+/* The shortest mapping at @host, for a release that names none that is. */
+static DmaCell *cell_shortest_locked(DmaShard *sh, const uint8_t *host)
 {
-    RevChunk *chunk = qatomic_load_acquire(&t->chain[rev_hash(host)]);
+    DmaCell *c, *best = NULL;
 
-    for (; chunk; chunk = qatomic_load_acquire(&chunk->next)) {
-        unsigned i;
-
-        for (i = 0; i < REV_CHUNK_CELLS; i++) {
-            MapCacheRev *rev = &chunk->cell[i];
-            uint64_t word = qatomic_load_acquire(&rev->word), s;
-
-            if (!rev_fits(rev, word, host, kind)) {
-                continue;
-            }
-            s = qatomic_read(&rev->size);
-            if (!best->rev || s == size || s < best->size) {
-                *best = (RevFound) { .rev = rev, .word = word, .size = s };
-            }
-            if (s == size) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/*
- * The record that a release means: of the host address and the size that it
- * names.  A caller that does not know the size that was mapped gets the
- * smallest, which at worst keeps more locked than it must.
- */
-static RevFound rev_find(const uint8_t *host, uint64_t size,
-                         MapCacheRevKind kind)
-{
-    RevFound best = { };
-    RevTable *t = NULL;
-
-    if (likely(rev_own) &&
-        likely(rev_find_in(rev_own, host, size, kind, &best))) {
-        return best;
-    }
-    while ((t = rev_next_table(t))) {
-        if (t != rev_own && rev_find_in(t, host, size, kind, &best)) {
-            break;
+    QTAILQ_FOREACH(c, &sh->order, order) {
+        if (c->host == host && (!best || c->size < best->size)) {
+            best = c;
         }
     }
     return best;
 }
 
-static G_NO_INLINE uint64_t rev_remove_slow(const uint8_t *host, uint64_t size,
-                                            MapCacheRevKind kind)
+static uint64_t cell_take_locked(DmaShard *sh, DmaCell *c)
 {
-    RevFound found;
+    uint64_t size = c->size, info = cell_pop_locked(c);
 
-    while ((found = rev_find(host, size, kind)).rev) {
-        /*
-         * The word says which use of the cell it was: if the record was
-         * ended and the cell used again, it is another.  A full barrier: what
-         * was read of the cell is read, and its thread may have it.
-         */
-        if (qatomic_cmpxchg(&found.rev->word, found.word, REV_FREE) ==
-            found.word) {
-            return found.size;
-        }
+    sh->mappings--;
+    sh->transfers -= !(info & MCACHE_DMA_HELD);
+    sh->named -= !!(info & MCACHE_DMA_NAMED);
+    if (!c->newest.count) {
+        cell_free_locked(sh, c);
     }
-    return 0;
+    return size;
 }
 
-uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
-                           MapCacheRevKind kind)
+bool mcache_dma_remove(const uint8_t *host, uint64_t size)
 {
-    RevChunk *chunk = likely(rev_own) ? rev_own->chain[rev_hash(host)] : NULL;
+    DmaShard *sh = shard_of(host);
+    DmaCell *c;
 
-    /* Mostly it is the first cell of this thread's. */
-    if (likely(chunk)) {
-        MapCacheRev *rev = &chunk->cell[0];
-        uint64_t word = qatomic_load_acquire(&rev->word);
-
-        if (likely(rev_fits(rev, word, host, kind)) &&
-            likely(qatomic_read(&rev->size) == size) &&
-            likely(qatomic_cmpxchg(&rev->word, word, REV_FREE) == word)) {
-            return size;
-        }
+    QEMU_LOCK_GUARD(&sh->lock);
+    c = cell_find_locked(sh, host, size);
+    if (c) {
+        cell_take_locked(sh, c);
     }
-    return rev_remove_slow(host, size, kind);
+    return c;
 }
 
-/*
- * Names one record, if it is one when it is looked at.  A long-held one is
- * named once in its life.
- */
-static bool rev_report_one(MapCacheRev *rev, bool warn)
+uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit)
 {
-    uint64_t word = qatomic_load_acquire(&rev->word);
-    uint64_t size = qatomic_read(&rev->size);
-    uint64_t info = qatomic_read(&rev->info);
-    uint32_t age = coarse_seconds() - (uint32_t)(info >> REV_SECONDS_SHIFT);
-    bool is_write = info & REV_WRITE;
-    const char *owner = owner_name(extract64(info, REV_OWNER_SHIFT, 8));
+    DmaShard *sh = shard_of(host);
+    DmaCell *c;
+
+    QEMU_LOCK_GUARD(&sh->lock);
+    c = cell_shortest_locked(sh, host);
+    return c && c->size < limit ? cell_take_locked(sh, c) : 0;
+}
+
+static bool is_young(uint64_t info, uint32_t now)
+{
+    return !(info & MCACHE_DMA_HELD) &&
+           now - mcache_dma_seconds(info) <= MCACHE_DMA_LONG_SECONDS;
+}
+
+/* The transfer whose record is in the slot, or 0 if there is none to tell. */
+static uint64_t slot_info(MapCacheSlot *s, uint64_t *state)
+{
+    uint64_t info;
+
+    *state = qatomic_load_acquire(&s->state);
+    if (!(*state & MCACHE_RECORD)) {
+        return 0;
+    }
+    info = qatomic_read(&s->info);
+    /* Not if another mapping's record was made meanwhile. */
+    smp_rmb();
+    return qatomic_read(&s->state) == *state ? info : 0;
+}
+
+bool mcache_dma_any_young_locked(void)
+{
+    uint32_t now = mcache_seconds(), nr;
+    uint64_t state;
+    unsigned i;
+
+    for (i = 0; i < SHARDS; i++) {
+        QEMU_LOCK_GUARD(&shards[i].lock);
+        if (shards[i].transfers &&
+            now - shards[i].last_transfer <= MCACHE_DMA_LONG_SECONDS) {
+            return true;
+        }
+    }
+    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        uint64_t info = slot_info(&mapcache.slot[nr], &state);
+
+        if (info && is_young(info, now)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- reports ------------------------------------------------------------ */
+
+typedef struct DmaLine {
     ram_addr_t addr;
+    uint64_t size;
+    uint64_t info;
+} DmaLine;
 
-    if (word == REV_FREE || !(info & REV_DMA) || (info & REV_NAMED)) {
+typedef struct DmaReport {
+    uint32_t now;           /* seconds */
+    unsigned wanted;        /* lines */
+    unsigned lines;
+    uint64_t more;          /* mappings without a line */
+    DmaLine line[REPORT_LINES];
+} DmaReport;
+
+/* A line for a mapping; false if there is none left. */
+static bool report_line(DmaReport *r, ram_addr_t addr, uint64_t size,
+                        uint64_t info)
+{
+    if (r->lines == r->wanted) {
+        r->more++;
         return false;
     }
-    addr = xen_ram_addr_from_mapcache(rev_host(word));
-    /* Pairs with the barriers in mcache_rev_add(). */
-    smp_rmb();
-    if (qatomic_read(&rev->word) != word) {
-        return false; /* ended meanwhile, in another thread */
-    }
-    trace_xen_invalidate_map_cache(addr, size, is_write, owner, age);
-    if (warn) {
-        if (info & REV_HELD) {
-            /* Not if the cell has been used again since. */
-            qatomic_cmpxchg(&rev->info, info, info | REV_NAMED);
+    r->line[r->lines++] = (DmaLine) { addr, size, info };
+    return true;
+}
+
+/* What has been named and is held needs no second line. */
+static bool is_named_for_good(const DmaReport *r, uint64_t info)
+{
+    return info & MCACHE_DMA_NAMED && !is_young(info, r->now);
+}
+
+static void report_slots_locked(DmaReport *r)
+{
+    uint32_t nr;
+
+    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state, info = slot_info(s, &state);
+
+        if (!info || is_named_for_good(r, info)) {
+            continue;
         }
-        warn_report("xen mapcache: invalidate with DMA outstanding: guest "
-                    "address 0x%016" PRIx64 ", %" PRIu64 " bytes, device %s, "
-                    "held by %s for %us", (uint64_t)addr, size,
-                    is_write ? "writes" : "reads", owner, age);
+        if (report_line(r, ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
+                        mcache_record_offset(state),
+                        mcache_record_len(state), info) &&
+            !is_young(info, r->now)) {
+            /* Not if the record is another's by now. */
+            qatomic_cmpxchg(&s->info, info, info | MCACHE_DMA_NAMED);
+        }
+    }
+}
+
+/* The mappings of one cell; false when the lines are used up. */
+static bool report_cell_locked(DmaReport *r, DmaShard *sh, DmaCell *c)
+{
+    ram_addr_t addr = mcache_ram_addr_locked(c->host);
+    bool all_named = true;
+    DmaRecord *d;
+    uint64_t i;
+
+    for (d = &c->newest; d; d = d->older) {
+        if (is_named_for_good(r, d->info)) {
+            continue;
+        }
+        for (i = 0; i < d->count; i++) {
+            if (!report_line(r, addr, c->size, d->info)) {
+                r->more--; /* it is counted with the rest of the shard */
+                return false;
+            }
+        }
+        if (is_young(d->info, r->now)) {
+            all_named = false;
+        } else if (!(d->info & MCACHE_DMA_NAMED)) {
+            d->info |= MCACHE_DMA_NAMED;
+            sh->named += d->count;
+        }
+    }
+    if (all_named) {
+        c->named = true;
+        QTAILQ_REMOVE(&sh->order, c, order);
+        QTAILQ_INSERT_TAIL(&sh->order, c, order);
     }
     return true;
 }
 
-/* Names what is in one table; returns how many records that is. */
-static unsigned rev_report_table(RevTable *t, unsigned lines)
+static void report_shard(DmaReport *r, DmaShard *sh)
 {
-    unsigned i, c, found = 0;
+    unsigned before = r->lines;
+    uint64_t named = sh->named;
+    DmaCell *c, *next;
 
-    for (i = 0; i < REV_CHAINS; i++) {
-        RevChunk *chunk = qatomic_load_acquire(&t->chain[i]);
-
-        for (; chunk; chunk = qatomic_load_acquire(&chunk->next)) {
-            for (c = 0; c < REV_CHUNK_CELLS; c++) {
-                found += rev_report_one(&chunk->cell[c], found < lines);
-            }
+    QTAILQ_FOREACH_SAFE(c, &sh->order, order, next) {
+        if (c->named || !report_cell_locked(r, sh, c)) {
+            break;
         }
     }
-    return found;
+    r->more += sh->mappings - named - (r->lines - before);
 }
 
-void mcache_rev_report(void)
+static void report_print(const DmaReport *r)
+{
+    unsigned i;
+
+    for (i = 0; i < r->lines; i++) {
+        const DmaLine *l = &r->line[i];
+        const char *owner = mcache_owner_name(mcache_dma_owner(l->info));
+        bool is_write = l->info & MCACHE_DMA_WRITE;
+        uint32_t age = r->now - mcache_dma_seconds(l->info);
+
+        trace_xen_invalidate_map_cache(l->addr, l->size, is_write, owner, age);
+        warn_report("xen mapcache: invalidate with DMA outstanding: guest "
+                    "address 0x%016" PRIx64 ", %" PRIu64 " bytes, device %s, "
+                    "held by %s for %us", (uint64_t)l->addr, l->size,
+                    is_write ? "writes" : "reads", owner, age);
+    }
+}
+
+void mcache_dma_report(void)
 {
     static int64_t last;
     static uint64_t unreported;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    unsigned lines = !last || now - last >= REPORT_INTERVAL_MS ?
-                     REPORT_LINES : 0;
-    unsigned found = 0;
-    RevTable *t = NULL;
+    bool due = !last || now - last >= REPORT_INTERVAL_MS;
+    DmaReport r = {
+        .now = mcache_seconds(),
+        .wanted = due ? REPORT_LINES : 0,
+    };
+    unsigned i;
 
     /* Cleared before the scan: what comes during it counts as not named. */
     qatomic_set(&mapcache.held_came, false);
     smp_mb();
-    while ((t = rev_next_table(t))) {
-        found += rev_report_table(t, lines - MIN(found, lines));
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        report_slots_locked(&r);
+        for (i = 0; i < SHARDS; i++) {
+            QEMU_LOCK_GUARD(&shards[i].lock);
+            report_shard(&r, &shards[i]);
+        }
     }
-    if (found > lines) {
+    if (r.more) {
         qatomic_set(&mapcache.held_came, true);
     }
-    unreported += found - MIN(found, lines);
-    if (lines && found) {
+    unreported += r.more;
+    report_print(&r);
+    if (due && (r.lines || unreported)) {
         if (unreported) {
             warn_report("xen mapcache: %" PRIu64 " more such mappings since "
                         "the last report", unreported);

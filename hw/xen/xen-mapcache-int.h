@@ -10,7 +10,9 @@
  * xen-mapcache-fill.c     slots: a bucket is mapped, and found
  * xen-mapcache-retire.c   slots: taken out of service, evicted
  * xen-mapcache-reaper.c   the thread that unmaps after a grace period
- * xen-mapcache-dma.c      reverse entries: who holds a DMA mapping
+ * xen-mapcache-dma.c      the registry of DMA mappings, reports
+ * xen-mapcache-owner.c    the names of those who hold them
+ * xen-mapcache-stats.c    counters
  * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
  * xen-mapcache-block.c    device memory, and dummies for it
  * xen-mapcache-announce.c when RAM block notifiers are told of it
@@ -27,7 +29,9 @@
 #include "qemu/bitmap.h"
 #include "qemu/thread.h"
 #include "exec/hwaddr.h"
+#include "exec/memory.h"
 #include "exec/ram_addr.h"
+#include "system/dma-owner.h"
 #include "system/xen-mapcache.h"
 
 /*
@@ -59,32 +63,56 @@ typedef enum MapCachePhase {
     MCACHE_LIVE,        /* published: lookups may find and lock it */
     MCACHE_STALE,       /* not found any more, held by DMA */
     MCACHE_RETIRED,     /* not found, not held; to be unmapped */
-    MCACHE_LOST,        /* its addresses are gone: never used again */
+    MCACHE_GOING,       /* … by the reaper, at this moment */
+    MCACHE_LOST,        /* its addresses may be another's: not used */
 } MapCachePhase;
 
-/* The state word: the phase above, the number of DMA locks below. */
-#define MCACHE_PHASE_SHIFT      32
+/*
+ * The state word.  From the top: the phase; whether the record of one of the
+ * DMA mappings in the slot is here; that record's offset in the bucket and its
+ * length less 1; the number of DMA locks, one of which is that mapping's.
+ */
+#define MCACHE_PHASE_SHIFT      61
+#define MCACHE_RECORD           (1ull << 60)
+#define MCACHE_OFFSET_SHIFT     40
+#define MCACHE_OFFSET_BITS      20
+#define MCACHE_LEN_SHIFT        24
+#define MCACHE_LEN_BITS         16
+#define MCACHE_LOCKS_MAX        ((1u << MCACHE_LEN_SHIFT) - 1)
+
+/* Longer mappings have their record elsewhere. */
+#define MCACHE_RECORD_LEN_MAX   (1u << MCACHE_LEN_BITS)
+
 #define MCACHE_STATE(phase, locks) \
     (((uint64_t)(phase) << MCACHE_PHASE_SHIFT) | (locks))
 
 /*
  * One slot, one cache line.  A slot that was never used is not accessible.
  *
- * @state is changed by compare-and-swap only.  @bucket and @valid are written
+ * @state is changed by atomic operations only.  @bucket and @valid are written
  * while the slot is FILLING and constant until it is FREE again.  @gen is
  * what publishes them (store-release, load-acquire).
  */
 typedef struct MapCacheSlot {
     uint64_t state;
-    uint32_t gen;           /* generation it was filled in; 0: do not serve */
-    uint32_t iothread_gen;  /* last generation a thread without BQL used it */
+    union {
+        struct {
+            uint32_t gen;   /* generation it was filled in; 0: do not serve */
+            uint32_t iothread_gen; /* last that a thread without BQL used it */
+        };
+        uint64_t gens;      /* both, for one load */
+    };
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
     bool referenced;        /* used since the clock hand came by */
+    uint8_t idle;           /* rounds of the reaper's since; under the lock */
 #ifdef XEN_COMPAT_PHYSMAP
     uint8_t *host;          /* where the kernel put it */
 #endif
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
+    uint64_t info;          /* what else the record in @state says */
 } QEMU_ALIGNED(64) MapCacheSlot;
+
+QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);
 
 /* The slot table comes into being in parts, as slots are used. */
 #define MCACHE_PART_BYTES   65536
@@ -105,6 +133,7 @@ typedef struct MapCache {
     unsigned long *table_map; /* a bit for each part of the slot table */
     uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t unmatched;
+    uint32_t seconds;       /* a clock for records; 0: it stands still */
     bool held_came;         /* long-held mappings that no report has named */
 
     /*
@@ -116,7 +145,7 @@ typedef struct MapCache {
     QemuMutex lock;
     unsigned long *used_map;    /* a bit for each slot that is not FREE */
     uint32_t nr_used;
-    uint32_t nr_pending;        /* STALE and RETIRED */
+    uint32_t nr_pending;        /* STALE, RETIRED and GOING */
     uint32_t hand;              /* of the clock */
     uint64_t nr_held;           /* long-held mappings */
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
@@ -125,6 +154,9 @@ typedef struct MapCache {
     bool reaper_busy;           /* it has taken up what it is to unmap */
     uint64_t reap_rounds;       /* grace periods that it has been through */
     bool reap_again;            /* an unmap failed: later */
+    uint32_t nr_going;          /* slots in the phase GOING */
+    bool lost_came;             /* slots LOST that the reaper has not looked at */
+    QemuCond going_cond;        /* there is none any more */
     QemuCond reap_cond;
     QemuCond room_cond;         /* the reaper has freed some slots */
     XenMapCacheStats stats;
@@ -139,7 +171,33 @@ static inline MapCachePhase mcache_phase(uint64_t state)
 
 static inline uint32_t mcache_locks(uint64_t state)
 {
-    return (uint32_t)state;
+    return state & MCACHE_LOCKS_MAX;
+}
+
+/* The same state in another phase. */
+static inline uint64_t mcache_in_phase(uint64_t state, MapCachePhase phase)
+{
+    return deposit64(state, MCACHE_PHASE_SHIFT, 64 - MCACHE_PHASE_SHIFT,
+                     phase);
+}
+
+/* The record of @len bytes at @offset, as a state has it. */
+static inline uint64_t mcache_record(uint64_t offset, uint64_t len)
+{
+    return MCACHE_RECORD | offset << MCACHE_OFFSET_SHIFT |
+           (len - 1) << MCACHE_LEN_SHIFT;
+}
+
+#define MCACHE_RECORD_MASK  (2 * MCACHE_RECORD - (1ull << MCACHE_LEN_SHIFT))
+
+static inline uint64_t mcache_record_offset(uint64_t state)
+{
+    return extract64(state, MCACHE_OFFSET_SHIFT, MCACHE_OFFSET_BITS);
+}
+
+static inline uint64_t mcache_record_len(uint64_t state)
+{
+    return extract64(state, MCACHE_LEN_SHIFT, MCACHE_LEN_BITS) + 1;
 }
 
 #ifndef XEN_COMPAT_PHYSMAP
@@ -245,7 +303,8 @@ void mcache_slot_lose(uint32_t nr);
 
 /*
  * After a failed map call: sees to it that the slot's addresses are ours.
- * False if they are not any more.
+ * False if they may not be: then the slot is to be LOST, and the reaper finds
+ * out.
  */
 bool mcache_slot_reserve_again(uint32_t nr);
 
@@ -255,9 +314,25 @@ bool mcache_slot_reserve_again(uint32_t nr);
  */
 void mcache_slots_unmap(uint32_t nr, uint32_t n);
 
+/* Takes a DMA lock off each of the slots [@nr, @nr + @n).  Without the lock. */
+void mcache_slots_unlock(uint32_t nr, uint32_t n);
+
+/*
+ * The same of slots that are RETIRED, all of them, and in nobody's hands: they
+ * are unmapped without the lock, which is let go of meanwhile.
+ */
+void mcache_slots_unmap_slowly(uint32_t nr, uint32_t n);
+
+/*
+ * Looks which of the slots that are LOST are ours all the same, and frees
+ * these.  Lets go of the lock meanwhile, for that takes long.
+ */
+void mcache_slots_find_lost(void);
+
 /*
  * Is [@host, @host + @size) still mapped to the file @fd?  Asked of the kernel
- * after a map call that failed; false also if it cannot be told.
+ * after a map call that failed; false also if it cannot be told.  It takes the
+ * longer the more areas there are.
  */
 bool mcache_range_is_of(const void *host, size_t size, int fd);
 
@@ -296,6 +371,11 @@ int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
  */
 void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
                              int *err);
+
+/* --- xen-mapcache.c ------------------------------------------------------ */
+
+/* xen_ram_addr_from_mapcache() with the lock. */
+ram_addr_t mcache_ram_addr_locked(const void *ptr);
 
 /* --- xen-mapcache-retire.c: with the lock, but for mcache_stale_unlocked() */
 
@@ -352,35 +432,186 @@ void mcache_room_wait_locked(void);
  */
 void mcache_reaper_init(void);
 
+/* Waits for the few slots that the reaper unmaps at this moment. */
+void mcache_reaper_finish_locked(void);
+
+/*
+ * The seconds of a clock that only goes on.  Records of DMA mappings take them
+ * from mapcache.seconds, which the reaper keeps while there is DMA, for asking
+ * the kernel takes longer than all the rest of a mapping; mcache_clock() sets
+ * it going if it stands still.
+ */
+uint32_t mcache_seconds(void);
+uint32_t mcache_clock(void);
+
 /* Wakes the reaper. */
 void mcache_reaper_wake_locked(void);
 
 /* --- xen-mapcache-dma.c --------------------------------------------- */
 
-typedef enum MapCacheRevKind {
-    MCACHE_REV_BLOCK,   /* [a] */
-    MCACHE_REV_DMA,     /* [b], a transfer */
-    MCACHE_REV_HELD,    /* [b], long-held */
-} MapCacheRevKind;
+/*
+ * What a record of a DMA mapping says beside address and length: flags, the
+ * owner's number, and when it was made, in seconds.
+ */
+#define MCACHE_DMA_WRITE        1   /* the device writes */
+#define MCACHE_DMA_HELD         2   /* long-held from the start */
+#define MCACHE_DMA_NAMED        4   /* a report has named it */
+#define MCACHE_OWNER_SHIFT      8
+#define MCACHE_OWNER_BITS       20
+#define MCACHE_SECONDS_SHIFT    32
 
 /*
- * Records a mapping of @size bytes at @host, held through @as (may be NULL).
- * Lock-free but for a thread's first; allocates when a chain must grow.
+ * A transfer that is older counts as long-held: older than two seconds, for
+ * the clock of the records may be one behind.
  */
-void mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
-                    bool is_write, AddressSpace *as);
+#define MCACHE_DMA_LONG_SECONDS 3
+
+static inline uint64_t mcache_dma_info(uint64_t flags, uint32_t owner,
+                                       uint32_t seconds)
+{
+    return flags | (uint64_t)owner << MCACHE_OWNER_SHIFT |
+           (uint64_t)seconds << MCACHE_SECONDS_SHIFT;
+}
+
+static inline uint32_t mcache_dma_owner(uint64_t info)
+{
+    return extract64(info, MCACHE_OWNER_SHIFT, MCACHE_OWNER_BITS);
+}
+
+static inline uint32_t mcache_dma_seconds(uint64_t info)
+{
+    return info >> MCACHE_SECONDS_SHIFT;
+}
+
+void mcache_dma_init(void);
 
 /*
- * Takes one record of that kind of @host out, of @size bytes if there is one,
- * and returns its size; 0 if there is none of @host.  Lock-free.
+ * Records a mapping of @size bytes at @host that has no record in a slot.
+ * False if there is no memory for it.
  */
-uint64_t mcache_rev_remove(const uint8_t *host, uint64_t size,
-                           MapCacheRevKind kind);
+bool mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
 
-void mcache_rev_init(void);
+/* Takes one such record out; false if there is none. */
+bool mcache_dma_remove(const uint8_t *host, uint64_t size);
 
-/* Warns of each outstanding DMA mapping, rate-limited.  With the BQL. */
-void mcache_rev_report(void);
+/*
+ * For a release that names no length that was mapped: takes out the shortest
+ * record at @host, if it is shorter than @limit, and returns its size; else 0.
+ */
+uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit);
+
+/* May there be a transfer that is not long-held?  With mapcache.lock. */
+bool mcache_dma_any_young_locked(void);
+
+/*
+ * Warns of each outstanding DMA mapping, rate-limited; of one that is held
+ * once.  With the BQL, without the lock.
+ */
+void mcache_dma_report(void);
+
+/* --- xen-mapcache-owner.c --------------------------------------------- */
+
+void mcache_owner_init(void);
+
+/*
+ * The numbers of those that were asked for last: the address above, the number
+ * below.  Atomic.
+ */
+#define MCACHE_OWNER_CELL_BITS  12
+
+typedef struct MapCacheOwners {
+    uint32_t changed;       /* dma_owners_changed as of these */
+    uint64_t cell[1u << MCACHE_OWNER_CELL_BITS];
+} MapCacheOwners;
+
+extern MapCacheOwners mcache_owners;
+
+/* By what the owner of a mapping through @as is known; NULL: it is not. */
+static inline const void *mcache_owner_key(AddressSpace *as)
+{
+    return dma_owner ? (const void *)dma_owner : as;
+}
+
+/* Addresses are multiples of 8, and have 47 bits. */
+static inline uint64_t mcache_owner_tag(const void *key)
+{
+    return (uint64_t)(uintptr_t)key >> 3 << MCACHE_OWNER_BITS;
+}
+
+static inline uint64_t *mcache_owner_cell(const void *key)
+{
+    uint64_t hash = (uintptr_t)key * 0x9e3779b97f4a7c15ull;
+
+    return &mcache_owners.cell[hash >> (64 - MCACHE_OWNER_CELL_BITS)];
+}
+
+/*
+ * The number of a mapping's owner, for the first time; 0, which is nobody's,
+ * if there were too many.
+ */
+uint32_t mcache_owner_find(AddressSpace *as);
+
+/* The same if it is at hand, which takes no lock; 0 if it is not. */
+static inline uint32_t mcache_owner(AddressSpace *as)
+{
+    const void *key = mcache_owner_key(as);
+    uint64_t cell;
+
+    if (unlikely(qatomic_load_acquire(&mcache_owners.changed) !=
+                 qatomic_read(&dma_owners_changed))) {
+        return 0;
+    }
+    cell = qatomic_read(mcache_owner_cell(key));
+    return (cell ^ mcache_owner_tag(key)) >> MCACHE_OWNER_BITS
+           ? 0 : cell & ((1u << MCACHE_OWNER_BITS) - 1);
+}
+
+/* What a report calls the owner of that number; never freed. */
+const char *mcache_owner_name(uint32_t owner);
+
+/* --- xen-mapcache-stats.c --------------------------------------------- */
+
+/*
+ * Hits are counted in each thread by itself; a counter that all threads
+ * write would be what makes them wait for each other.
+ */
+typedef struct MapCacheCounts {
+    uint64_t hits;              /* but for those counted here: */
+    uint64_t dma_hits;          /* DMA mappings made by a hit, */
+    uint64_t dma_made;          /* … made otherwise, */
+    uint64_t dma_ended;         /* … and ended */
+} MapCacheCounts;
+
+typedef struct MapCacheThread {
+    MapCacheCounts n;           /* written by its thread alone */
+    Notifier exit;
+    QLIST_ENTRY(MapCacheThread) next;
+} MapCacheThread;
+
+/* NULL before the thread's first use of the cache. */
+extern __thread MapCacheThread *mcache_this_thread;
+
+MapCacheThread *mcache_thread_enter(void);
+
+static inline MapCacheThread *mcache_thread(void)
+{
+    MapCacheThread *t = mcache_this_thread;
+
+    return likely(t) ? t : mcache_thread_enter();
+}
+
+/* The release orders an ended mapping after what made it, in any thread. */
+static inline void mcache_count(uint64_t *counter)
+{
+    qatomic_store_release(counter, *counter + 1);
+}
+
+/*
+ * DMA mappings of transfers.  Outstanding: exact when the threads are quiet,
+ * and never too few.  Made: since the start.
+ */
+uint64_t mcache_dma_outstanding_locked(void);
+uint64_t mcache_dma_made_locked(void);
 
 /* --- xen-mapcache-outside.c ----------------------------------------- */
 
@@ -392,11 +623,12 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /*
  * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
- * there is no slot for it, of a transfer.  NULL if the first is not there, or,
- * with @failed set, if the map call failed or there are too many of them.
+ * there is no slot for it, of a transfer; @info is what its record says.  NULL
+ * if the first is not there, or, with @failed set, if the map call failed or
+ * there are too many of them.
  */
-uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
-                          bool is_write, AddressSpace *as, bool *failed);
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                          bool *failed);
 
 /* Why an unlocked pointer cannot be had. */
 typedef enum MapCacheNoPage {
@@ -437,6 +669,7 @@ void mcache_unmap_again_locked(void);
 
 /* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
+ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
 /* Adds the outside's counts to @stats. */
 void mcache_outside_stats(XenMapCacheStats *stats);

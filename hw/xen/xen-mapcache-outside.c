@@ -99,13 +99,20 @@ void mcache_outside_remove_locked(Outside *o)
     g_free_rcu(o, rcu);
 }
 
+static ram_addr_t outside_ram_addr(const Outside *o, const void *ptr)
+{
+    return o ? o->addr + ((uintptr_t)ptr - o->node.start) : RAM_ADDR_INVALID;
+}
+
 ram_addr_t mcache_outside_ram_addr(const void *ptr)
 {
-    Outside *o;
-
     RCU_READ_LOCK_GUARD();
-    o = outside_find(ptr);
-    return o ? o->addr + ((uintptr_t)ptr - o->node.start) : RAM_ADDR_INVALID;
+    return outside_ram_addr(outside_find(ptr), ptr);
+}
+
+ram_addr_t mcache_outside_ram_addr_locked(const void *ptr)
+{
+    return outside_ram_addr(mcache_outside_find_locked(ptr), ptr);
 }
 
 /* --- buckets, where a mapping cannot be put into an arena -------------- */
@@ -242,8 +249,8 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /* --- mappings of exactly their pages ------------------------------------ */
 
-uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
-                          bool is_write, AddressSpace *as, bool *failed)
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                          bool *failed)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     uint64_t gfn = addr >> XC_PAGE_SHIFT;
@@ -285,16 +292,22 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, MapCacheRevKind kind,
         }
         return NULL;
     }
+    if (!mcache_dma_add(host + in_page, MIN(*plen, (pages << XC_PAGE_SHIFT) -
+                                                   in_page), info)) {
+        mcache_unmap_locked(host, pages);
+        qemu_mutex_unlock(&mapcache.lock);
+        *failed = true;
+        return NULL;
+    }
     o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr - in_page,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
-    o->held = host + in_page;
-    o->rev = kind;
-    nr_exact++;
-    mapcache.nr_held += kind == MCACHE_REV_HELD;
     *plen = MIN(*plen, o->size - in_page);
+    o->held = host + in_page;
+    o->len = *plen;
+    o->transfer = !(info & MCACHE_DMA_HELD);
+    nr_exact++;
+    mapcache.nr_held += !o->transfer;
     qemu_mutex_unlock(&mapcache.lock);
-
-    mcache_rev_add(host + in_page, *plen, kind, is_write, as);
     return host + in_page;
 }
 
@@ -303,8 +316,8 @@ static void held_unmap_locked(Outside *o)
     void *host = outside_host(o);
     size_t pages = o->size >> XC_PAGE_SHIFT;
 
-    mcache_rev_remove(o->held, 0, o->rev);
-    mapcache.nr_held -= o->rev == MCACHE_REV_HELD;
+    mcache_dma_remove(o->held, o->len);
+    mapcache.nr_held -= !o->transfer;
     nr_exact--;
     mcache_outside_remove_locked(o);
     mcache_unmap_locked(host, pages);
@@ -420,7 +433,7 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
     if (o->kind == OUTSIDE_GRANT) {
         grant_unmap_locked(o);
     } else if (o->kind == OUTSIDE_HELD) {
-        *dma = o->rev == MCACHE_REV_DMA;
+        *dma = o->transfer;
         held_unmap_locked(o);
     }
     return true;

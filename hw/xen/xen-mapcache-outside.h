@@ -32,7 +32,8 @@ typedef struct Outside {
     ram_addr_t addr;            /* of the first byte of node.start */
     hwaddr size;                /* bytes */
     uint8_t *held;              /* grant, held: what was handed out */
-    MapCacheRevKind rev;        /* held: for long, or for a transfer */
+    hwaddr len;                 /* held: bytes of it */
+    bool transfer;              /* held: not for long */
     int memfd;                  /* dummies: the memory behind it */
     uint32_t slot;              /* buckets without an arena: its number */
     bool grace;                 /* page: its grace period has begun */

@@ -10,6 +10,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 
@@ -19,16 +20,47 @@
 #include "trace.h"
 
 /* One bite of the reaper: what one unmap may hold the mmap lock for. */
-#define REAPER_BITE_SLOTS       64
+#define REAPER_BITE_SLOTS       8
+/* How often the clock of the records goes on. */
+#define TICK_MS                 1000
 /* How long to wait before an unmap that failed is tried again. */
 #define REAP_AGAIN_MS           100
 /* How long a miss waits for the reaper when slots are few, and when none is. */
 #define ROOM_FEW_MS             1
 #define ROOM_NONE_MS            20
 
+uint32_t mcache_seconds(void)
+{
+    /* Never 0, which says that there is none. */
+    return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
+}
+
+uint32_t mcache_clock(void)
+{
+    uint32_t seconds = qatomic_read(&mapcache.seconds);
+
+    if (!seconds) {
+        seconds = mcache_seconds();
+        QEMU_LOCK_GUARD(&mapcache.lock);
+        qatomic_set(&mapcache.seconds, seconds);
+        qemu_cond_signal(&mapcache.reap_cond);
+    }
+    return seconds;
+}
+
+/* The clock goes on, until there was no DMA for a while. */
+static void clock_tick_locked(void)
+{
+    static uint64_t made_before;
+    uint64_t made = mcache_dma_made_locked();
+
+    qatomic_set(&mapcache.seconds, made != made_before ? mcache_seconds() : 0);
+    made_before = made;
+}
+
 /*
- * Unmaps what has been through a grace period, in bites: each lets those in
- * who wait for the lock, or for the kernel's mmap lock.
+ * Unmaps what has been through a grace period, in bites and without the lock:
+ * whoever misses, or needs the kernel's mmap lock, waits for one at most.
  */
 static void reap_locked(void)
 {
@@ -42,13 +74,28 @@ static void reap_locked(void)
         end = find_next_zero_bit(mapcache.grace_map, n, nr);
         end = MIN(end, nr + REAPER_BITE_SLOTS);
         bitmap_clear(mapcache.grace_map, nr, end - nr);
-        mapcache.nr_pending -= end - nr;
-        mcache_slots_unmap(nr, end - nr);
+        mcache_slots_unmap_slowly(nr, end - nr);
         nr = end;
         qemu_cond_broadcast(&mapcache.room_cond);
-        qemu_mutex_unlock(&mapcache.lock);
-        qemu_mutex_lock(&mapcache.lock);
     }
+}
+
+void mcache_reaper_finish_locked(void)
+{
+    while (mapcache.nr_going) {
+        qemu_cond_wait(&mapcache.going_cond, &mapcache.lock);
+    }
+}
+
+/* Waits for work; false if the time has come to look at the clock. */
+static bool wait_for_work_locked(void)
+{
+    if (qatomic_read(&mapcache.seconds)) {
+        return qemu_cond_timedwait(&mapcache.reap_cond, &mapcache.lock,
+                                   TICK_MS);
+    }
+    qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
+    return true;
 }
 
 static void *reaper_thread(void *opaque)
@@ -58,7 +105,9 @@ static void *reaper_thread(void *opaque)
         unsigned long *map;
 
         while (!mapcache.reap_wanted) {
-            qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
+            if (!wait_for_work_locked()) {
+                clock_tick_locked();
+            }
         }
         mapcache.reap_wanted = false;
         mapcache.reaper_busy = true;
@@ -74,6 +123,9 @@ static void *reaper_thread(void *opaque)
         qemu_mutex_lock(&mapcache.lock);
         mcache_pages_reap_locked();
         reap_locked();
+        if (mapcache.lost_came) {
+            mcache_slots_find_lost();
+        }
         mapcache.reaper_busy = false;
         mapcache.reap_rounds++;
         qemu_cond_broadcast(&mapcache.room_cond);
@@ -110,6 +162,7 @@ void mcache_reaper_init(void)
     QemuThread thread;
 
     qemu_cond_init(&mapcache.reap_cond);
+    qemu_cond_init(&mapcache.going_cond);
     qemu_cond_init(&mapcache.room_cond);
     qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
                        QEMU_THREAD_DETACHED);

@@ -56,9 +56,8 @@ static bool slot_retire(uint32_t nr)
          * that comes after it fails for the phase.
          */
         seen = qatomic_cmpxchg(&s->state, old,
-                               MCACHE_STATE(held ? MCACHE_STALE
-                                                 : MCACHE_RETIRED,
-                                            mcache_locks(old)));
+                               mcache_in_phase(old, held ? MCACHE_STALE
+                                                         : MCACHE_RETIRED));
         if (seen == old) {
             return !held;
         }

@@ -14,6 +14,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
@@ -90,6 +91,7 @@ static uint32_t slots_allowed(void)
 
 /* The process's own mappings; from within a chroot it could not be opened. */
 static FILE *maps;
+static QemuMutex maps_lock;     /* of what is read from it; innermost */
 
 /* Reserves addresses for @n slots, or for fewer; returns for how many. */
 static uint32_t arena_reserve(uint32_t n)
@@ -132,14 +134,18 @@ void mcache_arena_init(void)
     void *p;
 
     maps = fopen("/proc/self/maps", "re");
+    qemu_mutex_init(&maps_lock);
     mapcache.nr_slots = n;
     mapcache.max_slots = n - MIN(n / 8, ARENA_SPARE_MAX);
     mapcache.stats.buckets_max = mapcache.max_slots;
 
-    /* Parts of the table come into being as slots are used. */
+    /*
+     * Parts of the table come into being as slots are used.  What is looked up
+     * by an address that is in no slot reads zeros: it is FREE.
+     */
     QEMU_BUILD_BUG_ON(MCACHE_PART_BYTES % sizeof(MapCacheSlot));
     table = ROUND_UP(n * sizeof(MapCacheSlot), MCACHE_PART_BYTES);
-    p = mmap(NULL, table, PROT_NONE,
+    p = mmap(NULL, table, PROT_READ,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         error_report("xen mapcache: cannot reserve %zu bytes for its slots: "
@@ -194,7 +200,7 @@ void mcache_report_hole(hwaddr addr)
 /* --- slots ----------------------------------------------------------- */
 
 /*
- * The slot's part of the table, which is inaccessible until it is first used.
+ * The slot's part of the table, which cannot be written until it is first used.
  * False if there is no memory for it.
  */
 bool mcache_slot_make(uint32_t nr)
@@ -236,6 +242,20 @@ void mcache_slot_lose(uint32_t nr)
     mcache_report_failure("keeping the addresses of a slot", 0,
                           MCACHE_BUCKET_PAGES, EEXIST);
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_LOST);
+    mapcache.lost_came = true;
+    mcache_reaper_wake_locked();
+}
+
+void mcache_slots_unlock(uint32_t nr, uint32_t n)
+{
+    for (; n; n--, nr++) {
+        uint64_t old = qatomic_fetch_dec(&mapcache.slot[nr].state);
+
+        assert(mcache_locks(old));
+        if (unlikely(old == MCACHE_STATE(MCACHE_STALE, 1))) {
+            mcache_stale_unlocked(nr);
+        }
+    }
 }
 
 /* It stays RETIRED, with the guest's frames in it, and is tried again. */
@@ -248,29 +268,51 @@ static void slot_unmap_failed(uint32_t nr, int err)
     mcache_reap_later(nr);
 }
 
-/* Is [@host, @host + @size) one mapping of the file @fd, or several? */
-bool mcache_range_is_of(const void *host, size_t size, int fd)
+/*
+ * Calls @f for each area of this process that maps the file @fd, in order of
+ * their addresses.
+ */
+static void maps_walk(int fd, void (*f)(uintptr_t first, uintptr_t last,
+                                        void *opaque), void *opaque)
 {
-    uintptr_t at = (uintptr_t)host, end = at + size;
     unsigned long long inode;
     uintptr_t first, last;
     char line[512];
     struct stat st;
 
-    if (!maps) {
-        return false;
+    if (!maps || fstat(fd, &st) < 0) {
+        return;
     }
+    QEMU_LOCK_GUARD(&maps_lock);
     rewind(maps);
-    if (fstat(fd, &st) == 0) {
-        while (at < end && fgets(line, sizeof(line), maps)) {
-            if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %llu",
-                       &first, &last, &inode) == 3 &&
-                first <= at && at < last && inode == st.st_ino) {
-                at = last;
-            }
+    while (fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %llu",
+                   &first, &last, &inode) == 3 && inode == st.st_ino) {
+            f(first, last, opaque);
         }
     }
-    return at >= end;
+}
+
+typedef struct MapsRange {
+    uintptr_t at, end;
+} MapsRange;
+
+/* Takes what is mapped there off the range's begin. */
+static void range_cut(uintptr_t first, uintptr_t last, void *opaque)
+{
+    MapsRange *r = opaque;
+
+    if (first <= r->at && r->at < last) {
+        r->at = last;
+    }
+}
+
+bool mcache_range_is_of(const void *host, size_t size, int fd)
+{
+    MapsRange r = { (uintptr_t)host, (uintptr_t)host + size };
+
+    maps_walk(fd, range_cut, &r);
+    return r.at >= r.end;
 }
 
 #ifdef XEN_COMPAT_PHYSMAP
@@ -279,27 +321,33 @@ bool mcache_slot_reserve_again(uint32_t nr)
     return true; /* there was nothing to lose */
 }
 
-void mcache_slots_unmap(uint32_t nr, uint32_t n)
+void mcache_slots_find_lost(void)
+{
+    mapcache.lost_came = false; /* there is none */
+}
+
+static void slots_leave_locked(uint32_t nr, uint32_t n)
 {
     for (; n; n--, nr++) {
-        int err;
-
-        if (!test_bit(nr, mapcache.used_map)) {
-            continue;
-        }
         /* First: once it is unmapped, the address may be somebody else's. */
-        mcache_slot_leave_locked(nr);
-        err = munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
-        mapcache.stats.unmap_calls++;
-        trace_xen_map_cache_unmap(nr, 1, err);
-        if (err) {
-            mcache_slot_enter_locked(nr);
-            slot_unmap_failed(nr, err);
-        } else {
-            mcache_slot_give_back(nr);
+        if (test_bit(nr, mapcache.used_map)) {
+            mcache_slot_leave_locked(nr);
         }
     }
 }
+
+static void slot_come_back_locked(uint32_t nr)
+{
+    mcache_slot_enter_locked(nr);
+}
+
+/* Of those that have one: they do not lie side by side. */
+static int slots_unmap_call(uint32_t nr, uint32_t n)
+{
+    return munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
+}
+
+#define SLOTS_APART     true
 #else
 static void *slots_placeholder(uint32_t nr, uint32_t n, int how)
 {
@@ -310,21 +358,100 @@ static void *slots_placeholder(uint32_t nr, uint32_t n, int how)
 
 /*
  * After a failed map call the slot's addresses may be free for the taking, or
- * as they were: that depends on where it failed.
+ * as they were: that depends on where it failed.  Or somebody else has taken
+ * them.
  */
 bool mcache_slot_reserve_again(uint32_t nr)
 {
-    void *host = mcache_slot_host(nr);
     void *p = slots_placeholder(nr, 1, MAP_FIXED_NOREPLACE);
 
-    if (p == host) {
-        return true;
-    }
-    if (p != MAP_FAILED) {
+    if (p != mcache_slot_host(nr) && p != MAP_FAILED) {
         /* A kernel that does not know the flag put it elsewhere. */
         munmap(p, MCACHE_BUCKET_SIZE);
     }
-    return mcache_range_is_of(host, MCACHE_BUCKET_SIZE, mapcache.memfd);
+    return p == mcache_slot_host(nr);
+}
+
+/* A bit for each slot that one area of the placeholder's covers. */
+static void note_slots(uintptr_t first, uintptr_t last, void *opaque)
+{
+    uintptr_t arena = (uintptr_t)mapcache.arena;
+    unsigned long *ours = opaque;
+    uint64_t nr, end;
+
+    if (first < arena ||
+        first - arena >= (uintptr_t)mapcache.nr_slots << MCACHE_BUCKET_SHIFT) {
+        return;
+    }
+    nr = DIV_ROUND_UP(first - arena, MCACHE_BUCKET_SIZE);
+    end = MIN((last - arena) >> MCACHE_BUCKET_SHIFT, mapcache.nr_slots);
+    if (nr < end) {
+        bitmap_set(ours, nr, end - nr);
+    }
+}
+
+void mcache_slots_find_lost(void)
+{
+    g_autofree unsigned long *ours = bitmap_try_new(mapcache.nr_slots);
+    g_autofree unsigned long *lost = bitmap_try_new(mapcache.nr_slots);
+    uint32_t nr;
+
+    mapcache.lost_came = false;
+    if (!ours || !lost) {
+        return; /* the next one that is lost asks for all */
+    }
+    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        if (mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
+            MCACHE_LOST) {
+            set_bit(nr, lost);
+        }
+    }
+    qemu_mutex_unlock(&mapcache.lock);
+    maps_walk(mapcache.memfd, note_slots, ours);
+    qemu_mutex_lock(&mapcache.lock);
+    for (nr = find_first_bit(lost, mapcache.nr_slots); nr < mapcache.nr_slots;
+         nr = find_next_bit(lost, mapcache.nr_slots, nr + 1)) {
+        if (test_bit(nr, ours)) {
+            mcache_slot_give_back(nr);
+        }
+    }
+}
+
+static void slots_leave_locked(uint32_t nr, uint32_t n)
+{
+}
+
+static void slot_come_back_locked(uint32_t nr)
+{
+}
+
+static int slots_unmap_call(uint32_t nr, uint32_t n)
+{
+    return slots_placeholder(nr, n, MAP_FIXED) == MAP_FAILED ? errno : 0;
+}
+
+#define SLOTS_APART     false
+#endif
+
+/* After the call for [@nr, @nr + @n): they are FREE, or @err says why not. */
+static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
+{
+    mapcache.stats.unmap_calls++;
+    trace_xen_map_cache_unmap(nr, n, err);
+    for (; n; n--, nr++) {
+        if (!test_bit(nr, mapcache.used_map)) {
+            continue;
+        }
+        if (!err) {
+            mcache_slot_give_back(nr);
+        } else {
+            slot_come_back_locked(nr);
+            mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
+            slot_unmap_failed(nr, err);
+        }
+    }
 }
 
 /*
@@ -333,27 +460,45 @@ bool mcache_slot_reserve_again(uint32_t nr)
  */
 void mcache_slots_unmap(uint32_t nr, uint32_t n)
 {
-    void *p = slots_placeholder(nr, n, MAP_FIXED);
+    int err;
 
-    mapcache.stats.unmap_calls++;
-    trace_xen_map_cache_unmap(nr, n, p == MAP_FAILED ? errno : 0);
-    if (p != MAP_FAILED) {
-        for (; n; n--, nr++) {
-            if (test_bit(nr, mapcache.used_map)) {
-                mcache_slot_give_back(nr);
-            }
+    if (n == 1 && !test_bit(nr, mapcache.used_map)) {
+        return;
+    }
+    if (n == 1 || !SLOTS_APART) {
+        slots_leave_locked(nr, n);
+        err = slots_unmap_call(nr, n);
+        if (!err || n == 1) {
+            slots_unmapped_locked(nr, n, err);
+            return;
         }
-    } else if (n > 1) {
-        for (; n; n--, nr++) {
-            if (test_bit(nr, mapcache.used_map)) {
-                mcache_slots_unmap(nr, 1);
-            }
-        }
-    } else {
-        slot_unmap_failed(nr, errno);
+    }
+    for (; n; n--, nr++) {
+        mcache_slots_unmap(nr, 1);
     }
 }
-#endif
+
+void mcache_slots_unmap_slowly(uint32_t nr, uint32_t n)
+{
+    uint32_t part, i;
+    int err;
+
+    for (; n; n -= part, nr += part) {
+        part = SLOTS_APART ? 1 : n;
+        for (i = 0; i < part; i++) {
+            mcache_slot_set_phase(&mapcache.slot[nr + i], MCACHE_GOING);
+        }
+        slots_leave_locked(nr, part);
+        mapcache.nr_going += part;
+        qemu_mutex_unlock(&mapcache.lock);
+        err = slots_unmap_call(nr, part);
+        qemu_mutex_lock(&mapcache.lock);
+        mapcache.nr_going -= part;
+        mapcache.nr_pending -= part;
+        slots_unmapped_locked(nr, part, err);
+        qemu_cond_broadcast(&mapcache.going_cond);
+    }
+}
 
 /* --- checking --------------------------------------------------------- */
 
@@ -378,7 +523,9 @@ void mcache_check_locked(void)
         phase = mcache_phase(state);
         assert(test_bit(nr, mapcache.used_map) == (phase != MCACHE_FREE));
         used += phase != MCACHE_FREE;
-        pending += phase == MCACHE_STALE || phase == MCACHE_RETIRED;
+        pending += phase == MCACHE_STALE || phase == MCACHE_RETIRED ||
+                   phase == MCACHE_GOING;
+        assert(mcache_locks(state) || !(state & MCACHE_RECORD));
         assert(phase == MCACHE_LIVE || phase == MCACHE_STALE ||
                mcache_locks(state) == 0);
         fwd = mcache_forward(s->bucket);

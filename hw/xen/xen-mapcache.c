@@ -53,7 +53,7 @@
  * A slot that is retired at any other time (a hole that was filled, eviction)
  * goes to the reaper always: the pointer may be this very thread's.
  *
- * Lock order: BQL, mapcache.lock, rev_lock.  The lock is held over map calls,
+ * Lock order: BQL, mapcache.lock, the registry's locks.  The lock is held over map calls,
  * which makes misses wait for each other; hits need it not.  Nobody waits for
  * a grace period with the BQL, since a reader may be waiting for the BQL.
  *
@@ -81,112 +81,6 @@
 
 MapCache mapcache;
 
-/* --- statistics ------------------------------------------------------ */
-
-/*
- * Hits are counted in each thread by itself; a counter that all threads
- * write would be what makes them wait for each other.
- */
-typedef struct MapCacheCounts {
-    uint64_t hits;              /* but for those counted here: */
-    uint64_t dma_hits;          /* DMA mappings made by a hit, */
-    uint64_t dma_made;          /* … made otherwise, */
-    uint64_t dma_ended;         /* … and ended */
-} MapCacheCounts;
-
-typedef struct MapCacheThread {
-    MapCacheCounts n;           /* written by its thread alone */
-    Notifier exit;
-    QLIST_ENTRY(MapCacheThread) next;
-} MapCacheThread;
-
-static __thread MapCacheThread *this_thread;
-static QLIST_HEAD(, MapCacheThread) threads; /* under mapcache.lock */
-static MapCacheCounts threads_gone;          /* under mapcache.lock */
-
-static void thread_exit(Notifier *n, void *unused)
-{
-    MapCacheThread *t = container_of(n, MapCacheThread, exit);
-
-    qemu_mutex_lock(&mapcache.lock);
-    threads_gone.hits += t->n.hits;
-    threads_gone.dma_hits += t->n.dma_hits;
-    threads_gone.dma_made += t->n.dma_made;
-    threads_gone.dma_ended += t->n.dma_ended;
-    QLIST_REMOVE(t, next);
-    qemu_mutex_unlock(&mapcache.lock);
-    this_thread = NULL;
-    g_free(t);
-}
-
-static void thread_enter(void)
-{
-    MapCacheThread *t = g_new0(MapCacheThread, 1);
-
-    t->exit.notify = thread_exit;
-    qemu_thread_atexit_add(&t->exit);
-    qemu_mutex_lock(&mapcache.lock);
-    QLIST_INSERT_HEAD(&threads, t, next);
-    qemu_mutex_unlock(&mapcache.lock);
-    this_thread = t;
-}
-
-static inline MapCacheCounts *counts(void)
-{
-    if (unlikely(!this_thread)) {
-        thread_enter();
-    }
-    return &this_thread->n;
-}
-
-/* The release orders an ended mapping after what made it, in any thread. */
-static inline void count(uint64_t *counter)
-{
-    qatomic_store_release(counter, *counter + 1);
-}
-
-/*
- * Outstanding DMA mappings: exact when the threads are quiet, and never too
- * few.  For what has ended is added up first: when it is seen, so is, later,
- * that it was made.
- */
-static uint64_t dma_outstanding_locked(void)
-{
-    uint64_t ended = threads_gone.dma_ended;
-    uint64_t made = threads_gone.dma_made + threads_gone.dma_hits;
-    MapCacheThread *t;
-
-    QLIST_FOREACH(t, &threads, next) {
-        ended += qatomic_load_acquire(&t->n.dma_ended);
-    }
-    QLIST_FOREACH(t, &threads, next) {
-        made += qatomic_load_acquire(&t->n.dma_made) +
-                qatomic_load_acquire(&t->n.dma_hits);
-    }
-    return made - ended;
-}
-
-void xen_map_cache_get_stats(XenMapCacheStats *stats)
-{
-    MapCacheThread *t;
-
-    qemu_mutex_lock(&mapcache.lock);
-    *stats = mapcache.stats;
-    stats->hits = threads_gone.hits + threads_gone.dma_hits;
-    QLIST_FOREACH(t, &threads, next) {
-        stats->hits += qatomic_load_acquire(&t->n.hits) +
-                       qatomic_load_acquire(&t->n.dma_hits);
-    }
-    stats->buckets = mapcache.nr_used - mapcache.nr_pending;
-    stats->buckets_pending = mapcache.nr_pending;
-    stats->dma = dma_outstanding_locked();
-    stats->held = mapcache.nr_held;
-    stats->unmatched = qatomic_read(&mapcache.unmatched);
-    mcache_check_locked();
-    qemu_mutex_unlock(&mapcache.lock);
-    mcache_outside_stats(stats);
-}
-
 /* --- lookup ---------------------------------------------------------- */
 
 void xen_map_cache_init(void)
@@ -194,7 +88,8 @@ void xen_map_cache_init(void)
     qemu_mutex_init(&mapcache.lock);
     mapcache.gen = 1;
     mcache_arena_init();
-    mcache_rev_init();
+    mcache_dma_init();
+    mcache_owner_init();
     mcache_outside_init();
     mcache_reaper_init();
     mapcache.ready = true;
@@ -206,51 +101,31 @@ bool xen_map_cache_ready(void)
 }
 
 /*
- * Notes that this thread may have a pointer into the slot until its RCU
- * section ends.  True if the generation is still @gen: then the slot, if it
- * is of that generation, stays mapped until the section ends.
+ * Between the load of another thread's mark and that of the generation.  Where
+ * a store that one thread sees is seen by all (x86 and ARM are such, and Xen
+ * runs on no other), the order of the loads is enough.
  */
-static inline bool mcache_touch(MapCacheSlot *s, uint32_t gen)
+static inline void mcache_mark_seen(void)
 {
-    if (!qatomic_read(&s->referenced)) {
-        qatomic_set(&s->referenced, true);
-    }
-    /*
-     * If another thread's mark is seen, so is, by the order of this load and
-     * the next, every generation step that this mark came after.
-     */
-    if (qatomic_load_acquire(&s->iothread_gen) != gen) {
-        if (bql_locked()) {
-            return true; /* an invalidate cannot come in between */
-        }
-        mcache_mark(s, gen);
-        /*
-         * The mark before the generation; pairs with the full barrier in
-         * xen_invalidate_map_cache() and that in slot_retire().
-         */
-        smp_mb();
-    }
-    return qatomic_read(&mapcache.gen) == gen;
+#if defined(__x86_64__) || defined(__aarch64__)
+    smp_rmb();
+#else
+    smp_mb();
+#endif
 }
 
-/* The slot in which @bucket may be used in generation @gen, or NULL. */
-static inline MapCacheSlot *mcache_find(uint64_t bucket, uint32_t gen)
+/*
+ * Notes that this thread, which has no BQL, may have a pointer into the slot
+ * until its RCU section ends.
+ */
+static inline void mcache_touch(MapCacheSlot *s, uint32_t gen)
 {
-    uint32_t *fwd = mcache_forward(bucket);
-    uint32_t nr = fwd ? qatomic_load_acquire(fwd) : 0;
-    MapCacheSlot *s;
-
-    if (unlikely(!nr)) {
-        return NULL;
-    }
-    s = &mapcache.slot[nr - 1];
-    /* The acquire pairs with the release in slot_publish(). */
-    if (unlikely(!mcache_touch(s, gen) ||
-                 qatomic_load_acquire(&s->gen) != gen ||
-                 s->bucket != bucket)) {
-        return NULL;
-    }
-    return s;
+    mcache_mark(s, gen);
+    /*
+     * The mark before the generation; pairs with the full barrier in
+     * xen_invalidate_map_cache() and that in slot_retire().
+     */
+    smp_mb();
 }
 
 static inline unsigned page_of(ram_addr_t addr)
@@ -276,13 +151,33 @@ static inline hwaddr present_bytes(const MapCacheSlot *s, ram_addr_t addr,
     return MIN(len, ((hwaddr)end << XC_PAGE_SHIFT) - offset);
 }
 
-/* An unlocked hit, or NULL. */
-static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
+/* The slot in which @bucket was found, or NULL. */
+static __always_inline MapCacheSlot *mcache_find(uint64_t bucket)
 {
-    uint64_t bucket = addr >> MCACHE_BUCKET_SHIFT;
-    MapCacheSlot *s = mcache_find(bucket, qatomic_read(&mapcache.gen));
+    uint32_t *fwd = mcache_forward(bucket);
+    uint32_t nr = fwd ? qatomic_load_acquire(fwd) : 0;
 
-    if (unlikely(!s) || unlikely(!test_bit(page_of(addr), s->valid))) {
+    return likely(nr) ? &mapcache.slot[nr - 1] : NULL;
+}
+
+/* The two halves of MapCacheSlot.gens. */
+static __always_inline uint32_t gens_filled(uint64_t gens)
+{
+    return HOST_BIG_ENDIAN ? gens >> 32 : gens;
+}
+
+static __always_inline uint32_t gens_mark(uint64_t gens)
+{
+    return HOST_BIG_ENDIAN ? gens : gens >> 32;
+}
+
+/* The pointer, from a slot that stays mapped; NULL if the page is absent. */
+static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
+                                                    ram_addr_t addr,
+                                                    hwaddr *plen)
+{
+    if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
+        unlikely(!test_bit(page_of(addr), s->valid))) {
         return NULL;
     }
     if (plen) {
@@ -292,7 +187,42 @@ static inline uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
            (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
+/* A hit in all its cases, or NULL. */
+static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
+{
+    uint32_t gen = qatomic_read(&mapcache.gen);
+    MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
+    uint64_t gens;
+
+    if (!s) {
+        return NULL;
+    }
+    if (!qatomic_read(&s->referenced)) {
+        qatomic_set(&s->referenced, true);
+    }
+    /* The acquire pairs with the release in slot_publish(). */
+    gens = qatomic_load_acquire(&s->gens);
+    if (gens_filled(gens) != gen) {
+        return NULL;
+    }
+    if (gens_mark(gens) == gen) {
+        mcache_mark_seen();
+    } else if (!bql_locked()) {
+        mcache_touch(s, gen);
+    }
+    /*
+     * Still the generation that the slot was filled in and is marked with: so
+     * the next one's invalidate sees the mark, or has the BQL to wait for.
+     */
+    if (qatomic_read(&mapcache.gen) != gen ||
+        qatomic_load_acquire(&s->gen) != gen) {
+        return NULL;
+    }
+    return mcache_slot_pointer(s, addr, plen);
+}
+
+/* All that is not the common case below. */
+static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen)
 {
     MapCacheNoPage why = MCACHE_NO_PAGE_HOLE;
     bool hole = false;
@@ -302,7 +232,7 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
     trace_xen_map_cache(addr);
     p = mcache_hit(addr, plen);
     if (likely(p)) {
-        count(&counts()->hits);
+        mcache_count(&mcache_thread()->n.hits);
         return p;
     }
 
@@ -330,6 +260,58 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
     return p;
 }
 
+/*
+ * The common case: the slot serves in this generation and stays mapped, a page
+ * or part of it is wanted, nobody traces.  Whatever else is a tail call, so
+ * that nothing has to be saved here.
+ */
+static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
+                                         hwaddr *plen)
+{
+    MapCacheThread *t = mcache_this_thread;
+
+    if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
+        unlikely(!test_bit(page_of(addr), s->valid)) || unlikely(!t) ||
+        (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK)))) {
+        return map_rest(addr, plen);
+    }
+    mcache_count(&t->n.hits);
+    return mcache_slot_host(s - mapcache.slot) +
+           (addr & (MCACHE_BUCKET_SIZE - 1));
+}
+
+/* No thread without the BQL has used the slot in this generation. */
+static G_NO_INLINE uint8_t *map_unmarked(MapCacheSlot *s, ram_addr_t addr,
+                                         hwaddr *plen)
+{
+    return bql_locked() ? map_from(s, addr, plen) : map_rest(addr, plen);
+}
+
+G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
+{
+    uint32_t gen = qatomic_read(&mapcache.gen);
+    MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
+    uint64_t gens;
+
+    if (unlikely(!s) || unlikely(!qatomic_read(&s->referenced)) ||
+        unlikely(trace_event_get_state(TRACE_XEN_MAP_CACHE))) {
+        return map_rest(addr, plen);
+    }
+    /* As in mcache_hit(), by one load. */
+    gens = qatomic_load_acquire(&s->gens);
+    if (unlikely(gens_filled(gens) != gen)) {
+        return map_rest(addr, plen);
+    }
+    if (gens_mark(gens) != gen) {
+        return map_unmarked(s, addr, plen);
+    }
+    mcache_mark_seen();
+    if (unlikely(qatomic_read(&mapcache.gen) != gen)) {
+        return map_rest(addr, plen);
+    }
+    return map_from(s, addr, plen);
+}
+
 /* --- DMA ------------------------------------------------------------- */
 
 /* Locks a slot for DMA if it is LIVE. */
@@ -338,7 +320,8 @@ static inline bool slot_lock(MapCacheSlot *s)
     uint64_t old = qatomic_read(&s->state), seen;
 
     for (;; old = seen) {
-        if (mcache_phase(old) != MCACHE_LIVE) {
+        if (mcache_phase(old) != MCACHE_LIVE ||
+            mcache_locks(old) == MCACHE_LOCKS_MAX) {
             return false;
         }
         /* A full barrier; pairs with that in slot_retire(). */
@@ -351,19 +334,24 @@ static inline bool slot_lock(MapCacheSlot *s)
 
 static inline void slot_unlock(MapCacheSlot *s)
 {
-    uint64_t old = qatomic_fetch_dec(&s->state);
-
-    assert(mcache_locks(old));
-    if (unlikely(old == MCACHE_STATE(MCACHE_STALE, 1))) {
-        mcache_stale_unlocked(s - mapcache.slot);
-    }
+    mcache_slots_unlock(s - mapcache.slot, 1);
 }
 
-static void slots_unlock(uint32_t nr, uint32_t n)
+/* Ends the mapping whose record is in the slot, if it is @record. */
+static inline bool slot_unlock_record(MapCacheSlot *s, uint64_t record)
 {
-    for (; n; n--, nr++) {
-        slot_unlock(&mapcache.slot[nr]);
+    uint64_t old = qatomic_read(&s->state), seen;
+
+    for (; (old & MCACHE_RECORD_MASK) == record; old = seen) {
+        seen = qatomic_cmpxchg(&s->state, old, old - record - 1);
+        if (seen == old) {
+            if (old - record - 1 == MCACHE_STATE(MCACHE_STALE, 0)) {
+                mcache_stale_unlocked(s - mapcache.slot);
+            }
+            return true;
+        }
     }
+    return false;
 }
 
 static inline uint32_t buckets_spanned(ram_addr_t addr, hwaddr len)
@@ -404,27 +392,6 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
 }
 
 /*
- * Locks the mapping of @len bytes at @addr, the common case: all of it is
- * there, in one bucket.  NULL if it takes more.
- */
-static inline uint8_t *mcache_lock_hit(ram_addr_t addr, hwaddr len)
-{
-    MapCacheSlot *s = mcache_find_and_lock(addr >> MCACHE_BUCKET_SHIFT,
-                                           qatomic_read(&mapcache.gen));
-
-    if (unlikely(!s)) {
-        return NULL;
-    }
-    if (unlikely(!test_bit(page_of(addr), s->valid)) ||
-        unlikely(present_bytes(s, addr, len) != len)) {
-        slot_unlock(s);
-        return NULL;
-    }
-    return mcache_slot_host(s - mapcache.slot) +
-           (addr & (MCACHE_BUCKET_SIZE - 1));
-}
-
-/*
  * Locks the mapping of *@plen bytes at @addr as it lies.  NULL if that needs
  * filling first.  *@plen is cut at the first absent page, and, if
  * @cut_at_end, at the end of the adjacent slots.
@@ -462,7 +429,7 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
             if (cut_at_end) {
                 break;
             }
-            slots_unlock(nr, n);
+            mcache_slots_unlock(nr, n);
             return NULL;
         }
         if (!test_bit(0, s->valid)) {
@@ -476,19 +443,126 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
     return mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* All that is not mcache_lock_hit(). */
-static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
-                                         ram_addr_t block_offset,
-                                         hwaddr *plen, XenMapUse use,
-                                         bool is_write, AddressSpace *as)
+/* The record that the slot can have of a mapping, or 0: it is too long. */
+static inline uint64_t slot_record(uint32_t nr, const uint8_t *host,
+                                   hwaddr len)
+{
+    hwaddr offset = host - mcache_slot_host(nr);
+
+    return len - 1 < MCACHE_RECORD_LEN_MAX && offset + len <= MCACHE_BUCKET_SIZE
+           ? mcache_record(offset, len) : 0;
+}
+
+/* Records the mapping, locked before, in its slot if that has no record. */
+static bool dma_record(uint8_t *host, hwaddr len, uint64_t info)
+{
+    uint64_t record, old, seen;
+    MapCacheSlot *s;
+    uint32_t nr;
+
+    mcache_slot_of(host, &nr);
+    s = &mapcache.slot[nr];
+    record = slot_record(nr, host, len);
+    old = qatomic_read(&s->state);
+    for (; record && !(old & MCACHE_RECORD); old = seen) {
+        seen = qatomic_cmpxchg(&s->state, old, old | record);
+        if (seen == old) {
+            qatomic_set(&s->info, info);
+            return true;
+        }
+    }
+    return mcache_dma_add(host, len, info);
+}
+
+/* Unlocks what a mapping of @len bytes at @host has locked. */
+static void dma_unlock(const uint8_t *host, hwaddr len)
+{
+    uint32_t nr;
+
+    mcache_slot_of(host, &nr);
+    mcache_slots_unlock(nr, buckets_spanned(host - mcache_slot_host(nr), len));
+}
+
+/*
+ * Ends the mapping of @len bytes at @host, or, if there is none of that
+ * length, the shortest that begins there.  False if there is none at all.
+ */
+static bool dma_end(uint32_t nr, const uint8_t *host, hwaddr len)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+    uint64_t record = slot_record(nr, host, len), state, other;
+    hwaddr limit, found;
+
+    if (record && slot_unlock_record(s, record)) {
+        return true;
+    }
+    if (mcache_dma_remove(host, len)) {
+        dma_unlock(host, len);
+        return true;
+    }
+    do {
+        state = qatomic_read(&s->state);
+        other = state & MCACHE_RECORD_MASK;
+        if (!other || mcache_record_offset(state) !=
+                      host - mcache_slot_host(nr)) {
+            other = 0;
+        }
+        limit = other ? mcache_record_len(state) : UINT64_MAX;
+        found = mcache_dma_remove_shortest(host, limit);
+        if (found) {
+            dma_unlock(host, found);
+            return true;
+        }
+    } while (other && !slot_unlock_record(s, other));
+    return other != 0;
+}
+
+/* Maps what is not mapped, and locks it.  *@filled: as mcache_fill_locked(). */
+static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
+                                     int *filled)
+{
+    uint8_t *p = NULL;
+
+    qemu_mutex_lock(&mapcache.lock);
+    mapcache.stats.misses++;
+    *filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
+                                 buckets_spanned(addr, *plen), page_of(addr));
+    if (*filled > 0) {
+        p = mcache_lock_run(addr, plen, true);
+    }
+    mapcache.stats.holes += *filled == 0;
+    mcache_check_locked();
+    qemu_mutex_unlock(&mapcache.lock);
+
+    if (*filled == 0) {
+        mcache_report_hole(addr);
+    }
+    return p;
+}
+
+/* A transfer for which there is no slot: its page alone. */
+static uint8_t *map_dma_page(ram_addr_t addr, hwaddr *plen, uint64_t info)
 {
     bool failed;
     uint8_t *p;
-    int filled;
 
-    if (unlikely(xen_mr_is_grants(mr))) {
-        return mcache_grant_map(addr, block_offset, plen, is_write);
+    *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));
+    mcache_count(&mcache_thread()->n.dma_made);
+    p = mcache_pages_map(addr, plen, info, &failed);
+    if (!p) {
+        mcache_count(&mcache_thread()->n.dma_ended);
     }
+    return p;
+}
+
+/* Guest RAM, by what is mapped or by mapping it. */
+static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
+                            uint64_t info)
+{
+    uint8_t *p = NULL;
+    int filled = 1;
+    bool failed;
+
     /*
      * So that one request does not keep all the others waiting.  But a device
      * that is being restored wants what it held.
@@ -498,10 +572,8 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
     }
 
     if (use == XEN_MAP_HELD) {
-        p = mcache_pages_map(addr, plen, MCACHE_REV_HELD, is_write, as,
-                             &failed);
+        p = mcache_pages_map(addr, plen, info | MCACHE_DMA_HELD, &failed);
         if (p || !failed) {
-            *plen = p ? *plen : 0;
             return p;
         }
         /* No memory for it: a bucket that is mapped may do as well. */
@@ -509,66 +581,111 @@ static G_NO_INLINE uint8_t *map_dma_slow(MemoryRegion *mr, ram_addr_t addr,
 
     p = mcache_lock_run(addr, plen, false);
     if (p) {
-        count(&counts()->hits);
+        mcache_count(&mcache_thread()->n.hits);
     } else {
-        qemu_mutex_lock(&mapcache.lock);
-        mapcache.stats.misses++;
-        filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
-                                    buckets_spanned(addr, *plen),
-                                    page_of(addr));
-        if (filled > 0) {
-            p = mcache_lock_run(addr, plen, true);
-        }
-        mapcache.stats.holes += filled == 0;
-        mcache_check_locked();
-        qemu_mutex_unlock(&mapcache.lock);
-
-        if (filled == 0) {
-            mcache_report_hole(addr);
-        }
-        if (filled < 0 && use != XEN_MAP_HELD) {
-            /* Short of memory for a bucket: its page alone. */
-            *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));
-            count(&counts()->dma_made);
-            p = mcache_pages_map(addr, plen, MCACHE_REV_DMA, is_write, as,
-                                 &failed);
-            if (!p) {
-                count(&counts()->dma_ended);
-                *plen = 0;
-            }
-            return p;
-        }
+        p = mcache_fill_and_lock(addr, plen, &filled);
     }
-    if (p) {
-        count(&counts()->dma_made);
-        mcache_rev_add(p, *plen, MCACHE_REV_DMA, is_write, as);
-    } else {
-        *plen = 0;
+    if (!p) {
+        return filled < 0 && use != XEN_MAP_HELD
+               ? map_dma_page(addr, plen, info) : NULL;
     }
+    if (!dma_record(p, *plen, info)) {
+        dma_unlock(p, *plen);
+        return NULL;
+    }
+    mcache_count(&mcache_thread()->n.dma_made);
     return p;
 }
 
-uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
-                           ram_addr_t block_offset, hwaddr *plen,
-                           XenMapUse use, bool is_write, AddressSpace *as)
+/* All that is not the common case below. */
+static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
+                                         ram_addr_t block_offset,
+                                         hwaddr *plen, XenMapUse use,
+                                         bool is_write, AddressSpace *as)
 {
-    uint8_t *p = NULL;
+    uint32_t owner;
+    uint64_t info;
+    uint8_t *p;
 
     trace_xen_map_cache(addr);
-    if (likely(use == XEN_MAP_DMA) && likely(!xen_mr_is_grants(mr))) {
-        p = mcache_lock_hit(addr, *plen);
-    }
-    if (likely(p)) {
-        count(&counts()->dma_hits);
-        mcache_rev_add(p, *plen, MCACHE_REV_DMA, is_write, as);
+    if (xen_mr_is_grants(mr)) {
+        p = mcache_grant_map(addr, block_offset, plen, is_write);
     } else {
-        p = map_dma_slow(mr, addr, block_offset, plen, use, is_write, as);
+        owner = mcache_owner(as);
+        if (!owner) {
+            owner = mcache_owner_find(as);
+        }
+        info = mcache_dma_info(is_write ? MCACHE_DMA_WRITE : 0, owner,
+                               mcache_clock());
+        p = map_dma_ram(addr, plen, use, info);
+    }
+    if (!p) {
+        *plen = 0;
     }
     trace_xen_map_cache_return(p);
     return p;
 }
 
-void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
+/*
+ * The common case: all of it is there, in one bucket that has no other record,
+ * and nobody traces.
+ */
+G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
+                                       ram_addr_t block_offset, hwaddr *plen,
+                                       XenMapUse use, bool is_write,
+                                       AddressSpace *as)
+{
+    uint32_t gen = qatomic_read(&mapcache.gen);
+    uint32_t seconds = qatomic_read(&mapcache.seconds), owner, nr;
+    MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
+    MapCacheThread *t = mcache_this_thread;
+    uint64_t state, record;
+    uint8_t *host;
+
+    if (unlikely(!s) || unlikely(!t) || unlikely(!seconds) ||
+        unlikely(use != XEN_MAP_DMA) || unlikely(xen_mr_is_grants(mr)) ||
+        unlikely(trace_event_get_state(TRACE_XEN_MAP_CACHE))) {
+        goto rest;
+    }
+    owner = mcache_owner(as);
+    nr = s - mapcache.slot;
+    host = mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
+    record = slot_record(nr, host, *plen);
+    state = qatomic_read(&s->state);
+    if (unlikely(!owner) || unlikely(!record) ||
+        unlikely(mcache_phase(state) != MCACHE_LIVE) ||
+        unlikely(state & MCACHE_RECORD) ||
+        unlikely(mcache_locks(state) == MCACHE_LOCKS_MAX) ||
+        unlikely(qatomic_load_acquire(&s->gen) != gen) ||
+        unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
+        unlikely(!qatomic_read(&s->referenced)) ||
+        unlikely(!test_bit(page_of(addr), s->valid)) ||
+        unlikely(present_bytes(s, addr, *plen) != *plen)) {
+        goto rest;
+    }
+    /* A full barrier; pairs with that in slot_retire(). */
+    if (unlikely(qatomic_cmpxchg(&s->state, state, (state | record) + 1) !=
+                 state)) {
+        goto rest;
+    }
+    /* What is locked is not reused; but had it been before? */
+    if (unlikely(qatomic_read(&s->gen) != gen) ||
+        unlikely(qatomic_read(&mapcache.gen) != gen) ||
+        unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT)) {
+        dma_end(nr, host, *plen);
+        goto rest;
+    }
+    qatomic_set(&s->info, mcache_dma_info(is_write ? MCACHE_DMA_WRITE : 0,
+                                          owner, seconds));
+    mcache_count(&t->n.dma_hits);
+    return host;
+
+rest:
+    return map_dma_rest(mr, addr, block_offset, plen, use, is_write, as);
+}
+
+/* All that is not the common case below. */
+static G_NO_INLINE void unmap_dma_rest(uint8_t *buffer, hwaddr len)
 {
     uint32_t nr;
     bool dma;
@@ -577,21 +694,13 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
         return;
     }
     if (mcache_slot_of(buffer, &nr)) {
-        uint64_t size = mcache_rev_remove(buffer, len, MCACHE_REV_DMA);
-
-        if (likely(size)) {
-            hwaddr rest = mcache_slot_host(nr) + MCACHE_BUCKET_SIZE - buffer;
-
-            count(&counts()->dma_ended);
-            slot_unlock(&mapcache.slot[nr]);
-            if (unlikely(size > rest)) {
-                slots_unlock(nr + 1, buckets_spanned(0, size - rest));
-            }
+        if (dma_end(nr, buffer, len)) {
+            mcache_count(&mcache_thread()->n.dma_ended);
             return;
         }
     } else if (mcache_outside_release(buffer, &dma)) {
         if (dma) {
-            count(&counts()->dma_ended);
+            mcache_count(&mcache_thread()->n.dma_ended);
         }
         return;
     }
@@ -599,28 +708,58 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
     trace_xen_map_cache_unmatched(buffer);
 }
 
+G_NO_INLINE void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
+{
+    MapCacheThread *t = mcache_this_thread;
+    uint32_t nr;
+
+    if (likely(mcache_slot_of(buffer, &nr)) && likely(t)) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t record = slot_record(nr, buffer, len);
+        uint64_t state = qatomic_read(&s->state);
+
+        if (likely(record) && likely((state & MCACHE_RECORD_MASK) == record) &&
+            likely(qatomic_cmpxchg(&s->state, state, state - record - 1) ==
+                   state)) {
+            mcache_count(&t->n.dma_ended);
+            if (unlikely(state - record - 1 == MCACHE_STATE(MCACHE_STALE, 0))) {
+                mcache_stale_unlocked(nr);
+            }
+            return;
+        }
+    }
+    unmap_dma_rest(buffer, len);
+}
+
+static inline ram_addr_t slot_ram_addr(uint32_t nr, const void *ptr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+
+    switch (mcache_phase(qatomic_read(&s->state))) {
+    case MCACHE_LIVE:
+    case MCACHE_STALE:
+    case MCACHE_RETIRED:
+        return ((ram_addr_t)qatomic_read(&s->bucket) << MCACHE_BUCKET_SHIFT) +
+               ((const uint8_t *)ptr - mcache_slot_host(nr));
+    default:
+        return RAM_ADDR_INVALID;
+    }
+}
+
 ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
 {
     uint32_t nr;
 
-    if (likely(mcache_slot_of(ptr, &nr))) {
-        MapCacheSlot *s = &mapcache.slot[nr];
+    return likely(mcache_slot_of(ptr, &nr)) ? slot_ram_addr(nr, ptr)
+                                            : mcache_outside_ram_addr(ptr);
+}
 
-        if (unlikely(!mcache_slot_known(nr))) {
-            return RAM_ADDR_INVALID;
-        }
-        switch (mcache_phase(qatomic_read(&s->state))) {
-        case MCACHE_LIVE:
-        case MCACHE_STALE:
-        case MCACHE_RETIRED:
-            return ((ram_addr_t)qatomic_read(&s->bucket) <<
-                    MCACHE_BUCKET_SHIFT) +
-                   ((uint8_t *)ptr - mcache_slot_host(nr));
-        default:
-            return RAM_ADDR_INVALID;
-        }
-    }
-    return mcache_outside_ram_addr(ptr);
+ram_addr_t mcache_ram_addr_locked(const void *ptr)
+{
+    uint32_t nr;
+
+    return mcache_slot_of(ptr, &nr) ? slot_ram_addr(nr, ptr)
+                                    : mcache_outside_ram_addr_locked(ptr);
 }
 
 /* --- invalidate ------------------------------------------------------ */
@@ -631,12 +770,17 @@ void xen_invalidate_map_cache(void)
     uint32_t gen;
 
     qemu_mutex_lock(&mapcache.lock);
-    if (dma_outstanding_locked()) {
-        /* Most of it is block I/O, which can be waited for. */
+    if (mcache_dma_outstanding_locked() && mcache_dma_any_young_locked()) {
+        /*
+         * Most of it is block I/O, which can be waited for.  What has been
+         * outstanding for long may be so for as long again.
+         */
         qemu_mutex_unlock(&mapcache.lock);
         bdrv_drain_all();
         qemu_mutex_lock(&mapcache.lock);
     }
+    /* Before the step: what is filled meanwhile is to go, too. */
+    mcache_reaper_finish_locked();
     mapcache.stats.invalidates++;
     gen = mapcache.gen + 1;
     qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
@@ -647,11 +791,11 @@ void xen_invalidate_map_cache(void)
         mcache_flush_locked();
     }
     mcache_unmap_again_locked();
-    report = dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
+    report = mcache_dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 
     if (report) {
-        mcache_rev_report();
+        mcache_dma_report();
     }
 }

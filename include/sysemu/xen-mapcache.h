@@ -123,8 +123,9 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
  *        report once, and not waited for.
  * @is_write: the device will write to it.  Grants are mapped read-only
  *        otherwise; foreign mappings are always writable.
- * @as:   the address space that the device went through; its name is what a
- *        report calls the owner.  May be NULL.  Not kept.
+ * @as:   the address space that the device went through; its device is what a
+ *        report names, unless the thread says dma_owner.  May be NULL.
+ *        Not kept.
  *
  * Returns NULL and *plen 0 if the first page is not there or a grant
  * reference is bad.  The mapping must be released by
@@ -243,7 +244,7 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
  * lookup yields a mapping made before the call, device memory excepted, and
  * each guest frame that no DMA and no concurrent reader holds is unmapped.
  * Outstanding DMA mappings are reported, rate-limited; block I/O is drained
- * first if there are any.  Called with the BQL, in the main loop, not in an
+ * first if there are transfers among them that have not lasted for long.  Called with the BQL, in the main loop, not in an
  * RCU read-side section.
  */
 void xen_invalidate_map_cache(void);

@@ -35,8 +35,8 @@ static unsigned warnings_of(XenTest *t, uint64_t gpa, unsigned bytes,
 {
     g_autofree char *want =
         g_strdup_printf("^" WARNING "guest address 0x%016" PRIx64 ", %u bytes, "
-                        "device %s, held by %s for [0-9]+s$", gpa, bytes,
-                        verb, owner);
+                        "device %s, held by %s( \\(/machine/.*\\))? for "
+                        "[0-9]+s$", gpa, bytes, verb, owner);
     g_auto(GStrv) lines = xen_test_log_lines(t, WARNING);
     unsigned n = 0;
 

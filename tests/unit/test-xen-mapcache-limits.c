@@ -8,6 +8,7 @@
  */
 #include "qemu/osdep.h"
 #include <sys/resource.h>
+#include "qemu/lockable.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "qemu/units.h"
@@ -251,6 +252,111 @@ static void test_address_space(void)
     serve(buckets);
 }
 
+/* --- map calls that fail before the library has touched the target -- */
+
+#define AREAS           60000u  /* of the kernel's, of this process */
+#define EARLY_FAILURES  8u
+#define EARLY_NS        20e6    /* of processor time: a walk of all takes more */
+#define PATIENCE_US     (30 * G_USEC_PER_SEC)
+
+void *__real_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
+                                   void *addr, int prot, int flags,
+                                   size_t pages, const xen_pfn_t arr[],
+                                   int err[]);
+void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
+                                   void *addr, int prot, int flags,
+                                   size_t pages, const xen_pfn_t arr[],
+                                   int err[]);
+
+static bool fail_early;
+
+void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
+                                   void *addr, int prot, int flags,
+                                   size_t pages, const xen_pfn_t arr[],
+                                   int err[])
+{
+    if (fail_early) {
+        errno = EAGAIN;
+        return NULL;
+    }
+    return __real_xenforeignmemory_map2(fmem, dom, addr, prot, flags, pages,
+                                        arr, err);
+}
+
+static void make_areas(void)
+{
+    uint8_t *p = mmap(NULL, (size_t)AREAS * PAGE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned i;
+
+    g_assert_true(p != MAP_FAILED);
+    for (i = 0; i < AREAS; i += 2) {
+        g_assert_cmpint(mprotect(p + i * PAGE, PAGE, PROT_READ), ==, 0);
+    }
+}
+
+static unsigned slots_lost(void)
+{
+    unsigned n = 0;
+    uint32_t nr;
+
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    for (nr = 0; nr < mapcache.nr_slots; nr++) {
+        n += mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
+             MCACHE_LOST;
+    }
+    return n;
+}
+
+static double cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+/*
+ * What happened to the slot's addresses is not asked of the kernel, area by
+ * area, by who misses; the reaper finds out, and the slots are used again.
+ */
+static void early_failures(void)
+{
+    gint64 end = g_get_monotonic_time() + PATIENCE_US;
+    double start;
+    unsigned i;
+
+    harness_init(256 * MiB, 0);
+    xen_map_cache_init();
+    stamp(EARLY_FAILURES + 1);
+    make_areas();
+    fail_early = true;
+    start = cpu_ns();
+    for (i = 1; i <= EARLY_FAILURES; i++) {
+        RCU_READ_LOCK_GUARD();
+        g_assert_null(xen_map_cache(gfn_of(i) * PAGE, NULL));
+    }
+    g_assert_cmpfloat(cpu_ns() - start, <, EARLY_NS);
+    fail_early = false;
+    while (slots_lost() && g_get_monotonic_time() < end) {
+        g_usleep(1000);
+    }
+    g_assert_cmpuint(slots_lost(), ==, 0);
+    for (i = 1; i <= EARLY_FAILURES; i++) {
+        look(i);
+    }
+}
+
+static void test_early_failures(void)
+{
+    if (g_test_subprocess()) {
+        early_failures();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
 /* --- a slow reaper ----------------------------------------------- */
 
 #define GRACE_MAX_US    (2 * G_USEC_PER_SEC)
@@ -292,6 +398,9 @@ static bool wait_for_room(QemuCond *cond, QemuMutex *mutex, int ms,
 {
     bool told;
 
+    if (cond == &mapcache.reap_cond) {
+        return qemu_cond_timedwait_impl(cond, mutex, ms, file, line);
+    }
     waits++;
     qatomic_set(&waiting, true);
     told = qemu_cond_timedwait_impl(cond, mutex, ms * ROOM_TIMES, file, line);
@@ -373,6 +482,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
+    g_test_add_func("/xen-mapcache/limits/early-failures",
+                    test_early_failures);
     g_test_add_func("/xen-mapcache/limits/slow-reaper", test_slow_reaper);
     g_test_add_func("/xen-mapcache/limits/late-reaper", test_late_reaper);
     g_test_add_func("/xen-mapcache/limits/seeded/no-wait",

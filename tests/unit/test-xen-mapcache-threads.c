@@ -45,10 +45,10 @@ static Mistake mistake;
 void __wrap_synchronize_rcu(void);
 void __real_mcache_flush_locked(void);
 void __wrap_mcache_flush_locked(void);
-uint64_t __real_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind);
-uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind);
+bool __real_mcache_dma_remove(const uint8_t *host, uint64_t size);
+bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size);
+void __real_mcache_slots_unlock(uint32_t nr, uint32_t n);
+void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n);
 void __real_mcache_outside_remove_locked(Outside *o);
 void __wrap_mcache_outside_remove_locked(Outside *o);
 bool __real_bql_locked(void);
@@ -106,24 +106,24 @@ void __wrap_mcache_flush_locked(void)
     __real_mcache_flush_locked();
 }
 
-uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind)
+bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size)
 {
-    uint64_t found = __real_mcache_rev_remove(host, size, kind);
     static unsigned seen;
 
     if (mistake == MISTAKE_SHIFT) {
-        qatomic_or(&seen, 1u << found / PAGE);
+        qatomic_or(&seen, 1u << size / PAGE);
     }
-    if (found && kind == MCACHE_REV_DMA) {
-        if (mistake == MISTAKE_SHORT_RELEASE) {
-            return 1;
-        }
-        if (mistake == MISTAKE_LONG_RELEASE) {
-            return found + MCACHE_BUCKET_SIZE;
-        }
+    return __real_mcache_dma_remove(host, size);
+}
+
+void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n)
+{
+    if (mistake == MISTAKE_SHORT_RELEASE) {
+        n = MIN(n, 1);
+    } else if (mistake == MISTAKE_LONG_RELEASE) {
+        n++;
     }
-    return found;
+    __real_mcache_slots_unlock(nr, n);
 }
 
 void __wrap_mcache_outside_remove_locked(Outside *o)
@@ -142,12 +142,42 @@ bool __wrap_bql_locked(void)
     return __real_bql_locked();
 }
 
+#define PATIENCE_US (5 * G_USEC_PER_SEC)
+
+typedef enum ReaperStop {
+    REAPER_RUNS,
+    REAPER_TO_STOP,         /* at its next unmap */
+    REAPER_STOPPED,
+} ReaperStop;
+
+static ReaperStop reaper_stop;  /* atomic */
+
+/* In the reaper's unmap: until the main thread has got what it wants. */
+static void reaper_may_stop(void)
+{
+    gint64 start = g_get_monotonic_time();
+
+    if (bql_locked() ||
+        qatomic_cmpxchg(&reaper_stop, REAPER_TO_STOP, REAPER_STOPPED) !=
+        REAPER_TO_STOP) {
+        return;
+    }
+    while (qatomic_read(&reaper_stop) == REAPER_STOPPED &&
+           g_get_monotonic_time() - start < PATIENCE_US) {
+        g_usleep(100);
+    }
+}
+
 /* Slots are emptied by this, after it was seen that nobody is in them. */
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
                     off_t offset)
 {
     if (prot == PROT_NONE && flags & MAP_FIXED) {
-        stress_pause(2);
+        if (qatomic_read(&reaper_stop) == REAPER_RUNS) {
+            stress_pause(2);
+        } else {
+            reaper_may_stop();
+        }
     }
     return __real_mmap64(addr, len, prot, flags, fd, offset);
 }
@@ -344,6 +374,92 @@ static void test_outside(void)
     qemu_thread_join(&thread);
 }
 
+/*
+ * Mappings that are alike, made and ended by all threads, each of which ends
+ * what another has made: every release finds one.
+ */
+#define ALIKE_OPS   20000
+#define ALIKE_POOL  8
+
+static uint8_t *alike_pool[ALIKE_POOL]; /* atomic */
+
+static void *alike(void *opaque)
+{
+    unsigned i, n = 0;
+
+    rcu_register_thread();
+    for (i = 0; i < ALIKE_OPS; i++) {
+        hwaddr len = 512;
+        uint8_t *host;
+
+        WITH_RCU_READ_LOCK_GUARD() {
+            host = xen_map_cache_dma(harness_ram, 0x200000, 0, &len,
+                                     XEN_MAP_DMA, true, NULL);
+        }
+        g_assert_nonnull(host);
+        n = (n * 5 + i) % ALIKE_POOL;
+        host = qatomic_xchg(&alike_pool[n], host);
+        xen_invalidate_map_cache_entry(host, len);
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+static void test_alike(void)
+{
+    QemuThread thread[THREADS];
+    XenMapCacheStats before, after;
+    unsigned i;
+
+    xen_map_cache_get_stats(&before);
+    for (i = 0; i < THREADS; i++) {
+        qemu_thread_create(&thread[i], "alike", alike, NULL,
+                           QEMU_THREAD_JOINABLE);
+    }
+    for (i = 0; i < THREADS; i++) {
+        qemu_thread_join(&thread[i]);
+    }
+    for (i = 0; i < ALIKE_POOL; i++) {
+        xen_invalidate_map_cache_entry(alike_pool[i], 512);
+        alike_pool[i] = NULL;
+    }
+    xen_map_cache_get_stats(&after);
+    g_assert_cmpuint(after.unmatched, ==, before.unmatched);
+    g_assert_cmpuint(after.dma, ==, before.dma);
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
+/* --- the reaper and the lock ---------------------------------------- */
+
+/* Nobody who misses waits for what the reaper unmaps. */
+static void test_reaper_without_lock(void)
+{
+    uint64_t at = 3 * TWIN_BUCKET;
+
+    xen_invalidate_map_cache();
+    xensim_depopulate(harness_dom, at / PAGE + 3, 1);
+    WITH_RCU_READ_LOCK_GUARD() {
+        g_assert_nonnull(xen_map_cache(at, NULL));
+        g_assert_cmpuint(xensim_populate(harness_dom, at / PAGE + 3, 1), ==,
+                         1);
+        qatomic_set(&reaper_stop, REAPER_TO_STOP);
+        /* The bucket is mapped anew, its old slot left to the reaper. */
+        g_assert_nonnull(xen_map_cache(at + 3 * PAGE, NULL));
+    }
+    while (qatomic_read(&reaper_stop) != REAPER_STOPPED) {
+        g_usleep(100);
+    }
+    WITH_RCU_READ_LOCK_GUARD() {
+        g_assert_nonnull(xen_map_cache(at + 4 * TWIN_BUCKET, NULL));
+    }
+    g_assert_cmpint(qatomic_xchg(&reaper_stop, REAPER_RUNS), ==,
+                    REAPER_STOPPED);
+    /* An invalidate is complete all the same. */
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
 /* --- seeded mistakes --------------------------------------------- */
 
 typedef struct Seeded {
@@ -399,6 +515,11 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/xen-mapcache/threads/stress", test_stress);
     g_test_add_func("/xen-mapcache/threads/outside", test_outside);
+    g_test_add_func("/xen-mapcache/threads/alike", test_alike);
+#ifndef TWIN_COMPAT
+    g_test_add_func("/xen-mapcache/threads/reaper-without-lock",
+                    test_reaper_without_lock);
+#endif
     for (s = seeds; s->name; s++) {
         g_autofree char *path = g_strdup_printf(
             "/xen-mapcache/threads/seeded/%s", s->name);

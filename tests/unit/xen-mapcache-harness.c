@@ -65,6 +65,11 @@ bool xen_mr_is_grants(MemoryRegion *mr)
     return mr == harness_grants;
 }
 
+Object *memory_region_owner(MemoryRegion *mr)
+{
+    return NULL;
+}
+
 bool runstate_check(RunState state)
 {
     return state == (harness_incoming ? RUN_STATE_INMIGRATE

@@ -47,14 +47,12 @@ void __real_mcache_check_locked(void);
 void __wrap_mcache_check_locked(void);
 void __real_mcache_flush_locked(void);
 void __wrap_mcache_flush_locked(void);
-void __real_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
-                           bool is_write, AddressSpace *as);
-void __wrap_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
-                           bool is_write, AddressSpace *as);
-uint64_t __real_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind);
-uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind);
+bool __real_mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
+bool __wrap_mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
+bool __real_mcache_dma_remove(const uint8_t *host, uint64_t size);
+bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size);
+void __real_mcache_slots_unlock(uint32_t nr, uint32_t n);
+void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n);
 void __real_mcache_stale_unlocked(uint32_t nr);
 void __wrap_mcache_stale_unlocked(uint32_t nr);
 void __real_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line);
@@ -166,10 +164,14 @@ static void step_cond_wait(QemuCond *cond, QemuMutex *m, const char *file,
     reaper_idle = false;
 }
 
-/* A miss's, for room: its time is always up. */
+/* A miss's, for room: its time is always up; the reaper's never is. */
 static bool step_cond_timedwait(QemuCond *cond, QemuMutex *m, int ms,
                                 const char *file, int line)
 {
+    if (current == &reaper) {
+        step_cond_wait(cond, m, file, line);
+        return true;
+    }
     qemu_mutex_unlock(m);
     qemu_mutex_lock(m);
     return false;
@@ -194,26 +196,31 @@ void __wrap_g_usleep(gulong us)
     }
 }
 
-void __wrap_mcache_rev_add(uint8_t *host, uint64_t size, MapCacheRevKind kind,
-                           bool is_write, AddressSpace *as)
+bool __wrap_mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info)
 {
+    bool added;
+
     maybe_give_way();
-    __real_mcache_rev_add(host, size, kind, is_write, as);
+    added = __real_mcache_dma_add(host, size, info);
     maybe_give_way();
+    return added;
 }
 
-uint64_t __wrap_mcache_rev_remove(const uint8_t *host, uint64_t size,
-                                  MapCacheRevKind kind)
+bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size)
 {
-    uint64_t found;
+    bool found;
 
     maybe_give_way();
-    found = __real_mcache_rev_remove(host, size, kind);
+    found = __real_mcache_dma_remove(host, size);
     maybe_give_way();
-    if (steps_mistake == STEPS_SHORT_RELEASE && kind == MCACHE_REV_DMA) {
-        return MIN(found, 1);
-    }
     return found;
+}
+
+void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n)
+{
+    maybe_give_way();
+    __real_mcache_slots_unlock(nr, steps_mistake == STEPS_SHORT_RELEASE
+                                   ? MIN(n, 1) : n);
 }
 
 void __wrap_mcache_stale_unlocked(uint32_t nr)

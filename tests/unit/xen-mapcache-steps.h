@@ -10,9 +10,9 @@
  * the section that the other thread was in has ended.
  *
  * By the linker's --wrap: bql_locked, error_report, g_usleep,
- * mcache_check_locked, mcache_flush_locked, mcache_rev_add, mcache_rev_remove,
- * mcache_stale_unlocked, qemu_mutex_unlock_impl, qemu_thread_create,
- * synchronize_rcu, warn_report.
+ * mcache_check_locked, mcache_dma_add, mcache_dma_remove, mcache_flush_locked,
+ * mcache_slots_unlock, mcache_stale_unlocked, qemu_mutex_unlock_impl,
+ * qemu_thread_create, synchronize_rcu, warn_report.
  */
 #ifndef XEN_MAPCACHE_STEPS_H
 #define XEN_MAPCACHE_STEPS_H

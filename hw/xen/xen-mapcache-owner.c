@@ -1,0 +1,110 @@
+/*
+ * Xen mapcache: who holds a DMA mapping, by name
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A record of a DMA mapping has room for a number.  Each name has one, which
+ * is kept for good: a device may be gone when its name is wanted, and one that
+ * is plugged in again under the same name has the same number.
+ *
+ * The number of an address space or a device is found by its address, in a
+ * table of which each cell has the last that fell on it.  Whenever another one
+ * is made, the table is emptied, for its address may have been another's.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/lockable.h"
+#include "qemu/main-loop.h"
+
+#include "exec/memory.h"
+#include "hw/qdev-core.h"
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+
+#define OWNERS_MAX  (1u << MCACHE_OWNER_BITS)
+
+MapCacheOwners mcache_owners;
+
+static const char owner_unknown[] = "unknown";
+
+static QemuMutex owner_lock;        /* guards what follows; innermost */
+static GHashTable *owner_numbers;   /* of each name */
+static GPtrArray *owner_names;      /* of each number */
+
+void mcache_owner_init(void)
+{
+    qemu_mutex_init(&owner_lock);
+    owner_numbers = g_hash_table_new(g_str_hash, g_str_equal);
+    owner_names = g_ptr_array_new();
+    g_ptr_array_add(owner_names, (void *)owner_unknown);
+}
+
+/* The number of @name, which becomes ours; 0 if there are too many. */
+static uint32_t owner_number(char *name)
+{
+    gpointer seen;
+    uint32_t number;
+
+    QEMU_LOCK_GUARD(&owner_lock);
+    seen = g_hash_table_lookup(owner_numbers, name);
+    if (seen || owner_names->len == OWNERS_MAX) {
+        g_free(name);
+        return GPOINTER_TO_UINT(seen);
+    }
+    number = owner_names->len;
+    g_ptr_array_add(owner_names, name);
+    g_hash_table_insert(owner_numbers, name, GUINT_TO_POINTER(number));
+    return number;
+}
+
+/*
+ * "NAME (PATH)", with the device's place among QEMU's objects, which holds
+ * the id that a user gave it.  Only who has the BQL can ask for that.
+ */
+static char *owner_describe(const char *name, Object *obj)
+{
+    DeviceState *dev = (DeviceState *)object_dynamic_cast(obj, TYPE_DEVICE);
+    g_autofree char *path = NULL;
+
+    if (dev && bql_locked()) {
+        path = object_get_canonical_path(obj);
+    } else if (dev) {
+        path = g_strdup(dev->id);
+    }
+    return path ? g_strdup_printf("%s (%s)", name, path) : g_strdup(name);
+}
+
+uint32_t mcache_owner_find(AddressSpace *as)
+{
+    uint32_t changed = qatomic_read(&dma_owners_changed), number, i;
+    const void *key = mcache_owner_key(as);
+    Object *obj = dma_owner;
+
+    if (!obj && as && as->root) {
+        obj = memory_region_owner(as->root);
+    }
+    number = owner_number(owner_describe(dma_owner
+                                         ? object_get_typename(dma_owner)
+                                         : as ? as->name : owner_unknown,
+                                         obj));
+
+    QEMU_LOCK_GUARD(&owner_lock);
+    if (mcache_owners.changed != changed) {
+        for (i = 0; i < ARRAY_SIZE(mcache_owners.cell); i++) {
+            qatomic_set(&mcache_owners.cell[i], 0);
+        }
+        /* The cells before it; pairs with the acquire in mcache_owner(). */
+        qatomic_store_release(&mcache_owners.changed, changed);
+    }
+    qatomic_set(mcache_owner_cell(key), mcache_owner_tag(key) | number);
+    return number;
+}
+
+const char *mcache_owner_name(uint32_t owner)
+{
+    QEMU_LOCK_GUARD(&owner_lock);
+    return g_ptr_array_index(owner_names, owner);
+}

@@ -1,0 +1,95 @@
+/*
+ * Xen mapcache: counters
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/thread.h"
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+
+__thread MapCacheThread *mcache_this_thread;
+
+static QLIST_HEAD(, MapCacheThread) threads; /* under mapcache.lock */
+static MapCacheCounts threads_gone;          /* under mapcache.lock */
+
+static void thread_exit(Notifier *n, void *unused)
+{
+    MapCacheThread *t = container_of(n, MapCacheThread, exit);
+
+    qemu_mutex_lock(&mapcache.lock);
+    threads_gone.hits += t->n.hits;
+    threads_gone.dma_hits += t->n.dma_hits;
+    threads_gone.dma_made += t->n.dma_made;
+    threads_gone.dma_ended += t->n.dma_ended;
+    QLIST_REMOVE(t, next);
+    qemu_mutex_unlock(&mapcache.lock);
+    mcache_this_thread = NULL;
+    g_free(t);
+}
+
+MapCacheThread *mcache_thread_enter(void)
+{
+    MapCacheThread *t = g_new0(MapCacheThread, 1);
+
+    t->exit.notify = thread_exit;
+    qemu_thread_atexit_add(&t->exit);
+    qemu_mutex_lock(&mapcache.lock);
+    QLIST_INSERT_HEAD(&threads, t, next);
+    qemu_mutex_unlock(&mapcache.lock);
+    mcache_this_thread = t;
+    return t;
+}
+
+uint64_t mcache_dma_made_locked(void)
+{
+    uint64_t made = threads_gone.dma_made + threads_gone.dma_hits;
+    MapCacheThread *t;
+
+    QLIST_FOREACH(t, &threads, next) {
+        made += qatomic_load_acquire(&t->n.dma_made) +
+                qatomic_load_acquire(&t->n.dma_hits);
+    }
+    return made;
+}
+
+/*
+ * What has ended is added up first: when it is seen, so is, later, that it was
+ * made.
+ */
+uint64_t mcache_dma_outstanding_locked(void)
+{
+    uint64_t ended = threads_gone.dma_ended;
+    MapCacheThread *t;
+
+    QLIST_FOREACH(t, &threads, next) {
+        ended += qatomic_load_acquire(&t->n.dma_ended);
+    }
+    return mcache_dma_made_locked() - ended;
+}
+
+void xen_map_cache_get_stats(XenMapCacheStats *stats)
+{
+    MapCacheThread *t;
+
+    qemu_mutex_lock(&mapcache.lock);
+    *stats = mapcache.stats;
+    stats->hits = threads_gone.hits + threads_gone.dma_hits;
+    QLIST_FOREACH(t, &threads, next) {
+        stats->hits += qatomic_load_acquire(&t->n.hits) +
+                       qatomic_load_acquire(&t->n.dma_hits);
+    }
+    stats->buckets = mapcache.nr_used - mapcache.nr_pending;
+    stats->buckets_pending = mapcache.nr_pending;
+    stats->dma = mcache_dma_outstanding_locked();
+    stats->held = mapcache.nr_held;
+    stats->unmatched = qatomic_read(&mapcache.unmatched);
+    mcache_check_locked();
+    qemu_mutex_unlock(&mapcache.lock);
+    mcache_outside_stats(stats);
+}
