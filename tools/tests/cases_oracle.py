@@ -113,3 +113,9 @@ def test_a_stream_from_bytes(bench):
     assert status == 0 and 'some.bytes: same: 4 actions' in output, output
     text = bench.read('saved.stream')
     assert text.endswith('end 4\n') and 'ide' not in text, text
+
+
+def test_a_device_that_nobody_knows(bench):
+    status, output = run(bench, '--without', 'floppy')
+    assert status == 1, output
+    one_line(output, 'no device or action floppy')

@@ -135,6 +135,9 @@ OracleStream *oracle_stream_from_bytes(const void *data, size_t len,
                                        unsigned n,
                                        const char *const *without);
 
+/* Is @name one of a device, or "DEVICE.ACTION"? */
+bool oracle_is_name(const char *name);
+
 /* A corpus file, see docs/oracle.md. */
 OracleStream *oracle_stream_load(const char *path, GError **err);
 bool oracle_stream_save(const OracleStream *stream, const char *path,

@@ -286,6 +286,16 @@ static int run_all(const OraclePlan *plan, GPtrArray *files)
     return total.faults != 0;
 }
 
+static void check_names(char **names, GError **err)
+{
+    for (; names && *names && !*err; names++) {
+        if (!oracle_is_name(*names)) {
+            g_set_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                        "there is no device or action %s", *names);
+        }
+    }
+}
+
 /* What is to be run, from the options. */
 static GPtrArray *choose(GError **err)
 {
@@ -327,5 +337,8 @@ int main(int argc, char **argv)
     plan.every = MAX(option.every, 1);
     total.start = g_get_monotonic_time();
     files = choose(&err);
+    if (!err) {
+        check_names(option.without, &err);
+    }
     return err ? fail(err->message) : run_all(&plan, files);
 }

@@ -242,6 +242,24 @@ static const OracleDevice *find_device(const char *name, unsigned *index)
     return NULL;
 }
 
+bool oracle_is_name(const char *name)
+{
+    g_auto(GStrv) parts = g_strsplit(name, ".", 2);
+    const OracleDevice *device;
+    unsigned i;
+
+    device = parts[0] ? find_device(parts[0], &i) : NULL;
+    if (!device || !parts[1]) {
+        return device;
+    }
+    for (i = 0; i < device->n_actions; i++) {
+        if (strcmp(device->actions[i].name, parts[1]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool get_devices(OracleShape *shape, char *const *names)
 {
     unsigned index;
