@@ -15,6 +15,7 @@
 typedef struct XenCase {
     XenScenario *scenario;
     char *stock;                /* known ends; NULL: run on ours */
+    XenJudge *judge;            /* may be NULL */
     const void *data;
 } XenCase;
 
@@ -147,15 +148,23 @@ static bool died(XenTest *t, unsigned ms, int *wstatus)
     return true;
 }
 
-void xen_test_alive(XenTest *t)
+/* NULL if the device model is alive, or else how it ended. */
+static const char *end_of(XenTest *t)
 {
     int wstatus;
 
     if (!t->pid) {
-        xen_test_leave(t, "is not there any more");
+        return "is not there any more";
     }
-    if (died(t, 0, &wstatus)) {
-        xen_test_leave(t, status_text(wstatus));
+    return died(t, 0, &wstatus) ? status_text(wstatus) : NULL;
+}
+
+void xen_test_alive(XenTest *t)
+{
+    const char *end = end_of(t);
+
+    if (end) {
+        xen_test_leave(t, end);
     }
 }
 
@@ -245,7 +254,7 @@ void xen_test_domain(XenTest *t, unsigned flags)
     g_assert_nonnull(t->dom);
 }
 
-static void spawn(XenTest *t, const char *args)
+static void launch(XenTest *t, const char *args)
 {
     const char *roms = getenv("XEN_TEST_ROMS") ?: "/usr/share/seabios";
     /* xenfv brings its accelerator; libqtest's "-accel qtest" is left out. */
@@ -254,7 +263,6 @@ static void spawn(XenTest *t, const char *args)
                         "-machine xenfv,suppress-vmdesc=on -m %" PRIu64
                         " -L '%s' %s 2>>'%s' #", xensim_domid(t->dom),
                         xensim_ram_bytes(t->dom) >> 20, roms, args, t->log);
-    gint64 end = g_get_monotonic_time() + SERVE_MS * 1000;
 
     t->before = xensim_count_maps(t->sim);
     xensim_setenv_for_dm(t->dom);
@@ -269,14 +277,10 @@ static void spawn(XenTest *t, const char *args)
     /* In front of libqtest's own, which would be the end of it all. */
     qtest_add_abrt_handler(aborting, t);
 
-    /* libqtest would wait in vain for one that has ended already. */
-    while (!xensim_servers(t->dom, NULL, 0)) {
-        xen_test_alive(t);
-        if (g_get_monotonic_time() > end) {
-            xen_test_leave(t, "makes no ioreq server");
-        }
-        g_usleep(2000);
-    }
+}
+
+static void connect_to(XenTest *t)
+{
     qtest_connect(t->qts);
     qtest_qmp_handshake(t->qts, NULL);
     t->pc = guest_pc_new(t->dom);
@@ -286,15 +290,43 @@ static void spawn(XenTest *t, const char *args)
     }
 }
 
+static void spawn(XenTest *t, const char *args)
+{
+    gint64 end = g_get_monotonic_time() + SERVE_MS * 1000;
+
+    launch(t, args);
+    /* libqtest would wait in vain for one that has ended already. */
+    while (!xensim_servers(t->dom, NULL, 0)) {
+        xen_test_alive(t);
+        if (g_get_monotonic_time() > end) {
+            xen_test_leave(t, "makes no ioreq server");
+        }
+        g_usleep(2000);
+    }
+    connect_to(t);
+}
+
+/* NULL once it serves the guest, or else how it ended. */
+static const char *wait_ready(XenTest *t)
+{
+    const char *end = NULL;
+
+    for (unsigned ms = 0; xensim_wait_ready(t->dom, 20) != XENSIM_OK;
+         ms += 20) {
+        end = end_of(t);
+        if (end || ms >= SERVE_MS) {
+            return end ?: "does not serve the guest";
+        }
+    }
+    return NULL;
+}
+
 static void serves(XenTest *t)
 {
-    unsigned ms;
+    const char *end = wait_ready(t);
 
-    for (ms = 0; xensim_wait_ready(t->dom, 100) != XENSIM_OK; ms += 100) {
-        xen_test_alive(t);
-        if (ms >= SERVE_MS) {
-            xen_test_leave(t, "does not serve the guest");
-        }
+    if (end) {
+        xen_test_leave(t, end);
     }
 }
 
@@ -302,6 +334,20 @@ void xen_test_boot(XenTest *t, const char *args)
 {
     spawn(t, args);
     serves(t);
+}
+
+const char *xen_test_try_boot(XenTest *t, const char *args)
+{
+    const char *end;
+
+    launch(t, args);
+    end = wait_ready(t);
+    if (!end) {
+        connect_to(t);
+    } else if (!t->pid) {
+        qtest_gone(t);
+    }
+    return end;
 }
 
 void xen_test_start(XenTest *t, const char *args)
@@ -316,17 +362,34 @@ const char *xen_test_keep(XenTest *t, char *text)
     return text;
 }
 
-const char *xen_test_save(XenTest *t)
+const char *xen_test_try_save(XenTest *t, const char **file)
 {
-    const char *file = xen_test_keep(t, g_strdup_printf("%s/state-%u", t->dir,
-                                               t->texts->len));
+    const char *reason = NULL;
+    QDict *rsp;
 
+    *file = xen_test_keep(t, g_strdup_printf("%s/state-%u", t->dir,
+                                             t->texts->len));
     xen_test_alive(t);
     qtest_qmp_assert_success(t->qts, "{'execute': 'stop'}");
-    qtest_qmp_assert_success(t->qts,
-                             "{'execute': 'xen-save-devices-state',"
-                             " 'arguments': {'filename': %s, 'live': false}}",
-                             file);
+    rsp = qtest_qmp(t->qts, "{'execute': 'xen-save-devices-state',"
+                    " 'arguments': {'filename': %s, 'live': false}}", *file);
+    if (qdict_haskey(rsp, "error")) {
+        QDict *error = qdict_get_qdict(rsp, "error");
+
+        reason = xen_test_keep(t, g_strdup(qdict_get_str(error, "desc")));
+    }
+    qobject_unref(rsp);
+    return reason;
+}
+
+const char *xen_test_save(XenTest *t)
+{
+    const char *file;
+    const char *reason = xen_test_try_save(t, &file);
+
+    if (reason) {
+        xen_test_leave(t, g_strdup_printf("did not save: %s", reason));
+    }
     return file;
 }
 
@@ -367,17 +430,9 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
     t->vga.pc = t->pc;
 }
 
-void xen_test_save_restore(XenTest *t, const char *args)
+void xen_test_restore_as(XenTest *t, const char *args, const char *file,
+                         const XensimDomainConfig *cfg)
 {
-    XensimDomainConfig cfg = plain_domain(XENSIM_DOM_EMPTY);
-
-    xen_test_save_restore_as(t, args, &cfg);
-}
-
-void xen_test_save_restore_as(XenTest *t, const char *args,
-                              const XensimDomainConfig *cfg)
-{
-    const char *file = xen_test_save(t);
     XensimDomain *old = t->dom;
     g_autoptr(GBytes) physmap = ts_physmap_get(t->xs, xensim_domid(old));
 
@@ -388,6 +443,19 @@ void xen_test_save_restore_as(XenTest *t, const char *args,
     xensim_domain_destroy(old);
     ts_physmap_put(t->xs, xensim_domid(t->dom), physmap);
     xen_test_boot_incoming(t, args, file);
+}
+
+void xen_test_save_restore(XenTest *t, const char *args)
+{
+    XensimDomainConfig cfg = plain_domain(XENSIM_DOM_EMPTY);
+
+    xen_test_restore_as(t, args, xen_test_save(t), &cfg);
+}
+
+void xen_test_save_restore_as(XenTest *t, const char *args,
+                              const XensimDomainConfig *cfg)
+{
+    xen_test_restore_as(t, args, xen_test_save(t), cfg);
 }
 
 /* ---- cases ---- */
@@ -494,6 +562,23 @@ static void kill_children(void)
     }
 }
 
+static void say_end(XenTest *t, const XenCase *c, const char *text)
+{
+    if (c->stock) {
+        g_test_message("stock: %s", text ?: "ok");
+        if (is_known(text ?: "ok", c->stock)) {
+            return;
+        }
+        g_test_message("known are: %s", c->stock);
+    } else if (text) {
+        g_test_message("the device model %s", text);
+    } else {
+        return;
+    }
+    show_log(t);
+    g_test_fail();
+}
+
 static void run_case(const void *data)
 {
     const XenCase *c = data;
@@ -518,19 +603,6 @@ static void run_case(const void *data)
     alarm(CASE_SECONDS);
 
     text = run(&t, c->scenario);
-    if (c->stock) {
-        g_test_message("stock: %s", text ?: "ok");
-        if (!is_known(text ?: "ok", c->stock)) {
-            g_test_message("known are: %s", c->stock);
-            show_log(&t);
-            g_test_fail();
-        }
-    } else if (text) {
-        g_test_message("the device model %s", text);
-        show_log(&t);
-        g_test_fail();
-    }
-
     if (t.pid > 0) {
         int wstatus;
 
@@ -541,6 +613,10 @@ static void run_case(const void *data)
         kill_children();
     }
     qtest_gone(&t);
+    if (c->judge) {
+        text = c->judge(&t, text);
+    }
+    say_end(&t, c, text);
     alarm(0);
     current = NULL;
     ts_free(t.ts);
@@ -567,6 +643,15 @@ void xen_test_add_data(const char *path, XenScenario *scenario,
         c.stock = g_strdup(stock);
         qtest_add_data_func(theirs, g_memdup2(&c, sizeof(c)), run_case);
     }
+}
+
+void xen_test_add_judged(const char *path, XenScenario *scenario,
+                         XenJudge *judge, const void *data)
+{
+    g_autofree char *full = g_strdup_printf("xen/%s", path);
+    XenCase c = { .scenario = scenario, .judge = judge, .data = data };
+
+    qtest_add_data_func(full, g_memdup2(&c, sizeof(c)), run_case);
 }
 
 void xen_test_init(int argc, char **argv)

@@ -57,7 +57,7 @@ typedef struct XenTest {
     pid_t pid;          /* the device model's */
     char *pidfile;      /* it daemonizes, and writes its own there */
     bool stock;         /* the binary is the stock one */
-    const void *data;   /* from xen_test_add_data() */
+    const void *data;   /* from xen_test_add_data() or _judged() */
     XensimCount before; /* map calls before it started */
     char *dir;          /* for files; removed at the end */
     char *log;          /* the device model's stderr, a file in @dir */
@@ -68,6 +68,7 @@ typedef struct XenTest {
 } XenTest;
 
 typedef const char *XenScenario(XenTest *t);
+typedef const char *XenJudge(XenTest *t, const char *text);
 
 /* Is QTEST_QEMU_BINARY one for an old libxen, see above? */
 bool xen_test_compat(void);
@@ -86,6 +87,14 @@ void xen_test_add(const char *path, XenScenario *scenario, const char *stock);
 /* The same for one of several cases: @data is t->data of each run. */
 void xen_test_add_data(const char *path, XenScenario *scenario,
                        const void *data, const char *stock);
+
+/*
+ * As xen_test_add(), for a scenario of many: it finds @data in @t, and
+ * @judge, called with its end when the device model is gone, returns the end
+ * that counts.
+ */
+void xen_test_add_judged(const char *path, XenScenario *scenario,
+                         XenJudge *judge, const void *data);
 
 /* To be called before the first xen_test_add(); g_test_run() runs them. */
 void xen_test_init(int argc, char **argv);
@@ -116,8 +125,20 @@ void xen_test_start(XenTest *t, const char *args);
 void xen_test_domain(XenTest *t, unsigned flags);
 void xen_test_boot(XenTest *t, const char *args);
 
+/*
+ * xen_test_boot() for one that may refuse its arguments: NULL if it serves
+ * the guest, or else how it ended.  Then no device model is there.
+ */
+const char *xen_test_try_boot(XenTest *t, const char *args);
+
 /* Saves the device model's state: returns the file's path (as long as @t). */
 const char *xen_test_save(XenTest *t);
+
+/*
+ * The same for one that may refuse: NULL and @file, or else the reason, and
+ * the guest is stopped.
+ */
+const char *xen_test_try_save(XenTest *t, const char **file);
 
 /*
  * Starts a device model for t->dom that waits for a state, gives it that in
@@ -136,6 +157,10 @@ void xen_test_save_restore(XenTest *t, const char *args);
 /* The same, with a new domain of @cfg, an empty one. */
 void xen_test_save_restore_as(XenTest *t, const char *args,
                               const XensimDomainConfig *cfg);
+
+/* The second half of it: what has been saved in @file. */
+void xen_test_restore_as(XenTest *t, const char *args, const char *file,
+                         const XensimDomainConfig *cfg);
 
 /* Ends the device model in good order; leaves if it had died before. */
 void xen_test_stop(XenTest *t);
@@ -236,6 +261,9 @@ void xen_test_stats_release(XenTest *t);
 #define xen_test_save_restore(...) XEN_AT(xen_test_save_restore(__VA_ARGS__))
 #define xen_test_save_restore_as(...) \
     XEN_AT(xen_test_save_restore_as(__VA_ARGS__))
+#define xen_test_try_boot(...) XEN_AT(xen_test_try_boot(__VA_ARGS__))
+#define xen_test_try_save(...) XEN_AT(xen_test_try_save(__VA_ARGS__))
+#define xen_test_restore_as(...) XEN_AT(xen_test_restore_as(__VA_ARGS__))
 #define xen_test_stop(...) XEN_AT(xen_test_stop(__VA_ARGS__))
 #define xen_test_alive(...) XEN_AT(xen_test_alive(__VA_ARGS__))
 #define xen_test_leave(...) XEN_AT(xen_test_leave(__VA_ARGS__))

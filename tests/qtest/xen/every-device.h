@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every device that the binary has, created, saved and restored on Xen.
+ *
+ * The table of devices is made by asking the binary, so that a device that a
+ * newer QEMU brings is tested without a word.  A case is a machine with one
+ * device under test in one of the forms below.  Its end is right if
+ *
+ *   - the device model refuses it, or refuses to save it, with one line;
+ *   - or after a restore into new machine frames RAM, video memory and PCI
+ *     configuration are as before, DMA and interrupts work, and it saves
+ *     again.
+ *
+ * Any other end is compared with the plain machine (ordinary RAM, no Xen): if
+ * the same device ends there alike, that is the device's own.  What is left
+ * must be in the list of known failures, and what is there must fail.
+ */
+#ifndef XEN_EVERY_DEVICE_H
+#define XEN_EVERY_DEVICE_H
+
+#include "xen-test-common.h"
+
+/* What a device's properties say that it can have behind it. */
+typedef enum XenBehind {
+    XEN_BEHIND_DRIVE = 1 << 0,
+    XEN_BEHIND_NETDEV = 1 << 1,
+    XEN_BEHIND_CHARDEV = 1 << 2,
+    XEN_BEHIND_AUDIODEV = 1 << 3,
+    XEN_BEHIND_MEMDEV = 1 << 4,
+    XEN_BEHIND_CRYPTODEV = 1 << 5,
+    XEN_BEHIND_BMC = 1 << 6,
+    XEN_BEHIND_SERIAL = 1 << 7,     /* a serial number; not a backend */
+} XenBehind;
+
+typedef struct XenDevice {
+    char *name, *bus;
+    bool display, storage;
+    unsigned behind;                /* XenBehind */
+} XenDevice;
+
+/*
+ * All devices that a user can create, but CPUs, in the binary's order.  Ends
+ * the process with a line if the binary does not say.
+ */
+GPtrArray *xen_devices(void);
+
+typedef enum XenForm {
+    XEN_FORM_ALONE,                 /* and nothing behind it */
+    XEN_FORM_BACKED,                /* with what it can have behind it */
+    XEN_FORM_VGA,                   /* the same, behind a VGA */
+    XEN_FORM_BEFORE,                /* the same, before another device */
+    XEN_FORM_AFTER,                 /* ... behind another device */
+} XenForm;
+
+typedef struct XenEveryCase {
+    const char *path;
+    const XenDevice *device, *other;    /* @other: of a pair */
+    XenForm form;
+} XenEveryCase;
+
+/*
+ * The arguments for the machine of @c, whose files are in @dir, as one
+ * string (g_free).  A disk controller gets a disk of the kind @disk (NULL:
+ * none), which is one of xen_every_disks.
+ */
+char *xen_every_args(const XenEveryCase *c, const char *dir,
+                     const char *disk);
+extern const char *const xen_every_disks[];     /* NULL-terminated */
+
+/* How far a case came. */
+typedef enum XenStage {
+    XEN_STAGE_START, XEN_STAGE_SAVE, XEN_STAGE_RESTORE, XEN_STAGE_DONE,
+} XenStage;
+
+/*
+ * The same on the plain machine, by migration to a file: how far it came.
+ * @why is how it ended (g_free), NULL when all was done.
+ */
+XenStage xen_every_plain(const char *args, const char *dir, char **why);
+
+/* ---- the guest ---- */
+
+enum {
+    XEN_EVERY_FUNCTIONS = 64,
+    XEN_EVERY_MEMORIES = 8,
+    XEN_EVERY_DISK_PAGES = 64,
+    XEN_EVERY_DISK_SEED = 91,           /* of a device's disks, */
+    XEN_EVERY_IDE_SEED = 92,            /* ... of the machine's */
+};
+
+/* What the guest has found and put into operation. */
+typedef struct XenEveryGuest {
+    struct {
+        unsigned devfn;
+        uint8_t config[256];
+    } function[XEN_EVERY_FUNCTIONS];
+    unsigned functions;
+    struct {
+        uint64_t gpa, bytes;
+    } memory[XEN_EVERY_MEMORIES];       /* of displays, behind their BARs */
+    unsigned memories;
+    uint64_t next_mmio, next_io;
+    unsigned reads;
+    struct XenEveryDisks *disks;        /* set by the first use */
+} XenEveryGuest;
+
+/* As firmware: places every BAR.  0 or -errno. */
+int xen_every_place(GuestPc *pc, XenEveryGuest *g);
+
+/* Notes the configuration of each function; 0 or -errno. */
+int xen_every_note(GuestPc *pc, XenEveryGuest *g);
+
+/* Is it still so? */
+const char *xen_every_same(GuestPc *pc, XenEveryGuest *g);
+
+/* Stamps RAM and the displays' memory. */
+void xen_every_stamp(XenTest *t, XenEveryGuest *g);
+
+/* Are all stamps still there? */
+const char *xen_every_check(XenTest *t, XenEveryGuest *g);
+
+/* Reads by DMA with each driver that there is, and looks for interrupts. */
+const char *xen_every_use(XenTest *t, XenEveryGuest *g);
+
+/* The guest's drivers go on with the device model that there is now. */
+void xen_every_moved(XenTest *t, XenEveryGuest *g);
+
+/* No device keeps anything of the guest's mapped. */
+void xen_every_let_go(XenTest *t, XenEveryGuest *g);
+void xen_every_free(XenEveryGuest *g);
+
+/* ---- known failures ---- */
+
+/* Why the case @path is known to fail; NULL if it is to be right. */
+const char *xen_every_known(const char *path);
+
+/* Registers the cases of one program; @pairs: those of two devices. */
+void xen_every_add(GPtrArray *devices, bool pairs);
+
+#endif
