@@ -4,6 +4,7 @@
  * configuration, and where its BARs are.
  */
 #include "qemu/osdep.h"
+#include "qemu/bitops.h"
 #include "act-pci.h"
 
 #define ALL_DECODE  (GUEST_PCI_IO | GUEST_PCI_MEMORY)
@@ -38,6 +39,11 @@ void act_disturb(OracleSide *side)
 
 /* The IDE disk has no slot of its own: its controller is part of the board. */
 #define IDE_DEVFN   (1 << 3 | 1)
+
+uint64_t act_register(uint64_t val, unsigned len)
+{
+    return val == MAKE_64BIT_MASK(0, 8 * len) ? 0 : val;
+}
 
 /* A device of this machine; false: there is none. */
 static bool draw_device(OracleSide *side, OracleBytes *bytes, unsigned *devfn)
@@ -99,7 +105,7 @@ static void reach(OracleSide *side, bool io, bool read, uint64_t addr,
     }
     oracle_saw(side, "register: returns", rc);
     if (read && !rc) {
-        oracle_saw_at(side, "register", addr, val);
+        oracle_saw_at(side, "register", addr, act_register(val, len));
     }
 }
 

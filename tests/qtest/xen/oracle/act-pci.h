@@ -12,6 +12,12 @@
  */
 unsigned act_disturbances(OracleSide *side);
 
+/*
+ * What was read of a register of @len bytes, for oracle_saw(): where a BAR has
+ * none, QEMU reads as zeros, and Xen answers all ones itself.
+ */
+uint64_t act_register(uint64_t val, unsigned len);
+
 /* Another action did so. */
 void act_disturb(OracleSide *side);
 

@@ -87,7 +87,8 @@ static void use(OracleSide *side, OracleBytes *bytes)
 
             guest_mmio_out(pc, reg, 4, oracle_bits(bytes, 32));
             if (!guest_mmio_in(pc, reg, 4, &val)) {
-                oracle_saw_at(side, "plugged: register", reg, val);
+                oracle_saw_at(side, "plugged: register", reg,
+                              act_register(val, 4));
             }
         }
         at += size;
