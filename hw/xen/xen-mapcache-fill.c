@@ -151,21 +151,18 @@ static void slot_publish(uint32_t nr)
     }
 }
 
-/*
- * Is the page there now?  Asked of Xen, at the price of a single page; -1 if
- * Xen does not say.
- */
-static int page_present(uint64_t gfn)
+/* Is the page there now?  Asked of Xen, at the price of a single page. */
+static XenMapStatus page_status(uint64_t gfn)
 {
     int err = 0;
     void *p = mcache_map_call_locked(NULL, gfn, 1, &err);
 
     if (!p) {
         mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
-        return -1;
+        return XEN_MAP_UNAVAILABLE;
     }
     mcache_unmap_locked(p, 1);
-    return err == 0;
+    return err ? XEN_MAP_ABSENT : XEN_MAP_OK;
 }
 
 /*
@@ -208,33 +205,32 @@ static uint32_t run_place(uint64_t first, uint32_t *n, uint32_t now,
     return nr;
 }
 
-int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
+XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 {
     uint32_t *fwd = mcache_forward_get(first);
+    XenMapStatus status = XEN_MAP_OK;
     uint32_t nr, i;
-    int present;
     bool fresh;
 
     if (!fwd) {
-        return -1;
+        return XEN_MAP_UNAVAILABLE;
     }
-    mcache_room_wait_locked();
 
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
-    present = fresh ? page_present(first * MCACHE_BUCKET_PAGES + page) : 1;
-    if (present <= 0) {
-        return present;
+    if (fresh) {
+        status = page_status(first * MCACHE_BUCKET_PAGES + page);
+    }
+    if (status != XEN_MAP_OK) {
+        return status;
     }
 
     n = MIN(n, mapcache.max_slots / 2);
     nr = run_place(first, &n, *fwd, fresh);
     if (nr == mapcache.nr_slots) {
         mapcache.stats.no_room++;
-        mcache_report_failure("finding a slot", first << MCACHE_BUCKET_SHIFT,
-                              MCACHE_BUCKET_PAGES, ENOMEM);
         mcache_evict_locked(nr, 0);
-        return -1;
+        return XEN_MAP_UNAVAILABLE;
     }
 
     for (i = 0; i < n; i++) {
@@ -249,12 +245,11 @@ int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
     }
     mcache_evict_locked(nr, i);
     if (!*fwd) {
-        return -1;
+        return XEN_MAP_UNAVAILABLE;
     }
     if (!test_bit(page, mapcache.slot[*fwd - 1].valid)) {
-        /* A hole; or it would be there if its bucket had been mapped anew. */
-        return fresh ? -1 : 0;
+        /* It would be there if its bucket could have been mapped anew. */
+        return fresh ? XEN_MAP_UNAVAILABLE : XEN_MAP_ABSENT;
     }
-    /* What was there before still serves if a fresh run could not be made. */
-    return MAX(i, 1);
+    return XEN_MAP_OK;
 }

@@ -13,7 +13,7 @@
  * xen-mapcache-dma.c      the registry of DMA mappings, reports
  * xen-mapcache-owner.c    the names of those who hold them
  * xen-mapcache-stats.c    counters
- * xen-mapcache-outside.c  what lies outside the arena: grants, single pages
+ * xen-mapcache-outside.c  what lies outside the arena: grants, exact pages
  * xen-mapcache-block.c    device memory, and dummies for it
  * xen-mapcache-announce.c when RAM block notifiers are told of it
  */
@@ -46,6 +46,12 @@
 
 /* The most that one DMA mapping spans: callers ask again for the rest. */
 #define MCACHE_DMA_MAX          (16 * MCACHE_BUCKET_SIZE)
+
+/*
+ * A transfer that is no longer than this is copied if there is no slot for it:
+ * that is cheaper than a mapping of its own.
+ */
+#define MCACHE_COPY_BYTES       (4 * XC_PAGE_SIZE)
 
 /* Two levels of forward table: 2^28 buckets, 256 TiB of ram_addr_t. */
 #ifndef MCACHE_LEAF_SHIFT
@@ -151,14 +157,11 @@ typedef struct MapCache {
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
     unsigned long *grace_map;   /* … and those it is waiting for */
     bool reap_wanted;           /* there is something for the reaper */
-    bool reaper_busy;           /* it has taken up what it is to unmap */
-    uint64_t reap_rounds;       /* grace periods that it has been through */
     bool reap_again;            /* an unmap failed: later */
     uint32_t nr_going;          /* slots in the phase GOING */
     bool lost_came;             /* slots LOST that the reaper has not looked at */
     QemuCond going_cond;        /* there is none any more */
     QemuCond reap_cond;
-    QemuCond room_cond;         /* the reaper has freed some slots */
     XenMapCacheStats stats;
 } MapCache;
 
@@ -357,11 +360,10 @@ void mcache_report_hole(hwaddr addr);
 
 /*
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
- * slots if @n > 1, with the page @page of the first one present.  Returns
- * the number of buckets for which that holds: 0 if the page is a hole, -1 if
- * nothing could be mapped, or Xen does not say.  Called with the lock.
+ * slots if @n > 1, with the page @page of the first one present.  The status
+ * is that page's: of the other buckets some may be mapped, or none.
  */
-int mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
+XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
 /*
  * One call that maps @pages frames from @first_gfn on, at @host, which they
@@ -414,17 +416,6 @@ void mcache_evict_for_memory_locked(void);
 /* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
 void mcache_reap_later(uint32_t nr);
 void mcache_reap_not(uint32_t nr);
-
-/*
- * If few slots are free and the reaper is about to free some, gives it a
- * moment: misses that come faster than it could unmap would use up the spare
- * slots.  Lets go of the lock meanwhile.  The caller may be in an RCU section
- * that the reaper waits for, so the wait is a short one, whatever comes of it:
- * a millisecond for each miss, so that what is left lasts until a reaper that
- * did not get a processor has got one; and longer, once in a round of the
- * reaper's, for one that finds no slot at all.
- */
-void mcache_room_wait_locked(void);
 
 /*
  * Starts the thread.  Before the machine runs: no thread may be to be had when
@@ -619,38 +610,19 @@ void mcache_outside_init(void);
 
 /* A grant mapping, as xen_map_cache_dma(). */
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
-                          hwaddr *plen, bool is_write);
+                          hwaddr *plen, bool is_write, XenMapStatus *status);
 
 /*
  * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
  * there is no slot for it, of a transfer; @info is what its record says.  NULL
- * if the first is not there, or, with @failed set, if the map call failed or
- * there are too many of them.
+ * and *@status if there is none.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                          bool *failed);
+                          XenMapStatus *status);
 
-/* Why an unlocked pointer cannot be had. */
-typedef enum MapCacheNoPage {
-    MCACHE_NO_PAGE_HOLE,    /* the page is not there */
-    MCACHE_NO_PAGE_FAILED,  /* the map call failed, and was reported */
-    MCACHE_NO_PAGE_FULL,    /* too many single pages wait to be unmapped */
-} MapCacheNoPage;
-
-/*
- * Where a bucket cannot be mapped for lack of memory: an unlocked pointer to
- * the page of @addr alone, gone after the RCU section.  NULL and *@why if that
- * cannot be had either.
- */
-uint8_t *mcache_page_map_locked(ram_addr_t addr, MapCacheNoPage *why);
-
-/*
- * For the reaper, around its grace period, and for an invalidate: unmaps such
- * pages, in the latter case those that only the BQL's holders got.
- */
-void mcache_pages_grace_locked(void);
-void mcache_pages_reap_locked(void);
-void mcache_pages_flush_locked(void);
+/* xen_map_cache_copy(), of what is not in the arena. */
+XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                               bool is_write);
 
 /*
  * Releases what @host is in: a grant and what mcache_pages_map() made are

@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Grants, long-held mappings, single pages, and device memory, whose own file
+ * Grants, mappings of exactly their pages, and device memory, whose own file
  * is xen-mapcache-block.c.  There are few of them and each lies where the
  * kernel put it; an interval tree by host address finds them.  It is searched
  * without a lock first.  A writer may hide an entry from such a search, so a
@@ -33,17 +33,15 @@ static Outside outside_sentinel = {
     .node = { .start = UINTPTR_MAX, .last = UINTPTR_MAX },
     .kind = OUTSIDE_SENTINEL,
 };
-static QLIST_HEAD(, Outside) outside_pages;
-static unsigned nr_pages;
 static xengnttab_handle *outside_gnttab;
 static uint64_t nr_grants;
 
-static unsigned nr_exact;       /* entries OUTSIDE_HELD */
-
-/* The most pages for one RCU section at a time. */
-#define PAGES_MAX       256
-/* The most mappings of exactly their pages: each takes an area or two. */
+/*
+ * Mappings of exactly their pages take an area of the kernel's, or two, each.
+ * What devices hold leaves transfers theirs.
+ */
 #define EXACT_MAX       1024
+static unsigned nr_exact[2];    /* transfers, held; under the lock */
 
 void mcache_outside_init(void)
 {
@@ -205,8 +203,15 @@ void mcache_unmap_again_locked(void)
 
 /* --- grants ----------------------------------------------------------- */
 
+/* What a failed call means: the library says EINVAL if Xen refuses one. */
+static XenMapStatus grant_status(int err)
+{
+    return err == EINVAL || err == ENODEV ? XEN_MAP_ABSENT
+                                          : XEN_MAP_UNAVAILABLE;
+}
+
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
-                          hwaddr *plen, bool is_write)
+                          hwaddr *plen, bool is_write, XenMapStatus *status)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     uint32_t first = (addr - block_offset) >> XC_PAGE_SHIFT;
@@ -216,6 +221,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
     void *host = NULL;
     Outside *o;
 
+    errno = outside_gnttab ? ENOMEM : ENODEV;
     if (refs && outside_gnttab) {
         for (i = 0; i < pages; i++) {
             refs[i] = first + i;
@@ -230,9 +236,10 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         }
     }
     if (!host) {
-        mcache_report_failure("mapping the grant", first, pages,
-                              outside_gnttab ? errno : ENODEV);
-        *plen = 0;
+        int err = errno;
+
+        mcache_report_failure("mapping the grant", first, pages, err);
+        *status = grant_status(err);
         return NULL;
     }
 
@@ -249,66 +256,91 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /* --- mappings of exactly their pages ------------------------------------ */
 
-uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                          bool *failed)
+/*
+ * Maps *@pages of @gfn's, cut at the first that is absent.  NULL and the
+ * status if there is none.
+ */
+static void *exact_map_locked(uint64_t gfn, size_t *pages,
+                              XenMapStatus *status)
 {
-    hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
-    uint64_t gfn = addr >> XC_PAGE_SHIFT;
-    size_t pages = DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE), present;
-    g_autofree int *err = g_try_new(int, pages);
-    uint8_t *host = NULL;
-    Outside *o;
+    g_autofree int *err = g_try_new(int, *pages);
+    size_t present;
+    void *host;
 
-    qemu_mutex_lock(&mapcache.lock);
-    *failed = nr_exact == EXACT_MAX;
-    if (*failed) {
-        qemu_mutex_unlock(&mapcache.lock);
-        return NULL;
-    }
-    mapcache.stats.misses++;
-    while (pages) {
-        host = err ? mcache_map_call_locked(NULL, gfn, pages, err) : NULL;
+    while (*pages) {
+        host = err ? mcache_map_call_locked(NULL, gfn, *pages, err) : NULL;
         if (!host) {
-            mcache_report_failure("mapping", addr, pages, err ? errno : ENOMEM);
-            *failed = true;
-            break;
+            mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, *pages,
+                                  err ? errno : ENOMEM);
+            *status = XEN_MAP_UNAVAILABLE;
+            return NULL;
         }
-        for (present = 0; present < pages && !err[present]; present++) {
+        for (present = 0; present < *pages && !err[present]; present++) {
             ;
         }
-        if (present == pages) {
-            break;
+        if (present == *pages) {
+            return host;
         }
-        /* Cut at the first absent page, and try for just what is there. */
-        mcache_unmap_locked(host, pages);
-        host = NULL;
-        pages = present;
+        /* Once more, for just what is there. */
+        mcache_unmap_locked(host, *pages);
+        *pages = present;
     }
-    if (!host) {
-        mapcache.stats.holes += !*failed;
-        qemu_mutex_unlock(&mapcache.lock);
-        if (!*failed) {
-            mcache_report_hole(addr);
-        }
-        return NULL;
+    *status = XEN_MAP_ABSENT;
+    mapcache.stats.holes++;
+    return NULL;
+}
+
+/*
+ * Enters what was mapped, of which @len bytes from @held on are wanted, with
+ * its record.  False if there is no memory for that.
+ */
+static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
+                               uint8_t *held, hwaddr len, uint64_t info)
+{
+    Outside *o;
+
+    if (!mcache_dma_add(held, len, info)) {
+        return false;
     }
-    if (!mcache_dma_add(host + in_page, MIN(*plen, (pages << XC_PAGE_SHIFT) -
-                                                   in_page), info)) {
-        mcache_unmap_locked(host, pages);
-        qemu_mutex_unlock(&mapcache.lock);
-        *failed = true;
-        return NULL;
-    }
-    o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr - in_page,
+    o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
-    *plen = MIN(*plen, o->size - in_page);
-    o->held = host + in_page;
-    o->len = *plen;
+    o->held = held;
+    o->len = len;
     o->transfer = !(info & MCACHE_DMA_HELD);
-    nr_exact++;
+    nr_exact[!o->transfer]++;
     mapcache.nr_held += !o->transfer;
-    qemu_mutex_unlock(&mapcache.lock);
-    return host + in_page;
+    return true;
+}
+
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                          XenMapStatus *status)
+{
+    hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
+    size_t pages = DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE);
+    uint8_t *host = NULL;
+
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        if (nr_exact[!!(info & MCACHE_DMA_HELD)] == EXACT_MAX) {
+            *status = XEN_MAP_UNAVAILABLE;
+            return NULL;
+        }
+        mapcache.stats.misses++;
+        host = exact_map_locked(addr >> XC_PAGE_SHIFT, &pages, status);
+        if (host) {
+            *plen = MIN(*plen, (pages << XC_PAGE_SHIFT) - in_page);
+            if (!exact_enter_locked(addr - in_page, host, pages,
+                                    host + in_page, *plen, info)) {
+                mcache_unmap_locked(host, pages);
+                *status = XEN_MAP_UNAVAILABLE;
+                return NULL;
+            }
+            return host + in_page;
+        }
+    }
+    if (*status == XEN_MAP_ABSENT) {
+        mcache_report_hole(addr);
+    }
+    return NULL;
 }
 
 static void held_unmap_locked(Outside *o)
@@ -318,83 +350,57 @@ static void held_unmap_locked(Outside *o)
 
     mcache_dma_remove(o->held, o->len);
     mapcache.nr_held -= !o->transfer;
-    nr_exact--;
+    nr_exact[!o->transfer]--;
     mcache_outside_remove_locked(o);
     mcache_unmap_locked(host, pages);
 }
 
-/* --- single pages, when memory is short --------------------------------- */
+/* --- copies, where nothing can be kept ----------------------------------- */
 
-uint8_t *mcache_page_map_locked(ram_addr_t addr, MapCacheNoPage *why)
+/* The most pages that one copy maps: a few, for the lock is held. */
+#define COPY_PAGES      64
+
+static XenMapStatus copy_locked(ram_addr_t addr, void *buf, hwaddr *plen,
+                                bool is_write)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
-    int err = 0;
-    void *host;
-    Outside *o;
+    size_t pages = MIN(DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE),
+                       COPY_PAGES);
+    size_t present = 0;
+    int err[COPY_PAGES];
+    uint8_t *host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, pages,
+                                           err);
 
-    if (nr_pages == PAGES_MAX) {
-        *why = MCACHE_NO_PAGE_FULL;
-        return NULL;
-    }
-    host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, 1, &err);
     if (!host) {
-        mcache_report_failure("mapping", addr, 1, errno);
-        *why = MCACHE_NO_PAGE_FAILED;
-        return NULL;
+        mcache_report_failure("mapping", addr, pages, errno);
+        return XEN_MAP_UNAVAILABLE;
     }
-    if (err) {
-        mcache_unmap_locked(host, 1);
-        *why = MCACHE_NO_PAGE_HOLE;
-        return NULL;
+    while (present < pages && !err[present]) {
+        present++;
     }
-    o = mcache_outside_add_locked(OUTSIDE_PAGE, host, addr - in_page,
-                                  XC_PAGE_SIZE);
-    o->bql = bql_locked();
-    QLIST_INSERT_HEAD(&outside_pages, o, next);
-    nr_pages++;
-    mcache_reaper_wake_locked();
-    return (uint8_t *)host + in_page;
+    mapcache.stats.holes += !present;
+    if (present) {
+        *plen = MIN(*plen, (present << XC_PAGE_SHIFT) - in_page);
+        memmove(is_write ? host + in_page : buf,
+                is_write ? buf : host + in_page, *plen);
+    }
+    mcache_unmap_locked(host, pages);
+    return present ? XEN_MAP_OK : XEN_MAP_ABSENT;
 }
 
-static void page_unmap_locked(Outside *o)
+XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                               bool is_write)
 {
-    void *host = outside_host(o);
+    XenMapStatus status;
 
-    QLIST_REMOVE(o, next);
-    nr_pages--;
-    mcache_outside_remove_locked(o);
-    mcache_unmap_locked(host, 1);
-}
-
-void mcache_pages_grace_locked(void)
-{
-    Outside *o;
-
-    QLIST_FOREACH(o, &outside_pages, next) {
-        o->grace = true;
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        mapcache.stats.misses++;
+        status = copy_locked(addr, buf, plen, is_write);
     }
-}
-
-void mcache_pages_reap_locked(void)
-{
-    Outside *o, *next;
-
-    QLIST_FOREACH_SAFE(o, &outside_pages, next, next) {
-        if (o->grace) {
-            page_unmap_locked(o);
-        }
+    if (status == XEN_MAP_ABSENT) {
+        mcache_report_hole(addr);
     }
-}
-
-void mcache_pages_flush_locked(void)
-{
-    Outside *o, *next;
-
-    QLIST_FOREACH_SAFE(o, &outside_pages, next, next) {
-        if (o->bql) {
-            page_unmap_locked(o);
-        }
-    }
+    return status;
 }
 
 /* --- release ------------------------------------------------------------ */

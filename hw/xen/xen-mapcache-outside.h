@@ -20,7 +20,6 @@ typedef enum OutsideKind {
     OUTSIDE_GRANT,
     OUTSIDE_HELD,       /* pages of guest RAM that a device holds */
     OUTSIDE_SLOT,       /* a bucket, where there is no arena */
-    OUTSIDE_PAGE,       /* a page of guest RAM, for one RCU section */
     OUTSIDE_SENTINEL,   /* nothing: keeps the tree from being empty */
 } OutsideKind;
 
@@ -36,10 +35,8 @@ typedef struct Outside {
     bool transfer;              /* held: not for long */
     int memfd;                  /* dummies: the memory behind it */
     uint32_t slot;              /* buckets without an arena: its number */
-    bool grace;                 /* page: its grace period has begun */
-    bool bql;                   /* page: whoever got it had the BQL */
     bool announced;             /* under the lock: notifiers know of it */
-    QLIST_ENTRY(Outside) next;  /* under the lock: device memory, pages */
+    QLIST_ENTRY(Outside) next;  /* under the lock: device memory */
 } Outside;
 
 static inline uint8_t *outside_host(const Outside *o)

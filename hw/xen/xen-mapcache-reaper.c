@@ -25,9 +25,6 @@
 #define TICK_MS                 1000
 /* How long to wait before an unmap that failed is tried again. */
 #define REAP_AGAIN_MS           100
-/* How long a miss waits for the reaper when slots are few, and when none is. */
-#define ROOM_FEW_MS             1
-#define ROOM_NONE_MS            20
 
 uint32_t mcache_seconds(void)
 {
@@ -76,7 +73,6 @@ static void reap_locked(void)
         bitmap_clear(mapcache.grace_map, nr, end - nr);
         mcache_slots_unmap_slowly(nr, end - nr);
         nr = end;
-        qemu_cond_broadcast(&mapcache.room_cond);
     }
 }
 
@@ -110,8 +106,6 @@ static void *reaper_thread(void *opaque)
             }
         }
         mapcache.reap_wanted = false;
-        mapcache.reaper_busy = true;
-        mcache_pages_grace_locked();
         map = mapcache.reap_map;
         mapcache.reap_map = mapcache.grace_map; /* empty */
         mapcache.grace_map = map;
@@ -121,14 +115,10 @@ static void *reaper_thread(void *opaque)
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);
-        mcache_pages_reap_locked();
         reap_locked();
         if (mapcache.lost_came) {
             mcache_slots_find_lost();
         }
-        mapcache.reaper_busy = false;
-        mapcache.reap_rounds++;
-        qemu_cond_broadcast(&mapcache.room_cond);
         if (mapcache.reap_again) {
             mapcache.reap_again = false;
             qemu_mutex_unlock(&mapcache.lock);
@@ -139,31 +129,12 @@ static void *reaper_thread(void *opaque)
     return NULL;
 }
 
-void mcache_room_wait_locked(void)
-{
-    /* The round after it, from 1 on. */
-    static __thread uint64_t in_vain;
-    uint32_t spare = mapcache.nr_slots - mapcache.max_slots;
-    uint32_t left = mapcache.nr_slots - mapcache.nr_used;
-    uint64_t round = mapcache.reap_rounds + 1;
-    bool longer = !left && in_vain != round;
-
-    if (left > spare / 4 || !(mapcache.reap_wanted || mapcache.reaper_busy)) {
-        return;
-    }
-    if (!qemu_cond_timedwait(&mapcache.room_cond, &mapcache.lock,
-                             longer ? ROOM_NONE_MS : ROOM_FEW_MS) && longer) {
-        in_vain = round;
-    }
-}
-
 void mcache_reaper_init(void)
 {
     QemuThread thread;
 
     qemu_cond_init(&mapcache.reap_cond);
     qemu_cond_init(&mapcache.going_cond);
-    qemu_cond_init(&mapcache.room_cond);
     qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
                        QEMU_THREAD_DETACHED);
 }

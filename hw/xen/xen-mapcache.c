@@ -221,13 +221,38 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
     return mcache_slot_pointer(s, addr, plen);
 }
 
-/* All that is not the common case below. */
-static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen)
+static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
 {
-    MapCacheNoPage why = MCACHE_NO_PAGE_HOLE;
-    bool hole = false;
+    XenMapStatus status;
+    uint8_t *p = NULL;
+
+    qemu_mutex_lock(&mapcache.lock);
+    mapcache.stats.misses++;
+    status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1, page_of(addr));
+    if (status == XEN_MAP_OK) {
+        p = mcache_hit(addr, plen);
+        status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
+    }
+    mapcache.stats.holes += status == XEN_MAP_ABSENT;
+    mcache_check_locked();
+    qemu_mutex_unlock(&mapcache.lock);
+    if (status == XEN_MAP_ABSENT) {
+        mcache_report_hole(addr);
+    }
+    if (!p && plen) {
+        *plen = 0;
+    }
+    if (!p && pstatus) {
+        *pstatus = status;
+    }
+    return p;
+}
+
+/* All that is not the common case below. */
+static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
+                                     XenMapStatus *status)
+{
     uint8_t *p;
-    int filled;
 
     trace_xen_map_cache(addr);
     p = mcache_hit(addr, plen);
@@ -235,29 +260,7 @@ static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen)
         mcache_count(&mcache_thread()->n.hits);
         return p;
     }
-
-    qemu_mutex_lock(&mapcache.lock);
-    mapcache.stats.misses++;
-    filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1,
-                                page_of(addr));
-    if (filled > 0) {
-        p = mcache_hit(addr, plen);
-    } else {
-        hwaddr rest = XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1));
-
-        p = filled < 0 ? mcache_page_map_locked(addr, &why) : NULL;
-        hole = !p && why == MCACHE_NO_PAGE_HOLE;
-        mapcache.stats.holes += hole;
-        if (plen) {
-            *plen = p || why == MCACHE_NO_PAGE_FULL ? MIN(*plen, rest) : 0;
-        }
-    }
-    mcache_check_locked();
-    qemu_mutex_unlock(&mapcache.lock);
-    if (hole) {
-        mcache_report_hole(addr);
-    }
-    return p;
+    return map_miss(addr, plen, status);
 }
 
 /*
@@ -266,14 +269,14 @@ static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen)
  * that nothing has to be saved here.
  */
 static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
-                                         hwaddr *plen)
+                                         hwaddr *plen, XenMapStatus *status)
 {
     MapCacheThread *t = mcache_this_thread;
 
     if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
         unlikely(!test_bit(page_of(addr), s->valid)) || unlikely(!t) ||
         (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK)))) {
-        return map_rest(addr, plen);
+        return map_rest(addr, plen, status);
     }
     mcache_count(&t->n.hits);
     return mcache_slot_host(s - mapcache.slot) +
@@ -282,12 +285,14 @@ static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
 
 /* No thread without the BQL has used the slot in this generation. */
 static G_NO_INLINE uint8_t *map_unmarked(MapCacheSlot *s, ram_addr_t addr,
-                                         hwaddr *plen)
+                                         hwaddr *plen, XenMapStatus *status)
 {
-    return bql_locked() ? map_from(s, addr, plen) : map_rest(addr, plen);
+    return bql_locked() ? map_from(s, addr, plen, status)
+                        : map_rest(addr, plen, status);
 }
 
-G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
+G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen,
+                                   XenMapStatus *status)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
@@ -295,21 +300,39 @@ G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
 
     if (unlikely(!s) || unlikely(!qatomic_read(&s->referenced)) ||
         unlikely(trace_event_get_state(TRACE_XEN_MAP_CACHE))) {
-        return map_rest(addr, plen);
+        return map_rest(addr, plen, status);
     }
     /* As in mcache_hit(), by one load. */
     gens = qatomic_load_acquire(&s->gens);
     if (unlikely(gens_filled(gens) != gen)) {
-        return map_rest(addr, plen);
+        return map_rest(addr, plen, status);
     }
     if (gens_mark(gens) != gen) {
-        return map_unmarked(s, addr, plen);
+        return map_unmarked(s, addr, plen, status);
     }
     mcache_mark_seen();
     if (unlikely(qatomic_read(&mapcache.gen) != gen)) {
-        return map_rest(addr, plen);
+        return map_rest(addr, plen, status);
     }
-    return map_from(s, addr, plen);
+    return map_from(s, addr, plen, status);
+}
+
+XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                                bool is_write)
+{
+    hwaddr len = *plen;
+    uint8_t *p;
+
+    WITH_RCU_READ_LOCK_GUARD() {
+        p = mcache_hit(addr, &len);
+        if (p) {
+            mcache_count(&mcache_thread()->n.hits);
+            memmove(is_write ? p : buf, is_write ? buf : p, len);
+            *plen = len;
+            return XEN_MAP_OK;
+        }
+    }
+    return mcache_pages_copy(addr, buf, plen, is_write);
 }
 
 /* --- DMA ------------------------------------------------------------- */
@@ -517,38 +540,41 @@ static bool dma_end(uint32_t nr, const uint8_t *host, hwaddr len)
     return other != 0;
 }
 
-/* Maps what is not mapped, and locks it.  *@filled: as mcache_fill_locked(). */
+/* Maps buckets for *@plen bytes at @addr, and locks what could be had. */
 static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
-                                     int *filled)
+                                     XenMapStatus *status)
 {
     uint8_t *p = NULL;
 
     qemu_mutex_lock(&mapcache.lock);
     mapcache.stats.misses++;
-    *filled = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
+    *status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
                                  buckets_spanned(addr, *plen), page_of(addr));
-    if (*filled > 0) {
+    if (*status == XEN_MAP_OK) {
         p = mcache_lock_run(addr, plen, true);
+        *status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
     }
-    mapcache.stats.holes += *filled == 0;
+    mapcache.stats.holes += *status == XEN_MAP_ABSENT;
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 
-    if (*filled == 0) {
+    if (*status == XEN_MAP_ABSENT) {
         mcache_report_hole(addr);
     }
     return p;
 }
 
-/* A transfer for which there is no slot: its page alone. */
-static uint8_t *map_dma_page(ram_addr_t addr, hwaddr *plen, uint64_t info)
+/* A transfer for which there is no slot. */
+static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                              XenMapStatus *status)
 {
-    bool failed;
     uint8_t *p;
 
-    *plen = MIN(*plen, XC_PAGE_SIZE - (addr & (XC_PAGE_SIZE - 1)));
+    if (*plen <= MCACHE_COPY_BYTES) {
+        return NULL;
+    }
     mcache_count(&mcache_thread()->n.dma_made);
-    p = mcache_pages_map(addr, plen, info, &failed);
+    p = mcache_pages_map(addr, plen, info, status);
     if (!p) {
         mcache_count(&mcache_thread()->n.dma_ended);
     }
@@ -557,11 +583,9 @@ static uint8_t *map_dma_page(ram_addr_t addr, hwaddr *plen, uint64_t info)
 
 /* Guest RAM, by what is mapped or by mapping it. */
 static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
-                            uint64_t info)
+                            uint64_t info, XenMapStatus *status)
 {
-    uint8_t *p = NULL;
-    int filled = 1;
-    bool failed;
+    uint8_t *p;
 
     /*
      * So that one request does not keep all the others waiting.  But a device
@@ -572,8 +596,8 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
     }
 
     if (use == XEN_MAP_HELD) {
-        p = mcache_pages_map(addr, plen, info | MCACHE_DMA_HELD, &failed);
-        if (p || !failed) {
+        p = mcache_pages_map(addr, plen, info | MCACHE_DMA_HELD, status);
+        if (p || *status == XEN_MAP_ABSENT) {
             return p;
         }
         /* No memory for it: a bucket that is mapped may do as well. */
@@ -583,14 +607,15 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
     if (p) {
         mcache_count(&mcache_thread()->n.hits);
     } else {
-        p = mcache_fill_and_lock(addr, plen, &filled);
+        p = mcache_fill_and_lock(addr, plen, status);
     }
     if (!p) {
-        return filled < 0 && use != XEN_MAP_HELD
-               ? map_dma_page(addr, plen, info) : NULL;
+        return *status == XEN_MAP_UNAVAILABLE && use == XEN_MAP_DMA
+               ? map_dma_exact(addr, plen, info, status) : NULL;
     }
     if (!dma_record(p, *plen, info)) {
         dma_unlock(p, *plen);
+        *status = XEN_MAP_UNAVAILABLE;
         return NULL;
     }
     mcache_count(&mcache_thread()->n.dma_made);
@@ -601,15 +626,17 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
 static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
                                          ram_addr_t block_offset,
                                          hwaddr *plen, XenMapUse use,
-                                         bool is_write, AddressSpace *as)
+                                         bool is_write, AddressSpace *as,
+                                         XenMapStatus *pstatus)
 {
+    XenMapStatus status = XEN_MAP_OK;
     uint32_t owner;
     uint64_t info;
     uint8_t *p;
 
     trace_xen_map_cache(addr);
     if (xen_mr_is_grants(mr)) {
-        p = mcache_grant_map(addr, block_offset, plen, is_write);
+        p = mcache_grant_map(addr, block_offset, plen, is_write, &status);
     } else {
         owner = mcache_owner(as);
         if (!owner) {
@@ -617,10 +644,13 @@ static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
         }
         info = mcache_dma_info(is_write ? MCACHE_DMA_WRITE : 0, owner,
                                mcache_clock());
-        p = map_dma_ram(addr, plen, use, info);
+        p = map_dma_ram(addr, plen, use, info, &status);
     }
     if (!p) {
         *plen = 0;
+        if (pstatus) {
+            *pstatus = status;
+        }
     }
     trace_xen_map_cache_return(p);
     return p;
@@ -633,7 +663,7 @@ static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
 G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                                        ram_addr_t block_offset, hwaddr *plen,
                                        XenMapUse use, bool is_write,
-                                       AddressSpace *as)
+                                       AddressSpace *as, XenMapStatus *status)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
     uint32_t seconds = qatomic_read(&mapcache.seconds), owner, nr;
@@ -681,7 +711,8 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     return host;
 
 rest:
-    return map_dma_rest(mr, addr, block_offset, plen, use, is_write, as);
+    return map_dma_rest(mr, addr, block_offset, plen, use, is_write, as,
+                        status);
 }
 
 /* All that is not the common case below. */
@@ -786,7 +817,6 @@ void xen_invalidate_map_cache(void)
     qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
     /* The step before the marks; pairs with mcache_touch(). */
     smp_mb();
-    mcache_pages_flush_locked();
     if (mapcache.nr_used) {
         mcache_flush_locked();
     }

@@ -31,8 +31,9 @@
  *
  * Failure: a page that is not there, a map call that fails and a bad grant
  * reference are the guest's doing or the host's trouble, never a reason to
- * end QEMU.  They yield NULL (or a shorter length), and the callers in
- * system/physmem.c treat the page as unassigned memory.
+ * end QEMU.  They yield NULL (or a shorter length) and a XenMapStatus:
+ * hw/xen/xen-ram.c treats an absent page as unassigned memory, and copies what
+ * is unavailable or makes it an error that the guest sees.
  */
 
 #ifndef XEN_MAPCACHE_H
@@ -47,6 +48,13 @@ typedef enum XenMapUse {
     XEN_MAP_DMA,        /* one transfer */
     XEN_MAP_HELD,       /* rings, lists, pictures: as long as a guest likes */
 } XenMapUse;
+
+/* What became of a page that was asked for. */
+typedef enum XenMapStatus {
+    XEN_MAP_OK,
+    XEN_MAP_ABSENT,         /* the guest has none: as unassigned memory */
+    XEN_MAP_UNAVAILABLE,    /* it could not be mapped, or Xen does not say */
+} XenMapStatus;
 
 /* Counters since start; each is exact once the threads are quiet. */
 typedef struct XenMapCacheStats {
@@ -99,16 +107,24 @@ bool xen_map_cache_ready(void);
  *        at the first absent page and at the end of the bucket.
  *        If NULL, the pointer is good to the end of @addr's page.
  *
- * Returns NULL (and *plen 0) if the page of @addr is not there.  NULL with
- * *plen > 0 says that it may be there, but that one RCU section has touched
- * more of the guest than can be mapped at a time: xen_map_cache_dma(), which
- * need not outlive its release, still has room for it.  The pointer lives
- * until the end of the RCU read-side section that the caller must be in; if
- * the caller had the BQL, only until it gives the BQL up, should that come
- * first: an invalidate has the BQL, and does not wait for readers that had it.
- * A hit takes no lock and makes no system call.
+ * @status: if not NULL, why, if NULL is returned.
+ *
+ * Returns NULL and *plen 0 if there is none.  The pointer lives until the end
+ * of the RCU read-side section that the caller must be in; if the caller had
+ * the BQL, only until it gives the BQL up, should that come first: an
+ * invalidate has the BQL, and does not wait for readers that had it.  A hit
+ * takes no lock and makes no system call.
  */
-uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
+uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen, XenMapStatus *status);
+
+/*
+ * Copies *@plen bytes, > 0, between @buf and guest RAM at @addr through
+ * what is mapped, or through a mapping that is made for it and not kept.
+ * *@plen is what was copied, cut at the first absent page.  If none was, the
+ * status of the first page says why, and @buf is as it was.
+ */
+XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                                bool is_write);
 
 /*
  * [b] A DMA mapping of @addr in @mr, which is the guest's RAM or its grants.
@@ -126,15 +142,17 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen);
  * @as:   the address space that the device went through; its device is what a
  *        report names, unless the thread says dma_owner.  May be NULL.
  *        Not kept.
+ * @status: if not NULL, why, if NULL is returned; a bad grant reference is
+ *        an absent page.
  *
- * Returns NULL and *plen 0 if the first page is not there or a grant
- * reference is bad.  The mapping must be released by
+ * Returns NULL and *plen 0 if there is none.  The mapping must be released by
  * xen_invalidate_map_cache_entry() with the pointer that was returned; no RCU
  * section is needed.  A hit takes no lock and makes no system call.
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
-                           XenMapUse use, bool is_write, AddressSpace *as);
+                           XenMapUse use, bool is_write, AddressSpace *as,
+                           XenMapStatus *status);
 
 /*
  * Ends the DMA mapping of @len bytes that was returned as @buffer, and
@@ -265,63 +283,6 @@ uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
 
 /* Fills @stats.  Walks nothing but the threads that have used the cache. */
 void xen_map_cache_get_stats(XenMapCacheStats *stats);
-
-#else /* !CONFIG_XEN_IS_POSSIBLE */
-
-static inline void xen_map_cache_init(void)
-{
-}
-
-static inline bool xen_map_cache_ready(void)
-{
-    return false;
-}
-
-static inline uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen)
-{
-    g_assert_not_reached();
-}
-
-static inline uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
-                                         ram_addr_t block_offset,
-                                         hwaddr *plen, XenMapUse use,
-                                         bool is_write, AddressSpace *as)
-{
-    g_assert_not_reached();
-}
-
-static inline void xen_invalidate_map_cache_entry(uint8_t *buffer,
-                                                  hwaddr len)
-{
-}
-
-static inline uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
-{
-    g_assert_not_reached();
-}
-
-static inline void xen_unmap_cache_block(uint8_t *host)
-{
-}
-
-static inline bool xen_map_cache_block_is_announced(uint8_t *host)
-{
-    return true;
-}
-
-static inline bool xen_map_cache_block_unannounce(uint8_t *host)
-{
-    return true;
-}
-
-static inline ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
-{
-    g_assert_not_reached();
-}
-
-static inline void xen_invalidate_map_cache(void)
-{
-}
 
 #endif /* CONFIG_XEN_IS_POSSIBLE */
 

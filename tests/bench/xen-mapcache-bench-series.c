@@ -7,14 +7,14 @@
 
 uint8_t *bench_lookup(uint64_t addr)
 {
-    return xen_map_cache(addr, NULL);
+    return xen_map_cache(addr, NULL, NULL);
 }
 
 uint8_t *bench_map(uint64_t addr, size_t len)
 {
     hwaddr got = len;
     uint8_t *host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_DMA,
-                                      true, NULL);
+                                      true, NULL, NULL);
 
     g_assert_true(!host || got == len);
     return host;

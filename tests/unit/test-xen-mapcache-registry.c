@@ -32,7 +32,7 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len, AddressSpace *as)
 
     RCU_READ_LOCK_GUARD();
     host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_DMA, true,
-                             as);
+                             as, NULL);
     g_assert_nonnull(host);
     g_assert_cmpuint(got, ==, len);
     return host;

@@ -365,7 +365,7 @@ static void test_outside(void)
     for (i = 0; i < COMES_AND_GOES; i++) {
         hwaddr len = PAGE;
         uint8_t *host = xen_map_cache_dma(harness_ram, 0x100000, 0, &len,
-                                          XEN_MAP_HELD, true, NULL);
+                                          XEN_MAP_HELD, true, NULL, NULL);
 
         g_assert_nonnull(host);
         xen_invalidate_map_cache_entry(host, len);
@@ -394,7 +394,7 @@ static void *alike(void *opaque)
 
         WITH_RCU_READ_LOCK_GUARD() {
             host = xen_map_cache_dma(harness_ram, 0x200000, 0, &len,
-                                     XEN_MAP_DMA, true, NULL);
+                                     XEN_MAP_DMA, true, NULL, NULL);
         }
         g_assert_nonnull(host);
         n = (n * 5 + i) % ALIKE_POOL;
@@ -440,18 +440,19 @@ static void test_reaper_without_lock(void)
     xen_invalidate_map_cache();
     xensim_depopulate(harness_dom, at / PAGE + 3, 1);
     WITH_RCU_READ_LOCK_GUARD() {
-        g_assert_nonnull(xen_map_cache(at, NULL));
+        g_assert_nonnull(xen_map_cache(at, NULL, NULL));
         g_assert_cmpuint(xensim_populate(harness_dom, at / PAGE + 3, 1), ==,
                          1);
         qatomic_set(&reaper_stop, REAPER_TO_STOP);
         /* The bucket is mapped anew, its old slot left to the reaper. */
-        g_assert_nonnull(xen_map_cache(at + 3 * PAGE, NULL));
+        g_assert_nonnull(xen_map_cache(at + 3 * PAGE, NULL, NULL));
     }
     while (qatomic_read(&reaper_stop) != REAPER_STOPPED) {
         g_usleep(100);
     }
     WITH_RCU_READ_LOCK_GUARD() {
-        g_assert_nonnull(xen_map_cache(at + 4 * TWIN_BUCKET, NULL));
+        g_assert_nonnull(xen_map_cache(at + 4 * TWIN_BUCKET, NULL,
+                                       NULL));
     }
     g_assert_cmpint(qatomic_xchg(&reaper_stop, REAPER_RUNS), ==,
                     REAPER_STOPPED);

@@ -33,7 +33,7 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len)
 
     RCU_READ_LOCK_GUARD();
     host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_DMA, true,
-                             NULL);
+                             NULL, NULL);
     if (host && got != len) {
         /* Only where a mapping cannot be put beside another. */
         g_assert_false(twin_can_replace());
@@ -85,15 +85,15 @@ static void test_hole(void)
     xen_invalidate_map_cache();
     xensim_depopulate(harness_dom, 0x303, 1);
     RCU_READ_LOCK_GUARD();
-    g_assert_nonnull(xen_map_cache(0x300000, NULL));
+    g_assert_nonnull(xen_map_cache(0x300000, NULL, NULL));
     before = stats();
     for (i = 0; i < 100; i++) {
-        g_assert_null(xen_map_cache(0x303000, NULL));
+        g_assert_null(xen_map_cache(0x303000, NULL, NULL));
     }
     g_assert_cmpuint(stats().map_pages - before.map_pages, ==, 100);
     g_assert_cmpuint(xensim_populate(harness_dom, 0x303, 1), ==, 1);
     xensim_stamp(harness_dom, 0x303, 1, 2);
-    check_stamps(xen_map_cache(0x303000, NULL), 0x303, 1, 2);
+    check_stamps(xen_map_cache(0x303000, NULL, NULL), 0x303, 1, 2);
 }
 
 /* A neighbour of a page that is held shows its new frame after a balloon. */
@@ -118,8 +118,8 @@ static void test_stale_neighbour(void)
 
     check_stamps(span, 0x4ff, 2, 3); /* its holder's to the end */
     WITH_RCU_READ_LOCK_GUARD() {
-        check_stamps(xen_map_cache(0x4ff000, NULL), 0x4ff, 1, 4);
-        check_stamps(xen_map_cache(0x500000, NULL), 0x500, 1, 4);
+        check_stamps(xen_map_cache(0x4ff000, NULL, NULL), 0x4ff, 1, 4);
+        check_stamps(xen_map_cache(0x500000, NULL, NULL), 0x500, 1, 4);
     }
     xen_invalidate_map_cache_entry(held, PAGE);
     xen_invalidate_map_cache_entry(span, 2 * PAGE);
@@ -203,9 +203,30 @@ static void test_replace(void)
     xensim_depopulate(harness_dom, to / PAGE, n);
 }
 
+#define FAULT_PAGES     5   /* more than a transfer that is copied */
+
+/* Pages of which there is no mapping can be read and written all the same. */
+static void check_copy(uint64_t gfn, unsigned n, bool available)
+{
+    g_autofree uint8_t *buf = g_malloc0(n * PAGE);
+    hwaddr len = n * PAGE;
+    XenMapStatus status = xen_map_cache_copy(gfn * PAGE, buf, &len, false);
+
+    if (!available) {
+        g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
+        return;
+    }
+    g_assert_cmpint(status, ==, XEN_MAP_OK);
+    g_assert_cmpuint(len, ==, n * PAGE);
+    check_stamps(buf, gfn, n, 7);
+    status = xen_map_cache_copy(gfn * PAGE, buf, &len, true);
+    g_assert_cmpint(status, ==, XEN_MAP_OK);
+    g_assert_cmpuint(len, ==, n * PAGE);
+}
+
 /*
- * If a bucket cannot be mapped its page is; if that cannot be either, it is a
- * hole for that one access.
+ * What cannot be mapped is unavailable, which is not the same as absent: its
+ * bytes are copied, unless that fails too.
  */
 static void test_fault(void)
 {
@@ -213,47 +234,52 @@ static void test_fault(void)
         .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
     };
     uint64_t page = 0x600, calls;
+    XenMapStatus status;
     hwaddr len;
     uint8_t *host;
     int id;
 
-    xensim_stamp(harness_dom, page, 2, 7);
+    xensim_stamp(harness_dom, page, FAULT_PAGES, 7);
     for (fault.count = 1; fault.count <= 2; fault.count++) {
         xen_invalidate_map_cache();
         id = xensim_fault_arm(harness_sim, &fault);
         WITH_RCU_READ_LOCK_GUARD() {
             len = 2 * PAGE;
-            host = xen_map_cache(page * PAGE, &len);
-            if (fault.count == 1) {
-                g_assert_cmpuint(len, ==, PAGE);
-                check_stamps(host, page, 1, 7);
-                g_assert_cmphex(xen_ram_addr_from_mapcache(host + 9), ==,
-                                page * PAGE + 9);
-            } else {
-                g_assert_null(host);
-                g_assert_cmpuint(len, ==, 0);
-            }
+            g_assert_null(xen_map_cache(page * PAGE, &len, &status));
+            g_assert_cmpuint(len, ==, 0);
+            g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
+            check_copy(page, 2, fault.count == 1);
             /* Full service at once. */
             len = 2 * PAGE;
-            check_stamps(xen_map_cache(page * PAGE, &len), page, 2, 7);
+            check_stamps(xen_map_cache(page * PAGE, &len, NULL), page, 2, 7);
             g_assert_cmpuint(len, ==, 2 * PAGE);
         }
         xensim_fault_disarm(harness_sim, id);
     }
 
-    /* The same for DMA, whose single page lives until it is released. */
+    /* A DMA mapping that is short is left to be copied. */
     fault.count = 1;
     xen_invalidate_map_cache();
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
     id = xensim_fault_arm(harness_sim, &fault);
     len = 2 * PAGE;
+    g_assert_null(xen_map_cache_dma(harness_ram, page * PAGE, 0, &len,
+                                    XEN_MAP_DMA, true, NULL, &status));
+    g_assert_cmpuint(len, ==, 0);
+    g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
+    xensim_fault_disarm(harness_sim, id);
+
+    /* A longer one has just its pages, until it is released. */
+    id = xensim_fault_arm(harness_sim, &fault);
+    len = FAULT_PAGES * PAGE;
     host = xen_map_cache_dma(harness_ram, page * PAGE, 0, &len, XEN_MAP_DMA,
-                             true, NULL);
-    g_assert_cmpuint(len, ==, PAGE);
+                             true, NULL, NULL);
+    g_assert_cmpuint(len, ==, FAULT_PAGES * PAGE);
     xensim_fault_disarm(harness_sim, id);
     calls = stats().unmatched;
     xen_invalidate_map_cache();
-    check_stamps(host, page, 1, 7);
+    g_assert_cmpuint(harness_mapped_pages(), ==, FAULT_PAGES);
+    check_stamps(host, page, FAULT_PAGES, 7);
     xen_invalidate_map_cache_entry(host, len);
     g_assert_cmpuint(stats().unmatched, ==, calls);
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
@@ -287,7 +313,7 @@ static void test_held(void)
     xen_invalidate_map_cache();
     xensim_stamp(harness_dom, 0x9fe, 3, 9);
     host = xen_map_cache_dma(harness_ram, 0x9fe000, 0, &len, XEN_MAP_HELD,
-                             true, NULL);
+                             true, NULL, NULL);
     g_assert_cmpuint(len, ==, 3 * PAGE);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + PAGE + 7), ==,
                     0x9ff007);
@@ -348,9 +374,9 @@ static void test_reaper_is_there(void)
     xensim_depopulate(harness_dom, 0x303, 1);
     xen_invalidate_map_cache();
     RCU_READ_LOCK_GUARD();
-    g_assert_null(xen_map_cache(0x303000, NULL));
+    g_assert_null(xen_map_cache(0x303000, NULL, NULL));
     g_assert_cmpuint(xensim_populate(harness_dom, 0x303, 1), ==, 1);
-    g_assert_nonnull(xen_map_cache(0x303000, NULL));
+    g_assert_nonnull(xen_map_cache(0x303000, NULL, NULL));
     g_assert_cmpuint(count_threads(), ==, threads_after);
 }
 

@@ -45,7 +45,7 @@ static void look(uint64_t addr, const char *what)
     uint8_t *host;
 
     RCU_READ_LOCK_GUARD();
-    host = CALL(xen_map_cache(addr, &len));
+    host = CALL(xen_map_cache(addr, &len, NULL));
     expect(host, what);
     if (host) {
         check_bytes(host, addr / PAGE, len / PAGE, what);
@@ -85,7 +85,7 @@ static Mapped map(uint64_t addr, hwaddr len, XenMapUse use, const char *what)
     }
     WITH_RCU_READ_LOCK_GUARD() {
         m.host = CALL(xen_map_cache_dma(harness_ram, addr, 0, &m.len, use,
-                                        true, NULL));
+                                        true, NULL, NULL));
     }
     expect(m.host && m.len == want, what);
     g_assert_true(!m.host == !m.len);
@@ -113,7 +113,7 @@ static void hole(void)
     CALL_VOID(xen_invalidate_map_cache());
     look((gfn - 2) * PAGE, "beside a hole");
     WITH_RCU_READ_LOCK_GUARD() {
-        g_assert_null(CALL(xen_map_cache(gfn * PAGE, NULL)));
+        g_assert_null(CALL(xen_map_cache(gfn * PAGE, NULL, NULL)));
     }
     g_assert_cmpuint(xensim_populate(harness_dom, gfn, 1), ==, 1);
     xensim_stamp(harness_dom, gfn, 1, SEED);
@@ -175,7 +175,7 @@ static Mapped grant(int *ref)
     m.addr = GRANTS_AT + (uint64_t)*ref * PAGE;
     WITH_RCU_READ_LOCK_GUARD() {
         m.host = CALL(xen_map_cache_dma(harness_grants, m.addr, GRANTS_AT,
-                                        &m.len, XEN_MAP_DMA, true, NULL));
+                                        &m.len, XEN_MAP_DMA, true, NULL, NULL));
     }
     expect(m.host, "a grant");
     if (m.host) {

@@ -164,17 +164,12 @@ static void step_cond_wait(QemuCond *cond, QemuMutex *m, const char *file,
     reaper_idle = false;
 }
 
-/* A miss's, for room: its time is always up; the reaper's never is. */
+/* The reaper's, until its clock goes on: its time is never up. */
 static bool step_cond_timedwait(QemuCond *cond, QemuMutex *m, int ms,
                                 const char *file, int line)
 {
-    if (current == &reaper) {
-        step_cond_wait(cond, m, file, line);
-        return true;
-    }
-    qemu_mutex_unlock(m);
-    qemu_mutex_lock(m);
-    return false;
+    step_cond_wait(cond, m, file, line);
+    return true;
 }
 
 /* Between finding a slot and marking it. */

@@ -54,7 +54,7 @@ static void op_section(void)
         s->len = len;
         stress_span_before(s);
         changes = stress_changes_of(s->addr);
-        s->host = xen_map_cache(s->addr, &len);
+        s->host = xen_map_cache(s->addr, &len, NULL);
         stress_self->lookups++;
         if (!s->host) {
             stress_no_pointer(s->addr, changes);
@@ -98,7 +98,7 @@ static void op_dma(void)
     stress_span_before(&s);
     changes = stress_changes_of(d->addr);
     d->host = xen_map_cache_dma(harness_ram, d->addr, 0, &len, use,
-                                stress_chance(2), &stress_self->as);
+                                stress_chance(2), &stress_self->as, NULL);
     stress_self->dmas++;
     if (!d->host) {
         if (use == XEN_MAP_DMA) {

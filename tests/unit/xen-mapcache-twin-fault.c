@@ -30,7 +30,7 @@ static void fault_lookup(uint64_t addr)
     int id = arm(TWIN_MAP_CALL);
 
     WITH_RCU_READ_LOCK_GUARD() {
-        host = xen_map_cache(addr, &len);
+        host = xen_map_cache(addr, &len, NULL);
         if (host) {
             twin_check_pages(host, addr, len,
                              &twin.serial[addr >> XENSIM_PAGE_SHIFT]);
@@ -56,7 +56,7 @@ static void fault_map(uint64_t addr)
     }
     want = twin_present(addr, len, &unseen);
     id = arm(TWIN_MAP_CALL);
-    host = xen_map_cache_dma(harness_ram, addr, 0, &got, use, true, NULL);
+    host = xen_map_cache_dma(harness_ram, addr, 0, &got, use, true, NULL, NULL);
     xensim_fault_disarm(harness_sim, id);
     g_assert_true(!host == !got);
     g_assert_cmpuint(got, <=, want);
@@ -85,7 +85,7 @@ static void fault_grant(void)
         .call = "xengnttab_map_domain_grant_refs", .error = ENOMEM,
     });
     g_assert_null(xen_map_cache_dma(harness_grants, addr, BLOCK_AT, &len,
-                                    XEN_MAP_DMA, true, NULL));
+                                    XEN_MAP_DMA, true, NULL, NULL));
     g_assert_cmpuint(len, ==, 0);
     xensim_fault_disarm(harness_sim, id);
     xensim_grant_revoke(harness_dom, ref);

@@ -189,7 +189,7 @@ void twin_op_grant(void)
     len = (g->pages + beyond) * XENSIM_PAGE_SIZE;
     WITH_RCU_READ_LOCK_GUARD() {
         g->host = xen_map_cache_dma(harness_grants, addr, BLOCK_AT, &len,
-                                    XEN_MAP_DMA, twin_take(2), NULL);
+                                    XEN_MAP_DMA, twin_take(2), NULL, NULL);
     }
     g_assert_nonnull(g->host);
     if (beyond && len == XENSIM_PAGE_SIZE) {

@@ -11,6 +11,7 @@ void twin_op_lookup(void)
 {
     uint64_t addr = twin_take_addr(), len = twin_take_len(addr), want, room;
     bool with_len = twin_take(4), unseen;
+    XenMapStatus status = XEN_MAP_OK;
     hwaddr got = len;
     uint8_t *host;
 
@@ -22,8 +23,9 @@ void twin_op_lookup(void)
         len = MIN(len, BUCKET - (addr & (BUCKET - 1)));
         want = twin_present(addr, len, &unseen);
         room = twin_no_room();
-        host = xen_map_cache(addr, with_len ? &got : NULL);
+        host = xen_map_cache(addr, with_len ? &got : NULL, &status);
         if (!host && twin_no_room() != room) {
+            g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
             return;
         }
         if (!want != !host) {
@@ -31,6 +33,7 @@ void twin_op_lookup(void)
                     twin.n->ops, addr, host, want ? "there" : "absent");
         }
         if (!host) {
+            g_assert_cmpint(status, ==, XEN_MAP_ABSENT);
             twin.n->holes++;
             return;
         }
@@ -60,6 +63,7 @@ void twin_op_map(void)
     XenMapUse use = twin_take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
     uint64_t room = twin_no_room();
     uint64_t *serial = &twin.serial[addr >> XENSIM_PAGE_SHIFT];
+    XenMapStatus status = XEN_MAP_OK;
     bool unseen;
     hwaddr got = len;
     uint8_t *host;
@@ -72,11 +76,16 @@ void twin_op_map(void)
     want = twin_present(addr, len, &unseen);
     WITH_RCU_READ_LOCK_GUARD() {
         host = xen_map_cache_dma(harness_ram, addr, 0, &got, use,
-                                 twin_take(2), NULL);
+                                 twin_take(2), NULL, &status);
     }
     if (!host) {
         g_assert_cmpuint(got, ==, 0);
-        g_assert_true(want == 0 || twin_no_room() != room);
+        if (status == XEN_MAP_ABSENT) {
+            g_assert_cmpuint(want, ==, 0);
+        } else {
+            g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
+            g_assert_cmpuint(twin_no_room(), !=, room);
+        }
         twin.n->holes++;
         return;
     }

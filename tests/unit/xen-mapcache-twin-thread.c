@@ -201,7 +201,7 @@ static void thread_lookup(void *unused)
         rcu_read_lock();
         in_section = true;
     }
-    host = xen_map_cache(call.span.addr, call.with_len ? &got : NULL);
+    host = xen_map_cache(call.span.addr, call.with_len ? &got : NULL, NULL);
     /* It may be in two slots then: one with a hole here, and a fresh one. */
     if (call.came || call_disturbed(1)) {
         twin_touch(call.span.addr, 1);
@@ -215,7 +215,7 @@ static void thread_map(void *unused)
 {
     hwaddr got = call.span.len;
     uint8_t *host = xen_map_cache_dma(harness_ram, call.span.addr, 0, &got,
-                                      call.use, call.is_write, NULL);
+                                      call.use, call.is_write, NULL, NULL);
 
     if (call_after(host, got)) {
         twin_add_dma(host, call.span.addr, got,

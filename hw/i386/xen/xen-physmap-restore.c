@@ -252,9 +252,9 @@ static void settle_rest(RAMBlock *block)
     if (len == block->max_length &&
         look(block->offset, gaddr, len) == XEN_FRAMES_ALL) {
         adopt_frames(block, gaddr);
-    } else if (!memory_region_is_rom(block->mr)) {
+    } else {
         warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
-                    "at its home 0x" RAM_ADDR_FMT ": its contents are lost",
+                    "at its home 0x" RAM_ADDR_FMT ", whose contents are lost",
                     xen_physmap_name(block->offset),
                     (uint64_t)block->max_length / 1024, block->offset);
     }

@@ -1,0 +1,369 @@
+/*
+ * Guest RAM on Xen, as QEMU's memory core sees it: foreign RAM
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest RAM (xen_memory) and grants (xen_grants) are RAM blocks without a host
+ * address.  Loads and stores reach them through MemoryRegionOps, transfers
+ * through RAMForeignOps; see exec/ramblock.h for the contract.  The memory of
+ * a device belongs to the guest too, but is mapped as a whole when it is
+ * allocated, and is ordinary RAM to the memory core from then on.
+ *
+ * A page is there, or absent, or unavailable.  Absent is as unassigned memory.
+ * What is unavailable is copied through a mapping of its own, retried for a
+ * few milliseconds, and then an error; nothing else is ever shown in its place.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "hw/xen/xen_native.h"
+#include "system/runstate.h"
+#include "system/xen.h"
+#include "system/xen-mapcache.h"
+#include "xen-ram.h"
+#include "trace.h"
+
+/* --- retries ------------------------------------------------------------- */
+
+#define RETRIES             3
+#define RETRY_DELAY_US      1000
+#define RETRY_PAUSE_MS      100
+
+/* Until then (ms) nothing is retried: the failure lasts. */
+static int64_t failing_until;
+
+/*
+ * Waits a moment, so that what failed can be tried again.  False if that has
+ * been done often enough.  Whoever calls may hold the BQL, so that a lasting
+ * failure must not delay each access.
+ */
+static bool wait_to_retry(unsigned *tries)
+{
+    int64_t now = g_get_monotonic_time() / 1000;
+
+    if (now < qatomic_read(&failing_until)) {
+        return false;
+    }
+    if (++*tries > RETRIES) {
+        qatomic_set(&failing_until, now + RETRY_PAUSE_MS);
+        return false;
+    }
+    g_usleep(RETRY_DELAY_US);
+    return true;
+}
+
+/* --- copies of bytes ------------------------------------------------------ */
+
+static void move_bytes(void *host, void *buf, hwaddr len, bool is_write)
+{
+    memmove(is_write ? host : buf, is_write ? buf : host, len);
+}
+
+/* A copy from or to one grant, mapped for it alone. */
+static XenMapStatus grant_copy(RAMBlock *block, ram_addr_t addr, void *buf,
+                               hwaddr *len, bool is_write)
+{
+    XenMapStatus status = XEN_MAP_OK;
+    void *host;
+
+    *len = MIN(*len, xen_page_rest(addr));
+    host = xen_map_cache_dma(block->mr, block->offset + addr, block->offset,
+                             len, XEN_MAP_DMA, is_write, NULL, &status);
+    if (host) {
+        move_bytes(host, buf, *len, is_write);
+        xen_invalidate_map_cache_entry(host, *len);
+    }
+    return status;
+}
+
+/* Copies *@len bytes, or as many of them as have one answer. */
+static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
+                              hwaddr *len, bool is_write)
+{
+    if (xen_mr_is_grants(block->mr)) {
+        return grant_copy(block, addr, buf, len, is_write);
+    }
+    return xen_map_cache_copy(block->offset + addr, buf, len, is_write);
+}
+
+/*
+ * What becomes of *@len bytes that were not copied: of an absent page, or all,
+ * since one call failed for them.
+ */
+static MemTxResult not_copied(XenMapStatus status, ram_addr_t addr, void *buf,
+                              hwaddr *len, bool is_write)
+{
+    bool absent = status == XEN_MAP_ABSENT;
+
+    if (absent) {
+        *len = MIN(*len, xen_page_rest(addr));
+    }
+    if (!is_write) {
+        memset(buf, 0, *len);
+    }
+    return absent ? MEMTX_DECODE_ERROR : MEMTX_ERROR;
+}
+
+static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
+                             hwaddr *len, bool is_write)
+{
+    XenMapStatus status;
+    unsigned tries = 0;
+    hwaddr copied;
+
+    do {
+        copied = *len;
+        status = copy_once(block, addr, buf, &copied, is_write);
+    } while (status == XEN_MAP_UNAVAILABLE && wait_to_retry(&tries));
+
+    if (status != XEN_MAP_OK) {
+        return not_copied(status, addr, buf, len, is_write);
+    }
+    *len = copied;
+    if (is_write) {
+        xen_hvm_modified_memory(block->offset + addr, copied);
+    }
+    return MEMTX_OK;
+}
+
+MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
+                         hwaddr len, bool is_write)
+{
+    MemTxResult result = MEMTX_OK;
+    hwaddr part;
+
+    for (; len; len -= part, addr += part, buf += part) {
+        part = len;
+        result |= copy_some(block, addr, buf, &part, is_write);
+    }
+    return result;
+}
+
+/* Called within an RCU read-side section. */
+static MemTxResult ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,
+                          hwaddr *len, bool is_write)
+{
+    XenMapStatus status = XEN_MAP_UNAVAILABLE;
+    hwaddr mapped = *len;
+    void *host = NULL;
+
+    if (likely(!xen_mr_is_grants(block->mr))) {
+        host = xen_map_cache(block->offset + addr, &mapped, &status);
+    }
+    if (unlikely(!host)) {
+        return status == XEN_MAP_ABSENT ?
+               not_copied(status, addr, buf, len, is_write) :
+               copy_some(block, addr, buf, len, is_write);
+    }
+    *len = mapped;
+    move_bytes(host, buf, mapped, is_write);
+    if (is_write) {
+        xen_hvm_modified_memory(block->offset + addr, mapped);
+    }
+    return MEMTX_OK;
+}
+
+/* --- loads and stores ----------------------------------------------------- */
+
+/* The host address of @size bytes that are there, in one page; else NULL. */
+static inline void *ram_direct(RAMBlock *block, ram_addr_t addr, unsigned size)
+{
+    hwaddr len = size;
+    void *host;
+
+    if (unlikely(xen_mr_is_grants(block->mr))) {
+        return NULL;
+    }
+    host = xen_map_cache(block->offset + addr, &len, NULL);
+    return likely(len == size) ? host : NULL;
+}
+
+/* Called within an RCU read-side section, as the next. */
+static MemTxResult ram_load(void *opaque, hwaddr addr, uint64_t *data,
+                            unsigned size, MemTxAttrs attrs)
+{
+    RAMBlock *block = opaque;
+    void *host = ram_direct(block, addr, size);
+    MemTxResult result;
+
+    if (likely(host)) {
+        *data = ldn_he_p(host, size);
+        return MEMTX_OK;
+    }
+    *data = 0;
+    result = xen_ram_copy(block, addr, data, size, false);
+    *data = ldn_he_p(data, size);
+    return result;
+}
+
+static MemTxResult ram_store(void *opaque, hwaddr addr, uint64_t data,
+                             unsigned size, MemTxAttrs attrs)
+{
+    RAMBlock *block = opaque;
+    void *host = ram_direct(block, addr, size);
+    uint64_t bytes;
+
+    if (likely(host)) {
+        stn_he_p(host, size, data);
+        xen_hvm_modified_memory(block->offset + addr, size);
+        return MEMTX_OK;
+    }
+    stn_he_p(&bytes, size, data);
+    return xen_ram_copy(block, addr, &bytes, size, true);
+}
+
+static const MemoryRegionOps ram_mem_ops = {
+    .read_with_attrs = ram_load,
+    .write_with_attrs = ram_store,
+    .endianness = DEVICE_HOST_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
+
+/* --- mappings ------------------------------------------------------------- */
+
+static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
+                     unsigned flags, AddressSpace *as)
+{
+    bool is_write = flags & RAM_FOREIGN_WRITE;
+    bool held = flags & RAM_FOREIGN_HELD;
+    XenMapStatus status = XEN_MAP_OK;
+    hwaddr wanted = *len;
+    void *host = xen_map_cache_dma(block->mr, block->offset + addr,
+                                   block->offset, len,
+                                   held ? XEN_MAP_HELD : XEN_MAP_DMA,
+                                   is_write, as, &status);
+
+    if (likely(host) || flags & RAM_FOREIGN_SHARED) {
+        return host;
+    }
+    *len = wanted;
+    if (status == XEN_MAP_ABSENT) {
+        return xen_ram_stand_in(addr, len, held, is_write);
+    }
+    /* A copy of what either side goes on writing would be wrong. */
+    return held ? NULL : xen_ram_copy_map(block, addr, len, is_write);
+}
+
+static void ram_unmap(RAMBlock *block, ram_addr_t addr, void *host, hwaddr len,
+                      hwaddr written)
+{
+    if (xen_ram_copy_unmap(host, written) || xen_ram_stand_in_end(host)) {
+        return;
+    }
+    if (written) {
+        xen_hvm_modified_memory(block->offset + addr, written);
+    }
+    xen_invalidate_map_cache_entry(host, len);
+}
+
+static bool ram_from_host(RAMBlock *block, const void *host,
+                          ram_addr_t *offset)
+{
+    ram_addr_t addr = xen_ram_addr_from_mapcache((void *)host);
+
+    if (likely(addr != RAM_ADDR_INVALID)) {
+        *offset = addr - block->offset;
+        return *offset < block->max_length;
+    }
+    return xen_ram_copy_find(block, host, offset) ||
+           xen_ram_stand_in_find(host, offset);
+}
+
+static const RAMForeignOps ram_ops = {
+    .rw = ram_rw,
+    .map = ram_map,
+    .unmap = ram_unmap,
+    .from_host = ram_from_host,
+};
+
+/* --- device memory -------------------------------------------------------- */
+
+static bool device_is_announced(RAMBlock *block)
+{
+    return xen_map_cache_block_is_announced(block->host);
+}
+
+static void device_unannounce(RAMBlock *block)
+{
+    if (block->host && xen_map_cache_block_unannounce(block->host)) {
+        ram_block_notify_remove(block->host, block->used_length,
+                                block->max_length);
+    }
+}
+
+static void device_reclaim(RAMBlock *block)
+{
+    xen_unmap_cache_block(block->host);
+}
+
+static const RAMForeignOps device_ops = {
+    .is_announced = device_is_announced,
+    .unannounce = device_unannounce,
+    .reclaim = device_reclaim,
+};
+
+/* Gives the guest frames for a device's memory where it was allocated. */
+static void device_populate(RAMBlock *block, Error **errp)
+{
+    unsigned long i, pages = block->max_length >> XC_PAGE_SHIFT;
+    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+
+    trace_xen_ram_alloc(block->offset, block->max_length);
+    for (i = 0; i < pages; i++) {
+        gfn[i] = (block->offset >> XC_PAGE_SHIFT) + i;
+    }
+    if (xc_domain_populate_physmap_exact(xen_xc, xen_domid, pages, 0, 0,
+                                         gfn)) {
+        error_setg_errno(errp, errno, "xen: the guest cannot be given %lu "
+                         "pages at 0x" RAM_ADDR_FMT " for the memory of '%s'", pages,
+                         block->offset, memory_region_name(block->mr));
+    }
+}
+
+/* --- allocation ----------------------------------------------------------- */
+
+static void guest_ram_init(RAMBlock *block)
+{
+    MemoryRegion *mr = block->mr;
+
+    block->foreign = &ram_ops;
+    mr->foreign = true;
+    mr->ops = &ram_mem_ops;
+    mr->opaque = block;
+    memory_region_enable_lockless_io(mr);
+    /* No balloon can discard it but by Xen; nobody requires that it could. */
+    ram_block_discard_disable(true);
+}
+
+void xen_ram_alloc(RAMBlock *block, Error **errp)
+{
+    if (xen_mr_is_memory(block->mr)) {
+        guest_ram_init(block);
+        return;
+    }
+    if (!xen_map_cache_ready()) {
+        /* It would take the addresses that belong to the guest's RAM. */
+        error_setg(errp, "xen: memory '%s' cannot be created before the "
+                   "machine: use a backend that the machine or a hot-plugged "
+                   "device creates", memory_region_name(block->mr));
+        return;
+    }
+    block->foreign = &device_ops;
+    /* A guest that comes in brings the frames of its devices' memory along. */
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        device_populate(block, errp);
+    }
+}
+
+void xen_ram_map_device(RAMBlock *block)
+{
+    if (block->foreign == &device_ops) {
+        block->host = xen_map_cache_block(block->offset, block->max_length);
+    }
+}

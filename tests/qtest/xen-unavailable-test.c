@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory that cannot be mapped: a failure that passes is waited for; one
+ * that lasts is an error that the guest sees.  In no case is a transfer
+ * reported as done that was not, nor QEMU's own memory shown.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "guest-virtio.h"
+#include "xen-test-common.h"
+
+enum { SEED = 81, DISK_PAGES = 256, PAGES = 16, IO = 0xc200,
+       DRIVER_GPA = 0x100000 };
+#define MAP xen_test_call("xenforeignmemory_map2")
+
+static const GuestSg buffer = { 0x1234000, PAGES * XEN_TEST_PAGE };
+
+static void fail(XenTest *t, uint64_t count)
+{
+    XensimFault fault = {
+        .call = MAP, .first = 1, .count = count, .error = ENOMEM,
+    };
+
+    g_assert_cmpint(xensim_fault_arm(t->sim, &fault), >=, 0);
+}
+
+static void boot(XenTest *t)
+{
+    xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
+    xen_test_ide(t);
+    /* The table of the PRDs shall not be what fails. */
+    xensim_invalidate(t->dom);
+}
+
+static int ide_rw(XenTest *t, bool write, unsigned page)
+{
+    return guest_ide_dma(&t->ide, write, page * 8, PAGES * 8, &buffer, 1);
+}
+
+/* What is on the disk, from @page on, is @seed's. */
+static const char *on_disk(XenTest *t, unsigned page, unsigned first,
+                           uint64_t seed)
+{
+    g_autofree char *path = g_strconcat(t->dir, "/disk", NULL);
+    g_autofree char *disk = NULL;
+    gsize bytes;
+
+    g_assert_true(g_file_get_contents(path, &disk, &bytes, NULL));
+    g_assert_cmpuint(bytes, >=, (page + PAGES) * XEN_TEST_PAGE);
+    for (unsigned i = 0; i < PAGES; i++) {
+        XEN_REQUIRE(xensim_stamp_page_ok(disk + (page + i) * XEN_TEST_PAGE,
+                                         first + i, seed),
+                    "page %u of the disk has other bytes", page + i);
+    }
+    return NULL;
+}
+
+/* The @n calls that come first fail. */
+static const char *passing(XenTest *t, bool write)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+
+    boot(t);
+    for (unsigned n = 1; n <= 8; n++) {
+        unsigned page = n * PAGES;
+        uint64_t seed = 500 + n;
+
+        xensim_stamp(t->dom, gfn, PAGES, seed);
+        xensim_invalidate(t->dom);
+        /* The table of what is to be transferred is there. */
+        qtest_readl(t->qts, t->ide.prd_gpa);
+        fail(t, n);
+        xen_test_ok(t, ide_rw(t, write, page));
+        xensim_fault_disarm_all(t->sim);
+        if (write) {
+            XEN_TRY(on_disk(t, page, gfn, seed));
+        } else {
+            XEN_TRY(xen_test_disk_at(t, buffer.gpa, page, PAGES, SEED,
+                                     "read other bytes"));
+        }
+    }
+    return NULL;
+}
+
+static const char *passing_read(XenTest *t)
+{
+    return passing(t, false);
+}
+
+static const char *passing_write(XenTest *t)
+{
+    return passing(t, true);
+}
+
+/* All calls fail: an error, after a while in which QEMU does not spin. */
+static const char *lasting(XenTest *t, bool write)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    uint64_t calls;
+    int err;
+
+    boot(t);
+    xensim_stamp(t->dom, gfn, PAGES, 7);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_ok(t, guest_ide_prd(&t->ide, &buffer, 1));
+        /* The table alone is there. */
+        qtest_readl(t->qts, t->ide.prd_gpa);
+        calls = xen_test_map_calls(t);
+        fail(t, 0);
+        err = ide_rw(t, write, PAGES);
+        XEN_REQUIRE(err == -EIO, "a transfer that could not be made ends "
+                    "with %d", err);
+        calls = xen_test_map_calls(t) - calls;
+        g_test_message("%" PRIu64 " map calls", calls);
+        XEN_REQUIRE(calls < 4000, "%" PRIu64 " map calls that failed", calls);
+        xensim_fault_disarm_all(t->sim);
+        XEN_TRY(on_disk(t, PAGES, PAGES, SEED));
+        XEN_REQUIRE(xensim_stamp_check(t->dom, gfn, PAGES, 7) ==
+                    XENSIM_NO_GFN, "wrote what it reports as an error");
+        xen_test_ide(t);
+        xensim_invalidate(t->dom);
+    }
+    xen_test_ok(t, ide_rw(t, write, PAGES));
+    return write ? on_disk(t, PAGES, gfn, 7)
+                 : xen_test_disk_at(t, buffer.gpa, PAGES, PAGES, SEED,
+                                    "read other bytes after a failure");
+}
+
+static const char *lasting_read(XenTest *t)
+{
+    return lasting(t, false);
+}
+
+static const char *lasting_write(XenTest *t)
+{
+    return lasting(t, true);
+}
+
+/* The guest stops a transfer that waits for memory. */
+static const char *stopped(XenTest *t)
+{
+    boot(t);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_ok(t, guest_ide_prd(&t->ide, &buffer, 1));
+        qtest_readl(t->qts, t->ide.prd_gpa);
+        fail(t, 0);
+        xen_test_ok(t, guest_ide_dma_start_raw(&t->ide, i, 0, PAGES * 8));
+        g_usleep(50000);
+        xen_test_ok(t, guest_out(t->pc, t->ide.bm, 1, 0));
+        xen_test_alive(t);
+        xensim_fault_disarm_all(t->sim);
+        xen_test_ide(t);
+        xensim_invalidate(t->dom);
+    }
+    xen_test_dma_read(t, 7, buffer.gpa, PAGES);
+    return xen_test_disk_at(t, buffer.gpa, 7, PAGES, SEED,
+                            "read other bytes after a stop");
+}
+
+/* A virtio device has no other way to tell than to need a reset. */
+static const char *virtio(XenTest *t)
+{
+    GuestVblk blk;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive -device "
+        "virtio-blk-pci,drive=drive,addr=7,disable-legacy=off,"
+        "disable-modern=on", t->dir)));
+    for (unsigned i = 0; i < 2; i++) {
+        bool write = i;
+
+        xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER_GPA));
+        xensim_invalidate(t->dom);
+        /* So that the rings and the request itself are there. */
+        qtest_readl(t->qts, DRIVER_GPA);
+        guest_pc_set_timeout(t->pc, 500);
+        fail(t, 0);
+        XEN_REQUIRE(guest_vblk_rw(&blk, write, 8, &buffer, 1) != 0,
+                    "reports a transfer that could not be made as done");
+        xensim_fault_disarm_all(t->sim);
+        guest_pc_set_timeout(t->pc, 10000);
+        XEN_TRY(on_disk(t, 1, 1, SEED));
+        xen_test_ok(t, guest_virtio_reset(&blk.dev));
+        xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER_GPA));
+        fail(t, 3);
+        xen_test_ok(t, guest_vblk_rw(&blk, false, 8, &buffer, 1));
+        xensim_fault_disarm_all(t->sim);
+        XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
+                                 "read other bytes after a reset"));
+        xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    }
+    return NULL;
+}
+
+/* A balloon that is not Xen's takes nothing, and does no harm. */
+static const char *balloon(XenTest *t)
+{
+    const uint64_t ring = 0x300000, list = 0x310000, gfn = 0x1000;
+    GuestVirtio dev;
+    GuestVirtq queue;
+    uint8_t pfns[4 * PAGES];
+
+    xen_test_start(t, XEN_TEST_STATS);
+    xen_test_ok(t, guest_virtio_init(t->pc, &dev, GUEST_VIRTIO_BALLOON, 0,
+                                     XEN_TEST_STATS_IO, 0));
+    xensim_stamp(t->dom, gfn, PAGES, 9);
+    for (unsigned i = 0; i < PAGES; i++) {
+        stl_le_p(pfns + 4 * i, gfn + i);
+    }
+    xensim_write(t->dom, list, pfns, sizeof(pfns));
+    for (unsigned i = 0; i < 2; i++) {
+        const GuestSg sg = { list, sizeof(pfns) };
+        uint16_t head;
+
+        /* Inflate, deflate. */
+        xen_test_ok(t, guest_virtq_init(&dev, &queue, i, ring + i * 0x8000,
+                                        false));
+        xen_test_ok(t, guest_virtio_start(&dev));
+        xen_test_ok(t, guest_virtq_add(&queue, &sg, 1, 0, &head));
+        xen_test_ok(t, guest_virtq_kick(&queue, true));
+        xen_test_ok(t, guest_virtq_wait(&queue, &head, NULL));
+        XEN_REQUIRE(xensim_stamp_check(t->dom, gfn, PAGES, 9) ==
+                    XENSIM_NO_GFN, "a balloon changed the guest's memory");
+    }
+    xen_test_ok(t, guest_virtio_reset(&dev));
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("unavailable/passing-read", passing_read, NULL);
+    xen_test_add("unavailable/passing-write", passing_write, NULL);
+    xen_test_add("unavailable/lasting-read", lasting_read, NULL);
+    xen_test_add("unavailable/lasting-write", lasting_write, NULL);
+    xen_test_add("unavailable/stopped", stopped, NULL);
+    xen_test_add("unavailable/virtio", virtio, NULL);
+    xen_test_add("unavailable/balloon", balloon, NULL);
+    return g_test_run();
+}
