@@ -128,6 +128,7 @@ typedef struct MapCache {
     /* Set at init, constant after. */
     bool ready;
     uint64_t size;          /* bytes that the user allows; 0: the default */
+    uint32_t idle;          /* seconds that an unused bucket is kept; 0: ever */
     uint8_t *arena;
     int memfd;              /* what the arena's empty slots map */
     uint32_t nr_slots;      /* slots in the arena */
@@ -285,6 +286,14 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
 
 /* --- xen-mapcache-slots.c: with the lock, but for the first and the last - */
 
+/*
+ * The most that is kept mapped if the user says nothing, in bytes; less where
+ * mapping a page costs the domain that QEMU runs in one of its own frames, as
+ * in all that are not PV.  @guest_type: what Linux calls that domain, or NULL;
+ * @ram: its memory.
+ */
+uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
+
 /* Reserves the arena and its tables, or ends QEMU with a message. */
 void mcache_arena_init(void);
 
@@ -403,6 +412,14 @@ void mcache_retire_later(uint32_t nr);
  * what the caller is about to use.
  */
 void mcache_evict_locked(uint32_t keep, uint32_t n);
+
+/*
+ * One of MCACHE_IDLE_ROUNDS rounds in the time that an unused bucket is kept:
+ * retires those that were not used in so many on end and that nobody holds.
+ * Lets go of the lock now and then.
+ */
+#define MCACHE_IDLE_ROUNDS  4
+void mcache_idle_round_locked(void);
 
 /*
  * A map call failed for lack of memory, which the frames that are mapped may

@@ -48,6 +48,29 @@ static void size_set(Object *obj, Visitor *v, const char *name, void *opaque,
     }
 }
 
+static void idle_get(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    uint32_t idle = mapcache.idle;
+
+    visit_type_uint32(v, name, &idle, errp);
+}
+
+static void idle_set(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    uint32_t idle;
+
+    if (!visit_type_uint32(v, name, &idle, errp)) {
+        return;
+    }
+    if (xen_map_cache_ready()) {
+        error_setg(errp, "'%s' cannot be changed any more", name);
+    } else {
+        mapcache.idle = idle;
+    }
+}
+
 void xen_map_cache_add_property(ObjectClass *oc)
 {
     object_class_property_add(oc, "mapcache-size", "size", size_get, size_set,
@@ -55,6 +78,11 @@ void xen_map_cache_add_property(ObjectClass *oc)
     object_class_property_set_description(oc, "mapcache-size",
         "The most guest memory that is kept mapped, in bytes (default 32G, "
         "less where limits leave less)");
+    object_class_property_add(oc, "mapcache-idle", "uint32", idle_get,
+                              idle_set, NULL, NULL);
+    object_class_property_set_description(oc, "mapcache-idle",
+        "How many seconds guest memory that is not used is kept mapped "
+        "(default 60; 0: for ever)");
 }
 
 XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
@@ -79,6 +107,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     info->unmap_calls = stats.unmap_calls;
     info->invalidates = stats.invalidates;
     info->unmatched = stats.unmatched;
+    info->idle = stats.idle;
     info->buckets = stats.buckets;
     info->buckets_pending = stats.buckets_pending;
     info->buckets_max = stats.buckets_max;
@@ -106,7 +135,8 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    info->map_calls, info->map_pages, info->map_failures,
                    info->unmap_calls);
     monitor_printf(mon, "invalidates: %" PRIu64 "; releases of nothing: %"
-                   PRIu64 "\n", info->invalidates, info->unmatched);
+                   PRIu64 "; unmapped since unused: %" PRIu64 "\n",
+                   info->invalidates, info->unmatched, info->idle);
     monitor_printf(mon, "mapped: %" PRIu64 " buckets of 1 MiB (at most %"
                    PRIu64 "), %" PRIu64 " more waiting to be unmapped; no "
                    "room: %" PRIu64 " times\n", info->buckets,

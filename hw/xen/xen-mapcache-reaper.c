@@ -45,6 +45,11 @@ uint32_t mcache_clock(void)
     return seconds;
 }
 
+static int64_t idle_round_ms(void)
+{
+    return mapcache.idle * INT64_C(1000) / MCACHE_IDLE_ROUNDS;
+}
+
 /* The clock goes on, until there was no DMA for a while. */
 static void clock_tick_locked(void)
 {
@@ -83,15 +88,35 @@ void mcache_reaper_finish_locked(void)
     }
 }
 
-/* Waits for work; false if the time has come to look at the clock. */
-static bool wait_for_work_locked(void)
+/* Looks for buckets that nobody uses, if it is time. */
+static void idle_tick_locked(void)
 {
-    if (qatomic_read(&mapcache.seconds)) {
-        return qemu_cond_timedwait(&mapcache.reap_cond, &mapcache.lock,
-                                   TICK_MS);
+    static gint64 last;
+    gint64 now = g_get_monotonic_time() / 1000;
+
+    if (mapcache.idle && now - last >= idle_round_ms()) {
+        last = now;
+        mcache_idle_round_locked();
     }
-    qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
-    return true;
+}
+
+/* Waits for work, or until something is to be done for the time that passes. */
+static void wait_for_work_locked(void)
+{
+    int64_t ms = INT64_MAX;
+
+    if (qatomic_read(&mapcache.seconds)) {
+        ms = TICK_MS;
+    }
+    if (mapcache.idle && mapcache.nr_used) {
+        ms = MIN(ms, idle_round_ms());
+    }
+    if (ms == INT64_MAX) {
+        qemu_cond_wait(&mapcache.reap_cond, &mapcache.lock);
+    } else if (!qemu_cond_timedwait(&mapcache.reap_cond, &mapcache.lock, ms)) {
+        clock_tick_locked();
+        idle_tick_locked();
+    }
 }
 
 static void *reaper_thread(void *opaque)
@@ -101,9 +126,7 @@ static void *reaper_thread(void *opaque)
         unsigned long *map;
 
         while (!mapcache.reap_wanted) {
-            if (!wait_for_work_locked()) {
-                clock_tick_locked();
-            }
+            wait_for_work_locked();
         }
         mapcache.reap_wanted = false;
         map = mapcache.reap_map;

@@ -22,6 +22,8 @@
 #define EVICT_SCAN              DIV_ROUND_UP(2 * mapcache.nr_slots, \
                                              mapcache.nr_slots - \
                                              mapcache.max_slots)
+/* How many slots a look for idle ones goes through without a break. */
+#define IDLE_BITE               1024
 /* How many slots a map call that fails for lack of memory gives up. */
 #define EVICT_FOR_MEMORY        8
 
@@ -176,6 +178,7 @@ static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
         }
         if (qatomic_read(&s->referenced)) {
             qatomic_set(&s->referenced, false);
+            s->idle = 0;
             continue;
         }
         trace_xen_map_cache_evict(s->bucket);
@@ -190,6 +193,35 @@ void mcache_evict_locked(uint32_t keep, uint32_t n)
 
     if (live > mapcache.max_slots) {
         evict_locked(keep, n, live - mapcache.max_slots);
+    }
+}
+
+void mcache_idle_round_locked(void)
+{
+    uint32_t nr, seen = 0;
+
+    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state = qatomic_read(&s->state);
+
+        if (mcache_phase(state) == MCACHE_LIVE && !mcache_locks(state)) {
+            if (qatomic_read(&s->referenced)) {
+                qatomic_set(&s->referenced, false);
+                s->idle = 0;
+            } else if (++s->idle == MCACHE_IDLE_ROUNDS) {
+                trace_xen_map_cache_idle(s->bucket);
+                mapcache.stats.idle++;
+                mcache_retire_later(nr);
+            }
+        } else {
+            s->idle = 0;
+        }
+        if (++seen % IDLE_BITE == 0) {
+            qemu_mutex_unlock(&mapcache.lock);
+            qemu_mutex_lock(&mapcache.lock);
+        }
     }
 }
 

@@ -55,10 +55,32 @@ static uint64_t max_map_count(void)
     return n;
 }
 
+uint64_t mcache_default_size(const char *guest_type, uint64_t ram)
+{
+    if (!guest_type || !strcmp(guest_type, "PV")) {
+        return ARENA_CAP_DEFAULT;
+    }
+    return MIN(ARENA_CAP_DEFAULT, ram / 8);
+}
+
+/* The same for the domain that this process is in. */
+static uint64_t default_size(void)
+{
+    g_autofree char *type = NULL;
+
+    if (!g_file_get_contents("/sys/hypervisor/guest_type", &type, NULL,
+                             NULL)) {
+        return mcache_default_size(NULL, 0);
+    }
+    return mcache_default_size(g_strstrip(type),
+                               (uint64_t)sysconf(_SC_PHYS_PAGES) *
+                               sysconf(_SC_PAGESIZE));
+}
+
 /* How many slots the limits of this process allow. */
 static uint32_t slots_allowed(void)
 {
-    uint64_t wanted = (mapcache.size ? mapcache.size : ARENA_CAP_DEFAULT) >>
+    uint64_t wanted = (mapcache.size ? mapcache.size : default_size()) >>
                       MCACHE_BUCKET_SHIFT;
     uint64_t n = wanted;
     uint64_t areas = max_map_count();
@@ -224,7 +246,10 @@ void mcache_slot_take(uint32_t nr)
            MCACHE_FREE);
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_FILLING);
     set_bit(nr, mapcache.used_map);
-    mapcache.nr_used++;
+    mapcache.slot[nr].idle = 0;
+    if (!mapcache.nr_used++) {
+        qemu_cond_signal(&mapcache.reap_cond); /* time passes from now on */
+    }
 }
 
 void mcache_slot_give_back(uint32_t nr)

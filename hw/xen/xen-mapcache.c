@@ -79,7 +79,11 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-MapCache mapcache;
+#define IDLE_SECONDS_DEFAULT    60
+
+MapCache mapcache = {
+    .idle = IDLE_SECONDS_DEFAULT,
+};
 
 /* --- lookup ---------------------------------------------------------- */
 

@@ -68,6 +68,7 @@ typedef struct XenMapCacheStats {
     uint64_t unmap_calls;      /* system calls that unmap */
     uint64_t invalidates;      /* requests to drop all mappings */
     uint64_t unmatched;        /* releases that matched nothing */
+    uint64_t idle;             /* buckets unmapped since nobody used them */
     uint64_t buckets;          /* mapped now: buckets of guest RAM */
     uint64_t buckets_pending;  /* … that wait for a reader or a DMA */
     uint64_t buckets_max;      /* the cap on both */
@@ -84,7 +85,12 @@ typedef struct XenMapCacheStats {
  * Adds the property "mapcache-size" to the class of the Xen accelerator: the
  * most guest memory, in bytes, that is kept mapped, device memory and grants
  * apart; at least 32 MiB.  Settable until xen_map_cache_init().  Without it
- * the most is 32 GiB, less where limits of the process leave less.
+ * the most is 32 GiB, less where limits of the process leave less, and an
+ * eighth of the memory of the domain that QEMU runs in if that is not a PV
+ * domain: there each page that is mapped costs a frame of it.
+ *
+ * And "mapcache-idle": after so many seconds, and a quarter more at most, a
+ * bucket that nobody used is unmapped; 0: never.  60 without it.
  */
 void xen_map_cache_add_property(ObjectClass *oc);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache's registry of DMA mappings: what it costs when a guest lists
- * much, what a report says of it, and what an invalidate waits for.
+ * The mapcache with nothing shrunken: its registry of DMA mappings, what that
+ * costs when a guest lists much, what a report says of it, and what an
+ * invalidate waits for; and what is given back when nobody uses it.
  */
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/module.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
@@ -264,6 +266,66 @@ static void test_long_transfers(void)
     g_assert_cmpuint(lines_with(err, "2000 bytes"), ==, 1);
 }
 
+/* --- giving back ----------------------------------------------------- */
+
+#define IDLE_PATIENCE_US    (30 * G_USEC_PER_SEC)
+
+/*
+ * Buckets that nobody uses are unmapped; one that is looked at now and then
+ * stays, and one that DMA holds.
+ */
+static void test_idle(void)
+{
+    const unsigned buckets = 8;
+    gint64 end = g_get_monotonic_time() + IDLE_PATIENCE_US;
+    uint64_t idle = stats().idle;
+    uint8_t *held;
+    unsigned i;
+
+    xen_invalidate_map_cache();
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        mapcache.idle = 1;
+    }
+    held = dma_map(AT, PAGE, NULL);
+    WITH_RCU_READ_LOCK_GUARD() {
+        for (i = 1; i < buckets; i++) {
+            g_assert_nonnull(xen_map_cache(AT + i * (1 << 20), NULL));
+        }
+    }
+    while (stats().buckets + stats().buckets_pending > 2 &&
+           g_get_monotonic_time() < end) {
+        WITH_RCU_READ_LOCK_GUARD() {
+            g_assert_nonnull(xen_map_cache(AT + (1 << 20), NULL));
+        }
+        g_usleep(20000);
+    }
+    g_assert_cmpuint(stats().buckets, ==, 2);
+    g_assert_cmpuint(stats().idle, ==, idle + buckets - 2);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 2 * MCACHE_BUCKET_PAGES);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(held), ==, AT);
+    xen_invalidate_map_cache_entry(held, PAGE);
+    /* What DMA has let go of goes, too. */
+    while (stats().buckets + stats().buckets_pending &&
+           g_get_monotonic_time() < end) {
+        g_usleep(20000);
+    }
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        mapcache.idle = 0;
+    }
+}
+
+/* Where each mapped page costs a frame, less is kept mapped. */
+static void test_default_size(void)
+{
+    const uint64_t gib = 1ull << 30;
+
+    g_assert_cmpuint(mcache_default_size(NULL, 0), ==, 32 * gib);
+    g_assert_cmpuint(mcache_default_size("PV", gib), ==, 32 * gib);
+    g_assert_cmpuint(mcache_default_size("PVH", 4 * gib), ==, gib / 2);
+    g_assert_cmpuint(mcache_default_size("HVM", 512 * gib), ==, 32 * gib);
+}
+
 int main(int argc, char **argv)
 {
     unsigned i;
@@ -282,6 +344,8 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &loads[i], test_cost);
     }
     g_test_add_func("/xen-mapcache/registry/other-length", test_other_length);
+    g_test_add_func("/xen-mapcache/registry/idle", test_idle);
+    g_test_add_func("/xen-mapcache/registry/default-size", test_default_size);
     g_test_add_func("/xen-mapcache/registry/many-devices", test_many_devices);
     g_test_add_func("/xen-mapcache/registry/owner-of-thread",
                     test_owner_of_thread);
