@@ -504,5 +504,6 @@ void mcache_block_stats_locked(XenMapCacheStats *stats)
     QLIST_FOREACH(o, &blocks, next) {
         stats->blocks++;
         stats->dummies += o->kind == OUTSIDE_DUMMY;
+        stats->block_bytes += o->kind == OUTSIDE_BLOCK ? o->size : 0;
     }
 }

@@ -85,13 +85,70 @@ void xen_map_cache_add_property(ObjectClass *oc)
         "(default 60; 0: for ever)");
 }
 
+static bool check_ready(Error **errp)
+{
+    if (!xen_map_cache_ready()) {
+        error_setg(errp, "this machine has no Xen mapcache");
+        return false;
+    }
+    return true;
+}
+
+/*
+ * How many slots are in each state, how many pages of the guest's they map,
+ * and how many of these are kept only for later use.
+ */
+static XenMapcacheSlots *count_slots(uint64_t *mapped, uint64_t *retained)
+{
+    XenMapcacheSlots *slots = g_new0(XenMapcacheSlots, 1);
+    uint64_t n[MCACHE_LOST + 1] = {};
+    uint32_t nr;
+
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        const MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state = qatomic_read(&s->state);
+        MapCachePhase phase = mcache_phase(state);
+
+        n[phase]++;
+        if (phase != MCACHE_FILLING && phase != MCACHE_LOST) {
+            uint64_t pages = bitmap_count_one(s->valid, MCACHE_BUCKET_PAGES);
+
+            *mapped += pages;
+            *retained += phase == MCACHE_LIVE && !mcache_locks(state) ? pages
+                                                                      : 0;
+        }
+    }
+    slots->free = mapcache.nr_slots - mapcache.nr_used;
+    slots->filling = n[MCACHE_FILLING];
+    slots->live = n[MCACHE_LIVE];
+    slots->stale = n[MCACHE_STALE];
+    slots->retired = n[MCACHE_RETIRED] + n[MCACHE_GOING];
+    slots->lost = n[MCACHE_LOST];
+    return slots;
+}
+
+/* The configuration, and what is mapped. */
+static void fill_sizes(XenMapcacheInfo *info, const XenMapCacheStats *stats)
+{
+    uint64_t mapped = 0, retained = 0;
+
+    info->slots = count_slots(&mapped, &retained);
+    info->bucket_size = MCACHE_BUCKET_SIZE;
+    info->bytes_max = stats->buckets_max * MCACHE_BUCKET_SIZE;
+    info->bytes_mapped = mapped << XC_PAGE_SHIFT;
+    info->bytes_retained = retained << XC_PAGE_SHIFT;
+    info->bytes_blocks = stats->block_bytes;
+}
+
 XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
 {
     XenMapcacheInfo *info;
     XenMapCacheStats stats;
 
-    if (!xen_map_cache_ready()) {
-        error_setg(errp, "this machine has no Xen mapcache");
+    if (!check_ready(errp)) {
         return NULL;
     }
 
@@ -116,6 +173,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     info->grants = stats.grants;
     info->dma = stats.dma;
     info->held = stats.held;
+    fill_sizes(info, &stats);
     return info;
 }
 
@@ -123,6 +181,7 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
     g_autoptr(XenMapcacheInfo) info = qmp_query_xen_mapcache(&err);
+    const XenMapcacheSlots *slots;
 
     if (!info) {
         hmp_handle_error(mon, err);
@@ -144,6 +203,15 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
     monitor_printf(mon, "mapped: %" PRIu64 " blocks of device memory, %"
                    PRIu64 " of them dummies; %" PRIu64 " grants\n",
                    info->blocks, info->dummies, info->grants);
+    monitor_printf(mon, "bytes: %" PRIu64 " mapped of guest RAM, %" PRIu64
+                   " of them retained; %" PRIu64 " of device memory\n",
+                   info->bytes_mapped, info->bytes_retained,
+                   info->bytes_blocks);
+    slots = info->slots;
+    monitor_printf(mon, "slots: %" PRIu64 " free, %" PRIu64 " filling, %"
+                   PRIu64 " live, %" PRIu64 " stale, %" PRIu64 " retired, %"
+                   PRIu64 " lost\n", slots->free, slots->filling, slots->live,
+                   slots->stale, slots->retired, slots->lost);
     monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 " of transfers, %"
                    PRIu64 " long-held\n", info->dma, info->held);
 }

@@ -74,6 +74,7 @@ typedef struct XenMapCacheStats {
     uint64_t buckets_max;      /* the cap on both */
     uint64_t blocks;           /* mapped now: device memory */
     uint64_t dummies;          /* … that are dummies */
+    uint64_t block_bytes;      /* … of those that are not */
     uint64_t grants;           /* mapped now: grants */
     uint64_t dma;              /* outstanding: DMA mappings of transfers */
     uint64_t held;             /* … and long-held ones */

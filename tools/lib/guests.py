@@ -38,7 +38,8 @@ HUMAN = {
     'dma': r'^outstanding DMA mappings: (\d+) of transfers',
     'held': r'^outstanding DMA mappings: .*?(\d+) long-held',
     'bytes-mapped': r'^bytes: (\d+) mapped',
-    'bytes-retained': r'^bytes: .*?(\d+) retained',
+    'bytes-retained': r'^bytes: .*?(\d+) of them retained',
+    'bytes-blocks': r'^bytes: .*?(\d+) of device memory',
 }
 
 
@@ -137,7 +138,7 @@ def oldest_of(answer):
         first = answer['mappings'][:1]
         return {} if not first else {
             'device': printable(first[0]['device']),
-            'age-ms': int(first[0]['age-ms'])}
+            'seconds': int(first[0]['age'])}
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -37,7 +37,9 @@ def row_of(guest, sample, before, seconds):
         percent = 100 * hits / (hits + misses)
     mapped = now.get('bytes-mapped')
     if mapped is None and 'buckets' in now:
-        mapped = now['buckets'] * now.get('bucket-size', BUCKET)
+        mapped = now['buckets'] * BUCKET
+    elif mapped is not None:
+        mapped += now.get('bytes-blocks', 0)
     oldest = sample['oldest']
     return {
         'domid': guest.domid, 'name': sample['name'], 'hit-percent': percent,
@@ -46,7 +48,7 @@ def row_of(guest, sample, before, seconds):
         'idle-bytes': now.get('bytes-retained'), 'dma': now.get('dma'),
         'held': now.get('held'),
         'oldest-device': None if oldest is None else oldest.get('device', ''),
-        'oldest-seconds': (None if not oldest else oldest['age-ms'] / 1000),
+        'oldest-seconds': (None if not oldest else oldest['seconds']),
         'counters': now,
     }
 

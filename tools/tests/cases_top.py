@@ -17,11 +17,11 @@ from simguests import FakeMonitor, guests, meanwhile, until
 OURS = {'query-name': {'name': 'new'},
         'query-xen-mapcache': {
             'hits': 4000, 'misses': 10, 'map-calls': 20, 'buckets': 3,
-            'bucket-size': 1 << 20, 'bytes-mapped': 20 << 20,
+            'bytes-mapped': 3 << 20, 'bytes-blocks': 17 << 20,
             'bytes-retained': 2 << 20, 'dma': 2, 'held': 7},
         'x-query-xen-mapcache-dma': {
             'total': 2, 'mappings': [{'device': 'ich9-ahci',
-                                      'age-ms': 12345}]}}
+                                      'age': 12}]}}
 OLDER = {'query-name': {'name': 'older'},
          'query-xen-mapcache': {'hits': 7, 'misses': 1, 'buckets': 3}}
 STOCK = {'query-name': {'name': 'stock'}}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the monitor tells of the mapcache is what the simulated Xen counts, and
+ * what the devices hold.
+ */
+#include "qemu/osdep.h"
+#include "xen-test-common.h"
+
+enum { SEED = 53, DISK_PAGES = 64, RING = 0x700000, BUFFER = 0x640000 };
+
+static void boot(XenTest *t, const char *more)
+{
+    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
+                                        more, NULL);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+}
+
+/* What a command returns; it lives as long as @t. */
+static const char *human(XenTest *t, const char *line)
+{
+    return xen_test_keep(t, qtest_hmp(t->qts, "%s", line));
+}
+
+static uint64_t slots(XenTest *t, const char *state)
+{
+    QDict *rsp = qtest_qmp(t->qts, "{'execute': 'query-xen-mapcache'}");
+    uint64_t n = qdict_get_int(qdict_get_qdict(qdict_get_qdict(rsp, "return"),
+                                               "slots"), state);
+
+    qobject_unref(rsp);
+    return n;
+}
+
+/* The bytes of guest RAM that Xen counts as mapped. */
+static uint64_t ram_bytes(XenTest *t)
+{
+    return xen_test_ram_mapped(t) * XEN_TEST_PAGE;
+}
+
+/* Bytes agree with what the simulated Xen counts; so do holes in a bucket. */
+static const char *sizes(XenTest *t)
+{
+    uint64_t all;
+
+    boot(t, XEN_TEST_VGA XEN_TEST_STATS);
+    xensim_invalidate(t->dom);
+    XEN_REQUIRE(xen_test_stat(t, "bytes-mapped") == 0 && ram_bytes(t) == 0,
+                "counts bytes when nothing is mapped");
+    XEN_REQUIRE(xen_test_stat(t, "bytes-blocks") >= XEN_TEST_VRAM_BYTES,
+                "does not count the bytes of video memory");
+    all = slots(t, "free");
+    XEN_REQUIRE(xen_test_stat(t, "bytes-max") <= all * XEN_TEST_BUCKET,
+                "has fewer slots than the cap needs");
+
+    for (unsigned i = 1; i < 9; i++) {
+        xen_test_dma_read(t, i, i * XEN_TEST_BUCKET, 1);
+    }
+    XEN_REQUIRE(xen_test_stat(t, "bucket-size") == XEN_TEST_BUCKET,
+                "has buckets of another size");
+    XEN_REQUIRE(xen_test_stat(t, "bytes-mapped") == ram_bytes(t) &&
+                ram_bytes(t) > 8 * XEN_TEST_BUCKET,
+                "counts %" PRIu64 " bytes of %" PRIu64,
+                xen_test_stat(t, "bytes-mapped"), ram_bytes(t));
+    XEN_REQUIRE(xen_test_stat(t, "bytes-retained") == ram_bytes(t),
+                "counts bytes as held that nobody holds");
+    XEN_REQUIRE(slots(t, "live") == xen_test_stat(t, "buckets") &&
+                slots(t, "free") + slots(t, "live") == all,
+                "does not count its slots");
+    XEN_REQUIRE(strstr(human(t, "info xen-mapcache"), " live, 0 stale, "),
+                "does not tell the slots' states to people");
+    return NULL;
+}
+
+/* A bucket that a transfer holds is not retained, and stale in the end. */
+static const char *held_bytes(XenTest *t)
+{
+    uint64_t held;
+
+    boot(t, XEN_TEST_STATS);
+    xensim_invalidate(t->dom);
+    xen_test_stats_hold(t, RING, BUFFER, 1234);
+    held = xen_test_stat(t, "bytes-mapped") - xen_test_stat(t,
+                                                            "bytes-retained");
+    XEN_REQUIRE(held >= XEN_TEST_BUCKET, "counts what is held as retained");
+    xensim_invalidate(t->dom);
+    XEN_REQUIRE(slots(t, "live") == 0 &&
+                slots(t, "stale") * XEN_TEST_BUCKET == held,
+                "has %" PRIu64 " stale slots for %" PRIu64 " bytes held",
+                slots(t, "stale"), held);
+    XEN_REQUIRE(xen_test_stat(t, "bytes-retained") == 0,
+                "retains what an invalidate dropped");
+    xen_test_stats_release(t);
+    XEN_REQUIRE(xen_test_settles(t, "bytes-mapped", NULL),
+                "keeps what was released");
+    XEN_REQUIRE(slots(t, "stale") == 0, "has stale slots that nobody holds");
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("inside/sizes", sizes, NULL);
+    xen_test_add("inside/held-bytes", held_bytes, NULL);
+    return g_test_run();
+}
