@@ -103,6 +103,12 @@ void xen_map_cache_add_property(ObjectClass *oc);
  */
 void xen_map_cache_init(void);
 
+/*
+ * Has query-stats tell of the cache, as provider "xen-mapcache".  Called once,
+ * after xen_map_cache_init().
+ */
+void xen_map_cache_add_stats(void);
+
 /* True once xen_map_cache_init() has run. */
 bool xen_map_cache_ready(void);
 

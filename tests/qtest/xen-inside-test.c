@@ -4,6 +4,7 @@
  * what the devices hold.
  */
 #include "qemu/osdep.h"
+#include "qobject/qlist.h"
 #include "xen-test-common.h"
 
 enum { SEED = 53, DISK_PAGES = 64, RING = 0x700000, BUFFER = 0x640000 };
@@ -98,10 +99,94 @@ static const char *held_bytes(XenTest *t)
     return NULL;
 }
 
+/* The element of @list whose member "name" is @name, or NULL. */
+static QDict *named(QList *list, const char *name)
+{
+    const QListEntry *e;
+
+    QLIST_FOREACH_ENTRY(list, e) {
+        QDict *dict = qobject_to(QDict, qlist_entry_obj(e));
+
+        if (g_str_equal(qdict_get_str(dict, "name"), name)) {
+            return dict;
+        }
+    }
+    return NULL;
+}
+
+/* The list "stats" of the only provider that a command's answer has. */
+static QList *only_stats(QDict *rsp)
+{
+    QList *providers = qdict_get_qlist(rsp, "return");
+
+    return providers && qlist_size(providers) == 1 ?
+           qdict_get_qlist(qobject_to(QDict, qlist_peek(providers)), "stats") :
+           NULL;
+}
+
+#define PROVIDER "'provider': 'xen-mapcache'"
+
+/* query-stats tells the same, each with a kind and a unit. */
+static const char *statistics(XenTest *t)
+{
+    static const char *const names[] = {
+        "hits", "misses", "map-calls", "map-pages", "buckets", "blocks",
+        "bytes-blocks", "dma", "held", "invalidates",
+    };
+    QDict *stats, *schemas, *some;
+    QList *values, *kinds;
+
+    boot(t, XEN_TEST_VGA XEN_TEST_AHCI);
+    xen_test_ahci_start(t, 0x600400, 0x601100);
+    xen_test_dma_read(t, 0, 0x400000, 16);
+    xensim_invalidate(t->dom);
+    xen_test_dma_read(t, 0, 0x400000, 16);
+    stats = qtest_qmp(t->qts, "{'execute': 'query-stats', 'arguments': {"
+                      "'target': 'vm', 'providers': [{" PROVIDER "}]}}");
+    schemas = qtest_qmp(t->qts, "{'execute': 'query-stats-schemas', "
+                        "'arguments': {" PROVIDER "}}");
+    values = only_stats(stats);
+    kinds = only_stats(schemas);
+    XEN_REQUIRE(values && kinds, "has no such provider of statistics");
+    XEN_REQUIRE(qlist_size(values) == qlist_size(kinds),
+                "has values without a schema");
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        QDict *value = named(values, names[i]), *kind = named(kinds, names[i]);
+
+        XEN_REQUIRE(value && kind, "does not tell %s", names[i]);
+        XEN_REQUIRE(qdict_get_int(value, "value") ==
+                    xen_test_stat(t, names[i]), "tells another number of %s",
+                    names[i]);
+    }
+    XEN_REQUIRE(qdict_get_int(named(values, "map-calls"), "value") ==
+                xen_test_map_calls(t) - t->before.calls,
+                "counts other map calls than Xen");
+    XEN_REQUIRE(g_str_equal(qdict_get_str(named(kinds, "hits"), "type"),
+                            "cumulative") &&
+                g_str_equal(qdict_get_str(named(kinds, "held"), "type"),
+                            "instant") &&
+                g_str_equal(qdict_get_str(named(kinds, "bytes-blocks"),
+                                          "unit"), "bytes"),
+                "has another kind or unit");
+    some = qtest_qmp(t->qts, "{'execute': 'query-stats', 'arguments': {"
+                     "'target': 'vm', 'providers': [{" PROVIDER ", "
+                     "'names': ['held']}]}}");
+    XEN_REQUIRE(only_stats(some) && qlist_size(only_stats(some)) == 1 &&
+                named(only_stats(some), "held"), "does not filter by name");
+    XEN_REQUIRE(strstr(human(t, "info stats vm"), "provider: xen-mapcache"),
+                "does not show its statistics to people");
+    qobject_unref(stats);
+    qobject_unref(schemas);
+    qobject_unref(some);
+    xen_test_ahci_stop(t);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("inside/sizes", sizes, NULL);
     xen_test_add("inside/held-bytes", held_bytes, NULL);
+    xen_test_add("inside/statistics", statistics, NULL);
     return g_test_run();
 }
