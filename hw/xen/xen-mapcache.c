@@ -691,10 +691,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         unlikely(state & MCACHE_RECORD) ||
         unlikely(mcache_locks(state) == MCACHE_LOCKS_MAX) ||
         unlikely(qatomic_load_acquire(&s->gen) != gen) ||
-        unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
-        unlikely(!qatomic_read(&s->referenced)) ||
-        unlikely(!test_bit(page_of(addr), s->valid)) ||
-        unlikely(present_bytes(s, addr, *plen) != *plen)) {
+        unlikely(!qatomic_read(&s->referenced))) {
         goto rest;
     }
     /* A full barrier; pairs with that in slot_retire(). */
@@ -702,10 +699,12 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                  state)) {
         goto rest;
     }
-    /* What is locked is not reused; but had it been before? */
+    /* It may have been reused before; from here on it is not. */
     if (unlikely(qatomic_read(&s->gen) != gen) ||
         unlikely(qatomic_read(&mapcache.gen) != gen) ||
-        unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT)) {
+        unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
+        unlikely(!test_bit(page_of(addr), s->valid)) ||
+        unlikely(present_bytes(s, addr, *plen) != *plen)) {
         dma_end(nr, host, *plen);
         goto rest;
     }
