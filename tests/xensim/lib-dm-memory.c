@@ -54,6 +54,8 @@ static int pin_range(XsimDom *d, uint64_t start, uint64_t end, uint32_t type)
         if (!p->in_use) {
             room = room ? room : p;
         } else if (p->start == start && p->end == end) {
+            /* Xen has every CPU of the host write its caches back then. */
+            d->cache_flushes += type != p->type;
             p->in_use = type != XEN_DOMCTL_DELETE_MEM_CACHEATTR;
             p->type = type;
             return 0;

@@ -43,6 +43,32 @@ uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n)
     return done;
 }
 
+uint64_t xensim_map_mmio(XensimDomain *dom, uint64_t gfn, uint64_t n)
+{
+    XsimDom *d = xsim_host_dom(dom);
+    uint64_t done, i;
+
+    xsim_lock(&d->lock);
+    done = xsim_p2m_populate(&dom->sim->v, dom->slot, gfn, n);
+    for (i = 0; i < done; i++) {
+        xsim_p2m_set_type(&dom->sim->v, dom->slot, gfn + i,
+                          XSIM_TYPE_MMIO_DIRECT);
+    }
+    xsim_unlock(&d->lock);
+    return done;
+}
+
+uint64_t xensim_cache_flushes(XensimDomain *dom)
+{
+    XsimDom *d = xsim_host_dom(dom);
+    uint64_t n;
+
+    xsim_lock(&d->lock);
+    n = d->cache_flushes;
+    xsim_unlock(&d->lock);
+    return n;
+}
+
 uint64_t xensim_balloon_out(XensimDomain *dom, uint64_t gfn, uint64_t n)
 {
     uint64_t done = xensim_depopulate(dom, gfn, n);

@@ -90,7 +90,8 @@ uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                             gfn % L0_ENTRIES;
 
         *mfn = XSIM_P2M_MFN(e[0]);
-        while (n < max && e[n] && XSIM_P2M_MFN(e[n]) == *mfn + n) {
+        while (n < max && e[n] && XSIM_P2M_MFN(e[n]) == *mfn + n &&
+               XSIM_P2M_TYPE(e[n]) != XSIM_TYPE_MMIO_DIRECT) {
             n++;
         }
     }
@@ -326,11 +327,15 @@ int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
     if (src == dst) {
         return 0;
     }
+    old = xsim_p2m_get(v, slot, dst);
+    if (XSIM_P2M_TYPE(e) == XSIM_TYPE_MMIO_DIRECT ||
+        (old && XSIM_P2M_TYPE(old) == XSIM_TYPE_MMIO_DIRECT)) {
+        return -EPERM;
+    }
     /* Before anything changes: what can fail. */
     if (!table_for(v, slot, dst)) {
         return -ENOMEM;
     }
-    old = xsim_p2m_get(v, slot, dst);
     if (old) {
         /* Room for it stays, even if it was the table's last. */
         xsim_p2m_clear(v, slot, dst);

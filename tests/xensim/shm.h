@@ -106,6 +106,9 @@
 #define XSIM_M2P_LOST  0xfffffff1u  /* overwritten by a populate */
 #define XSIM_M2P_XEN   0xfffffff2u  /* Xen's own: an ioreq page */
 
+/* Type of a passed-through device's page, as Xen numbers it. */
+#define XSIM_TYPE_MMIO_DIRECT 5
+
 typedef struct XsimFrame {
     uint32_t refs;     /* pages of live mappings, whole halves apart */
     uint32_t m2p;      /* not valid while the chunk is SUPER */
@@ -211,6 +214,7 @@ typedef struct XsimDom {
     uint8_t vram_dirty[XSIM_MAX_VRAM_PAGES / 8];
 
     XsimPin pin[XSIM_MAX_PINS];
+    uint64_t cache_flushes;
 
     uint8_t isa_level[16];
     uint32_t isa_edges[16];

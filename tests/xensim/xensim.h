@@ -185,6 +185,19 @@ uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
+ * The BAR of a passed-through device: pages of type mmio_direct, which no one
+ * else can map, and which nothing is moved from or onto (-EPERM).  They take
+ * frames of the domain here.  Returns how many there are.
+ */
+uint64_t xensim_map_mmio(XensimDomain *dom, uint64_t gfn, uint64_t n);
+
+/*
+ * How often a pinned cache attribute was changed or taken away: each time Xen
+ * has every CPU of the host write back and empty its caches.
+ */
+uint64_t xensim_cache_flushes(XensimDomain *dom);
+
+/*
  * What a ballooning guest does: the p2m change above, then an
  * IOREQ_TYPE_INVALIDATE from the calling thread's vCPU to every enabled
  * ioreq server, then wait for the answers.  Both return the p2m part's
