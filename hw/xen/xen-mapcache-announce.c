@@ -35,6 +35,13 @@ static void announce(void *opaque)
     }
 }
 
+/* Not called if the state was bad: that has ended QEMU. */
+static void state_is_in(void *opaque)
+{
+    mcache_block_loaded();
+    announce(NULL);
+}
+
 void mcache_announce_later(void)
 {
     aio_bh_schedule_oneshot(qemu_get_aio_context(), announce, NULL);
@@ -50,6 +57,6 @@ void xen_map_cache_load_ends(CPUState *cpu)
     if (loading) {
         loading = false;
         loaded = true;
-        mcache_announce_later();
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), state_is_in, NULL);
     }
 }

@@ -12,6 +12,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitops.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/memfd.h"
@@ -37,11 +38,54 @@ void xen_map_cache_set_block_ops(const XenBlockOps *ops)
     qatomic_set(&block_ops, ops);
 }
 
-static hwaddr block_gaddr(ram_addr_t addr, ram_addr_t size)
+static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 {
     const XenBlockOps *ops = qatomic_read(&block_ops);
 
-    return ops ? ops->place(addr, size) : addr;
+    if (ops) {
+        return ops->place(addr, size);
+    }
+    return runstate_check(RUN_STATE_INMIGRATE) ? XEN_BLOCK_UNKNOWN
+                                               : XEN_BLOCK_KNOWN;
+}
+
+void mcache_block_loaded(void)
+{
+    const XenBlockOps *ops = qatomic_read(&block_ops);
+
+    if (ops) {
+        ops->loaded();
+    }
+}
+
+static xen_pfn_t *gfns_from(hwaddr gaddr, hwaddr size)
+{
+    size_t pages = size >> XC_PAGE_SHIFT, i;
+    xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+
+    for (i = 0; i < pages; i++) {
+        gfn[i] = (gaddr >> XC_PAGE_SHIFT) + i;
+    }
+    return gfn;
+}
+
+/* The frames of a block, where the machine says that they are (g_free). */
+static xen_pfn_t *block_gfns(ram_addr_t addr, ram_addr_t size)
+{
+    const XenBlockOps *ops = qatomic_read(&block_ops);
+    xen_pfn_t *gfn = gfns_from(addr, size);
+    uint64_t done, len, i;
+    hwaddr gaddr;
+
+    RCU_READ_LOCK_GUARD();
+    for (done = 0; ops && done < size; done += len) {
+        len = size - done;
+        gaddr = ops->gaddr(addr + done, &len);
+        for (i = 0; i < len >> XC_PAGE_SHIFT; i++) {
+            gfn[(done >> XC_PAGE_SHIFT) + i] = (gaddr >> XC_PAGE_SHIFT) + i;
+        }
+    }
+    return gfn;
 }
 
 static Outside *block_find_locked(ram_addr_t addr)
@@ -91,36 +135,43 @@ void mcache_block_announce(void)
     } while (o);
 }
 
-static XenFrames probe_locked(hwaddr gaddr, hwaddr size)
+/* @present: a bit for each page, may be NULL. */
+static XenFrames probe_locked(const xen_pfn_t *gfn, size_t pages,
+                              unsigned long *present)
 {
-    uint64_t gfn = gaddr >> XC_PAGE_SHIFT;
-    uint64_t pages = size >> XC_PAGE_SHIFT;
-    uint64_t present = 0, done, n, i;
+    size_t done, n, i, there = 0;
     g_autofree int *err = g_new(int, PROBE_PAGES);
 
     for (done = 0; done < pages; done += n) {
         void *p;
 
         n = MIN(pages - done, PROBE_PAGES);
-        p = mcache_map_call_locked(NULL, gfn + done, n, err);
+        p = mcache_map_frames_locked(NULL, gfn + done, n, err);
         if (!p) {
-            mcache_report_failure("probing", (gfn + done) << XC_PAGE_SHIFT,
-                                  n, errno);
+            mcache_report_failure("probing",
+                                  (hwaddr)gfn[done] << XC_PAGE_SHIFT, n,
+                                  errno);
             return XEN_FRAMES_UNKNOWN;
         }
         for (i = 0; i < n; i++) {
-            present += !err[i];
+            there += !err[i];
+            if (present && !err[i]) {
+                set_bit(done + i, present);
+            }
         }
         mcache_unmap_locked(p, n);
     }
-    return present == pages ? XEN_FRAMES_ALL :
-           present ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
+    return there == pages ? XEN_FRAMES_ALL :
+           there ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
 }
 
-XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size)
+XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
+                              unsigned long *present)
 {
+    g_autofree xen_pfn_t *gfn = gfns_from(gaddr, size);
+
     QEMU_LOCK_GUARD(&mapcache.lock);
-    return probe_locked(gaddr, size);
+    return probe_locked(gfn, size >> XC_PAGE_SHIFT, present);
 }
 
 /* Anonymous memory in a file of its own, so that it can be mapped again. */
@@ -145,8 +196,8 @@ static void *dummy_map(size_t size, int *memfd, Error **errp)
  * Device memory of which the guest has given pages away: these are anonymous
  * to the device, who must be able to touch all of it.
  */
-static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
-                                Error **errp)
+static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
+                                const int *err, Error **errp)
 {
     uint8_t *host = mmap(NULL, pages << XC_PAGE_SHIFT, PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -164,8 +215,8 @@ static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
         if (err[i]) {
             continue;
         }
-        if (!mcache_map_call_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
-                                    end - i, part_err)) {
+        if (!mcache_map_frames_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
+                                      end - i, part_err)) {
             error_setg_errno(errp, errno, "mapping %zu of its pages",
                              end - i);
             break;
@@ -188,13 +239,14 @@ static void *block_map_in_parts(uint64_t gfn, size_t pages, const int *err,
     return host;
 }
 
-static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
-                                   hwaddr size, Error **errp)
+static void *block_map_real_locked(ram_addr_t addr, hwaddr size,
+                                   Error **errp)
 {
-    uint64_t gfn = gaddr >> XC_PAGE_SHIFT;
+    g_autofree xen_pfn_t *gfn = block_gfns(addr, size);
+    hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     size_t pages = size >> XC_PAGE_SHIFT, i, absent = 0;
     g_autofree int *err = g_new(int, pages);
-    void *host = mcache_map_call_locked(NULL, gfn, pages, err);
+    void *host = mcache_map_frames_locked(NULL, gfn, pages, err);
 
     if (!host) {
         error_setg_errno(errp, errno, "mapping %zu pages at guest address 0x%"
@@ -221,47 +273,47 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr gaddr,
 }
 
 /*
- * Whether a block can only have a dummy while the machine waits for an
- * incoming state.  False and @errp if that cannot be found out.
+ * Whether a block of which the machine knows no place can only have a dummy.
+ * A libxen that cannot replace it looks whether all of it is where it was
+ * allocated.  False and @errp if that cannot be found out.
  */
-static bool block_is_lost_locked(hwaddr gaddr, ram_addr_t size, Error **errp)
+static bool block_is_dummy_locked(ram_addr_t addr, ram_addr_t size,
+                                  Error **errp)
 {
+    g_autofree xen_pfn_t *gfn = NULL;
     XenFrames frames;
 
     if (xen_foreign_map_has_fixed()) {
         return true;
     }
-    frames = probe_locked(gaddr, size);
+    gfn = gfns_from(addr, size);
+    frames = probe_locked(gfn, size >> XC_PAGE_SHIFT, NULL);
     if (frames == XEN_FRAMES_UNKNOWN) {
         error_setg(errp, "cannot find out which of its frames are at guest "
-                   "address 0x%" HWADDR_PRIx, gaddr);
+                   "address 0x" RAM_ADDR_FMT, addr);
         return false;
     }
     return frames != XEN_FRAMES_ALL;
 }
 
 /*
- * The mapping of a block that has none yet, of the frames at @gaddr.  NULL
- * and @errp if there can be none.
+ * The mapping of a block that has none yet.  NULL and @errp if there can be
+ * none.
  */
-static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
-                                 ram_addr_t size, Error **errp)
+static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
+                                 XenBlockPlace place, Error **errp)
 {
-    /*
-     * What lies where the block was allocated may be the guest's own by now,
-     * or be left over: only when its place is known can its frames be.
-     */
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
     Error *err = NULL;
-    bool nowhere = gaddr == XEN_BLOCK_NOWHERE;
-    bool dummy = nowhere ||
-                 (incoming && block_is_lost_locked(gaddr, size, &err));
+    bool lost = place == XEN_BLOCK_LOST;
+    bool dummy = lost || (place == XEN_BLOCK_UNKNOWN &&
+                          block_is_dummy_locked(addr, size, &err));
     int memfd = -1;
     void *host = NULL;
     Outside *o;
 
     if (!dummy && !err) {
-        host = block_map_real_locked(addr, gaddr, size, &err);
+        host = block_map_real_locked(addr, size, &err);
         if (!host && !incoming && phase_check(PHASE_MACHINE_READY)) {
             /* A running guest is not ended: its device goes blank. */
             error_reportf_err(err, "xen mapcache: device memory: ");
@@ -269,10 +321,10 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
             dummy = true;
         }
     }
-    if (nowhere && !incoming) {
+    if (lost) {
         warn_report("xen mapcache: other device memory is at 0x" RAM_ADDR_FMT
-                    ", the home of %" PRIu64 " KiB of device memory, whose "
-                    "contents are lost", addr, (uint64_t)size / KiB);
+                    ", the initial range of %" PRIu64 " KiB of device memory, "
+                    "whose contents are lost", addr, (uint64_t)size / KiB);
     }
     if (dummy) {
         host = dummy_map(size, &memfd, &err);
@@ -285,7 +337,7 @@ static Outside *block_map_locked(ram_addr_t addr, hwaddr gaddr,
                                   addr, size);
     o->memfd = memfd;
     QLIST_INSERT_HEAD(&blocks, o, next);
-    trace_xen_map_cache_block(addr, gaddr, size, host, dummy);
+    trace_xen_map_cache_block(addr, size, host, dummy);
     return o;
 }
 
@@ -294,7 +346,7 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     bool real = false;
     Error *err = NULL;
     uint8_t *host = NULL;
-    hwaddr gaddr;
+    XenBlockPlace place;
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
@@ -304,16 +356,15 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
         }
     }
     /*
-     * Without the lock: the machine may have to gather the block first, and
-     * to probe.  It maps a block before it moves it for the first time, so
-     * the answer holds until there is a mapping.
+     * Without the lock, which this may need.  The machine maps a block before
+     * it moves it, so the answer holds until there is a mapping.
      */
-    gaddr = block_gaddr(addr, size);
+    place = block_place(addr, size);
 
     qemu_mutex_lock(&mapcache.lock);
     o = block_find_locked(addr);
     if (!o) {
-        o = block_map_locked(addr, gaddr, size, &err);
+        o = block_map_locked(addr, size, place, &err);
         real = o && o->kind == OUTSIDE_BLOCK;
     }
     if (o) {
@@ -427,74 +478,95 @@ static void dummy_restore(Outside *o, int how)
     }
 }
 
-static Outside *replace_locked(hwaddr old_phys_addr, hwaddr new_phys_addr,
-                               hwaddr size)
+static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
 {
-    size_t pages = size >> XC_PAGE_SHIFT, i;
-    g_autofree int *err = g_try_new(int, MAX(pages, 1));
-    Outside *o = block_find_locked(old_phys_addr);
+    size_t pages = o->size >> XC_PAGE_SHIFT, i;
+    g_autofree int *err = g_new(int, pages);
+    hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     XenFrames frames;
 
-    if (!o || o->kind != OUTSIDE_DUMMY || o->size != size || !err ||
-        !xen_foreign_map_has_fixed() || new_phys_addr & (XC_PAGE_SIZE - 1)) {
-        error_report("xen mapcache: no dummy mapping of 0x%" HWADDR_PRIx
-                     " bytes at 0x%" HWADDR_PRIx " to replace by guest "
-                     "address 0x%" HWADDR_PRIx, size, old_phys_addr,
-                     new_phys_addr);
-        return NULL;
-    }
-
     /* What may fail comes first, where a failure does no harm. */
-    frames = probe_locked(new_phys_addr, size);
+    frames = probe_locked(gfn, pages, NULL);
     if (frames != XEN_FRAMES_ALL) {
         error_report("xen mapcache: guest address 0x%" HWADDR_PRIx " %s all "
                      "of the 0x%" HWADDR_PRIx " bytes of the device memory "
-                     "at 0x%" HWADDR_PRIx, new_phys_addr,
+                     "at 0x" RAM_ADDR_FMT, gaddr,
                      frames == XEN_FRAMES_UNKNOWN ? "does not say if it has"
                                                   : "has not",
-                     size, old_phys_addr);
-        return NULL;
+                     o->size, o->addr);
+        return false;
     }
-
-    if (!mcache_map_call_locked(outside_host(o),
-                                new_phys_addr >> XC_PAGE_SHIFT, pages, err)) {
+    if (!mcache_map_frames_locked(outside_host(o), gfn, pages, err)) {
         int saved_errno = errno;
 
         dummy_restore(o, MAP_FIXED_NOREPLACE);
-        mcache_report_failure("replacing a dummy", new_phys_addr, pages,
-                              saved_errno);
-        return NULL;
+        mcache_report_failure("replacing a dummy", gaddr, pages, saved_errno);
+        return false;
     }
     for (i = 0; i < pages; i++) {
         if (err[i]) {
             dummy_restore(o, MAP_FIXED);
-            mcache_report_failure("replacing a dummy", new_phys_addr, pages,
-                                  -err[i]);
-            return NULL;
+            mcache_report_failure("replacing a dummy", gaddr, pages, -err[i]);
+            return false;
         }
     }
-
     close(o->memfd);
     o->memfd = -1;
     o->kind = OUTSIDE_BLOCK;
-    return o;
+    return true;
+}
+
+/* Replaces the dummy of @size bytes at @addr by the frames @gfn. */
+static uint8_t *replace(ram_addr_t addr, hwaddr size, const xen_pfn_t *gfn)
+{
+    uint8_t *host = NULL;
+    Outside *o;
+
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        o = block_find_locked(addr);
+        if (!o || o->kind != OUTSIDE_DUMMY || o->size != size ||
+            !xen_foreign_map_has_fixed()) {
+            error_report("xen mapcache: no dummy mapping of 0x%" HWADDR_PRIx
+                         " bytes at 0x" RAM_ADDR_FMT " to replace", size,
+                         addr);
+        } else if (replace_locked(o, gfn)) {
+            host = outside_host(o);
+        }
+    }
+    if (host) {
+        mcache_announce_later();
+    }
+    return host;
 }
 
 uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,
                                  hwaddr size)
 {
-    Outside *o;
+    g_autofree xen_pfn_t *gfn = gfns_from(new_phys_addr, size);
 
     trace_xen_replace_cache_entry(old_phys_addr, new_phys_addr, size);
-    qemu_mutex_lock(&mapcache.lock);
-    o = replace_locked(old_phys_addr, new_phys_addr, size);
-    qemu_mutex_unlock(&mapcache.lock);
+    return new_phys_addr & (XC_PAGE_SIZE - 1)
+           ? NULL : replace(old_phys_addr, size, gfn);
+}
 
-    if (o) {
-        mcache_announce_later();
+uint8_t *xen_map_cache_adopt(ram_addr_t addr)
+{
+    g_autofree xen_pfn_t *gfn = NULL;
+    hwaddr size = 0;
+    Outside *o;
+
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        o = block_find_locked(addr);
+        size = o ? o->size : 0;
     }
-    return o ? outside_host(o) : NULL;
+    if (!size) {
+        return NULL;
+    }
+    gfn = block_gfns(addr, size);
+    trace_xen_replace_cache_entry(addr, (hwaddr)gfn[0] << XC_PAGE_SHIFT,
+                                  size);
+    return replace(addr, size, gfn);
 }
 
 void mcache_block_stats_locked(XenMapCacheStats *stats)

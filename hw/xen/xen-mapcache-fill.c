@@ -57,11 +57,26 @@ static uint32_t slots_find(uint64_t bucket, uint32_t n)
     return MIN(nr, mapcache.nr_slots);
 }
 
+void *mcache_map_frames_locked(void *host, const xen_pfn_t *gfn, size_t pages,
+                               int *err)
+{
+    void *p = xen_foreign_map(xen_fmem, xen_domid, host,
+                              PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
+                              pages, gfn, err);
+
+    mapcache.stats.map_calls++;
+    mapcache.stats.map_pages += pages;
+    trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);
+    if (!p) {
+        mapcache.stats.map_failures++;
+    }
+    return p;
+}
+
 void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
                              int *err)
 {
     g_autofree xen_pfn_t *gfn = g_try_new(xen_pfn_t, pages);
-    void *p;
     size_t i;
 
     if (!gfn) {
@@ -71,15 +86,7 @@ void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
     for (i = 0; i < pages; i++) {
         gfn[i] = first_gfn + i;
     }
-    p = xen_foreign_map(xen_fmem, xen_domid, host, PROT_READ | PROT_WRITE,
-                        host ? MAP_FIXED : 0, pages, gfn, err);
-    mapcache.stats.map_calls++;
-    mapcache.stats.map_pages += pages;
-    trace_xen_remap_bucket(first_gfn << XC_PAGE_SHIFT, pages, p);
-    if (!p) {
-        mapcache.stats.map_failures++;
-    }
-    return p;
+    return mcache_map_frames_locked(host, gfn, pages, err);
 }
 
 /*

@@ -383,6 +383,10 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
                              int *err);
 
+/* The same for @pages frames that need not be next to each other. */
+void *mcache_map_frames_locked(void *host, const xen_pfn_t *gfn, size_t pages,
+                               int *err);
+
 /* --- xen-mapcache.c ------------------------------------------------------ */
 
 /* xen_ram_addr_from_mapcache() with the lock. */
@@ -673,6 +677,9 @@ void mcache_block_stats_locked(XenMapCacheStats *stats);
  * of.  In the main loop, with the BQL and not the lock, in no coroutine.
  */
 void mcache_block_announce(void);
+
+/* Tells the machine that an incoming state has been loaded.  Likewise. */
+void mcache_block_loaded(void);
 
 /* --- xen-mapcache-announce.c ----------------------------------------- */
 

@@ -236,28 +236,46 @@ typedef enum XenFrames {
 
 /*
  * Asks Xen which of the frames at guest address @gaddr, @size bytes, both
- * multiples of the page size, are there.  Asks once: a map call that fails
- * is reported, and the answer is XEN_FRAMES_UNKNOWN.
+ * multiples of the page size, are there; @present gets a bit for each, or may
+ * be NULL.  Asks once: a map call that fails is reported, and the answer is
+ * XEN_FRAMES_UNKNOWN.
  */
-XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size);
+XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
+                              unsigned long *present);
 
-#define XEN_BLOCK_NOWHERE   ((hwaddr)-1)
+/* Whether the machine knows where the frames of device memory are. */
+typedef enum XenBlockPlace {
+    XEN_BLOCK_KNOWN,
+    XEN_BLOCK_UNKNOWN,      /* not before more of an incoming state is loaded */
+    XEN_BLOCK_LOST,         /* they are gone, and others are where they were */
+} XenBlockPlace;
 
 /*
  * What the machine (hw/i386/xen) knows of the device memory that was
  * allocated at @addr, @size bytes.  Called with no lock of the mapcache.
  */
 typedef struct XenBlockOps {
+    /* Asked before it is mapped.  Any thread. */
+    XenBlockPlace (*place)(ram_addr_t addr, ram_addr_t size);
     /*
-     * Where the guest sees it, or XEN_BLOCK_NOWHERE if its frames are gone
-     * and others are where they were; asked before it is mapped.  Any thread.
+     * The guest address of the frame at @addr.  @len: in: bytes wanted, > 0;
+     * out: how many of them are next to each other.  In an RCU read-side
+     * section, any thread, also with the mapcache's lock.
      */
-    hwaddr (*place)(ram_addr_t addr, ram_addr_t size);
+    hwaddr (*gaddr)(ram_addr_t addr, uint64_t *len);
     /* It is freed, and was mapped.  With the BQL. */
     void (*gone)(ram_addr_t addr, ram_addr_t size);
+    /*
+     * An incoming state has been loaded, well.  In the main loop, with the
+     * BQL, in no coroutine; it may be that the guest runs by then.
+     */
+    void (*loaded)(void);
 } XenBlockOps;
 
-/* Without @ops, which are kept, a block is where it was allocated. */
+/*
+ * Without @ops, which are kept, a block is where it was allocated, or, while
+ * the machine waits for an incoming state, not known.
+ */
 void xen_map_cache_set_block_ops(const XenBlockOps *ops);
 
 /* True if the device memory at @addr is a dummy that waits for its place. */
@@ -293,6 +311,12 @@ void xen_invalidate_map_cache(void);
 uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,
                                  hwaddr size);
+
+/*
+ * The same for the frames of the block at @addr where the machine says that
+ * they are (XenBlockOps.gaddr), next to each other or not.
+ */
+uint8_t *xen_map_cache_adopt(ram_addr_t addr);
 
 /* Fills @stats.  Walks nothing but the threads that have used the cache. */
 void xen_map_cache_get_stats(XenMapCacheStats *stats);

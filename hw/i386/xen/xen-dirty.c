@@ -10,10 +10,9 @@
  * While video memory is at its BAR the guest writes to it directly, and only
  * Xen can say what was written.  It does so for one range of a domain at a
  * time; to ask for another restarts it and calls everything dirty.  So one
- * section, the *tracked* one, has Xen's attention: the first for which
- * logging starts while its frames are at their place.  It keeps it until its
- * logging stops or the section goes; the next one that is synchronised then
- * takes over.  All other sections are redrawn whole at each synchronisation,
+ * section is the *tracked* one: the first for which logging starts.  It stays
+ * that until its logging stops, the section goes, or its frames are found not
+ * to be at its BAR; the next one that is synchronised then takes over.  All other sections are redrawn whole at each synchronisation,
  * as is the tracked one when Xen fails to answer.  That costs time and no
  * correctness, and so is one of which Xen left but a part at its BAR.  Memory
  * that is not at a BAR needs nothing: the guest's writes to it pass through
@@ -48,7 +47,7 @@
 /* Written with the BQL, read by any thread; see xen_hvm_modified_memory(). */
 static bool log_writes;
 
-/* The section that has Xen's attention.  With the BQL. */
+/* The section of which Xen tells what was written.  With the BQL. */
 static struct {
     MemoryRegion *mr;       /* NULL: none */
     hwaddr gaddr;
@@ -65,7 +64,7 @@ static bool is_tracked(const MemoryRegionSection *section)
            tracked.size == int128_get64(section->size);
 }
 
-/* Gives Xen's attention to @section if it is free and of use there. */
+/* Makes @section the tracked one if there is none.  True if it is. */
 static bool try_track(const MemoryRegionSection *section)
 {
     hwaddr gaddr = section->offset_within_address_space;
@@ -143,6 +142,9 @@ void xen_dirty_vram_sync(MemoryRegionSection *section)
 {
     bool placed = xen_physmap_is_placed(section);
 
+    if (!placed && is_tracked(section)) {
+        untrack();
+    }
     if (!placed && !xen_physmap_has_frames_at(section)) {
         return;
     }
@@ -154,9 +156,7 @@ void xen_dirty_vram_sync(MemoryRegionSection *section)
 
 void xen_dirty_vram_start(MemoryRegionSection *section)
 {
-    if (xen_physmap_is_placed(section)) {
-        try_track(section);
-    }
+    try_track(section);
 }
 
 void xen_dirty_vram_stop(MemoryRegionSection *section)

@@ -5,17 +5,45 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The calls to Xen on behalf of xen-physmap.c.  Xen relocates frame after
+ * The calls to Xen on behalf of xen-physmap-settle.c.  Xen relocates frame after
  * frame, in rising order, and stops at the first that fails without saying
  * which; so after a failure the frames are looked at to find out.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "hw/xen/xen_native.h"
+#include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-physmap-int.h"
 #include "trace.h"
+
+#define REPORT_MS   1000    /* from one report to the next */
+
+void xen_complain(const char *fmt, ...)
+{
+    static int64_t last;
+    static unsigned unsaid;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    va_list ap;
+
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        if (last && now - last < REPORT_MS) {
+            unsaid++;
+            return;
+        }
+        last = now;
+    }
+    if (unsaid) {
+        warn_report("%u reports of the kind that follows were left out",
+                    unsaid);
+        unsaid = 0;
+    }
+    va_start(ap, fmt);
+    error_vreport(fmt, ap);
+    va_end(ap);
+}
 
 /*
  * Whether no frame is at [@gaddr, @size).  Asked in a moment when calls fail,
@@ -27,7 +55,7 @@ static bool is_empty(hwaddr gaddr, uint64_t size)
     unsigned i;
 
     for (i = 0; i < 3 && frames == XEN_FRAMES_UNKNOWN; i++) {
-        frames = xen_map_cache_probe(gaddr, size);
+        frames = xen_map_cache_probe(gaddr, size, NULL);
     }
     return frames == XEN_FRAMES_NONE;
 }
@@ -134,18 +162,59 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
         }
         return ret;
     }
+    add_moved(moved, 0, size);
     return 0;
 }
 
-int xen_frames_pin(hwaddr gaddr, uint64_t size, bool on)
-{
-    uint32_t type = on ? XEN_DOMCTL_MEM_CACHEATTR_WB
-                       : XEN_DOMCTL_DELETE_MEM_CACHEATTR;
+/* The ranges that are pinned, in no order.  With the BQL. */
+static struct {
+    hwaddr gaddr;
+    uint64_t size;
+} pins[XEN_PINS_MAX];
+static unsigned nr_pins;
 
-    if (xendevicemodel_pin_memory_cacheattr(
-            xen_dmod, xen_domid, gaddr / XEN_GUEST_PAGE_SIZE,
-            (gaddr + size - 1) / XEN_GUEST_PAGE_SIZE, type)) {
-        return -errno;
+/*
+ * True if the page at @gaddr is pinned.  @len: in: bytes asked for; out: for
+ * how many the answer holds.
+ */
+static bool is_pinned(hwaddr gaddr, uint64_t *len)
+{
+    unsigned i;
+
+    for (i = 0; i < nr_pins; i++) {
+        if (gaddr - pins[i].gaddr < pins[i].size) {
+            *len = MIN(*len, pins[i].gaddr + pins[i].size - gaddr);
+            return true;
+        }
+        if (pins[i].gaddr > gaddr) {
+            *len = MIN(*len, pins[i].gaddr - gaddr);
+        }
+    }
+    return false;
+}
+
+int xen_frames_pin(hwaddr gaddr, uint64_t size)
+{
+    uint64_t done, len;
+
+    for (done = 0; done < size; done += len) {
+        hwaddr at = gaddr + done;
+
+        len = size - done;
+        if (is_pinned(at, &len)) {
+            continue;
+        }
+        if (nr_pins == XEN_PINS_MAX) {
+            return -ENOSPC;
+        }
+        if (xendevicemodel_pin_memory_cacheattr(
+                xen_dmod, xen_domid, at / XEN_GUEST_PAGE_SIZE,
+                (at + len - 1) / XEN_GUEST_PAGE_SIZE,
+                XEN_DOMCTL_MEM_CACHEATTR_WB)) {
+            return -errno;
+        }
+        pins[nr_pins].gaddr = at;
+        pins[nr_pins++].size = len;
     }
     return 0;
 }

@@ -29,6 +29,7 @@
 #include "hw/xen/arch_hvm.h"
 #include "hw/xen/xen-x86.h"
 #include <xen/hvm/e820.h>
+#include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "system/xen.h"
 #include "target/i386/cpu.h"
@@ -102,6 +103,33 @@ static void wakeup_notify(Notifier *notifier, void *data)
     set_sleep_state(0);
 }
 
+/*
+ * What runs or sleeps is stopped to be saved, and a state on Xen does not say
+ * which of the two it was.  A guest that was asleep is loaded as one.
+ */
+static bool asleep_needed(void *opaque)
+{
+    return vm_get_suspended();
+}
+
+static int asleep_post_load(void *opaque, int version_id)
+{
+    vm_set_suspended(true);
+    set_sleep_state(3);
+    return 0;
+}
+
+static const VMStateDescription vmstate_asleep = {
+    .name = "xen-asleep",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = asleep_needed,
+    .post_load = asleep_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 static Notifier suspend_notifier = { .notify = suspend_notify };
 static Notifier wakeup_notifier = { .notify = wakeup_notify };
 
@@ -173,6 +201,11 @@ static bool is_vga_logged(const MemoryRegionSection *section)
            (1 << DIRTY_MEMORY_VGA);
 }
 
+static void memory_map_changed(MemoryListener *listener)
+{
+    xen_physmap_commit();
+}
+
 void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
                          bool add)
 {
@@ -184,6 +217,8 @@ void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
     logged = is_vga_logged(section);
     trace_xen_client_set_memory(section->offset_within_address_space,
                                 int128_get64(section->size), logged);
+    /* The state's own copy of the machine's listener. */
+    state->memory_listener.commit = memory_map_changed;
     if (!add) {
         xen_dirty_vram_gone(section);
         xen_physmap_del(section);
@@ -439,6 +474,7 @@ void xen_hvm_init_pc(PCMachineState *pcms, MemoryRegion **ram_memory)
 
     qemu_register_suspend_notifier(&suspend_notifier);
     qemu_register_wakeup_notifier(&wakeup_notifier);
+    vmstate_register(NULL, 0, &vmstate_asleep, NULL);
     init_vmport();
 
     init_ram(pcms, ram_memory);

@@ -1,14 +1,14 @@
 /*
- * Where device memory sits in an HVM guest: kept in xenstore
+ * Where device memory is in an HVM guest: kept in xenstore
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Only for a libxen that cannot put a mapping at an address of our choice
- * (XEN_COMPAT_PHYSMAP, include/hw/xen/xen_common.h): the place of each range
- * must then be known before a device touches its memory.  The toolstack
- * saves the keys with the guest and writes them again before QEMU starts.
+ * (XEN_COMPAT_PHYSMAP, include/hw/xen/xen_common.h): where each piece is must
+ * then be known before a device touches its memory.  The toolstack saves the
+ * keys with the guest and writes them again before QEMU starts.
  *
  * For the domain @domid, with all numbers in hex and no prefix:
  *
@@ -16,7 +16,7 @@
  *   /local/domain/0/device-model/@domid/physmap/RAM/size
  *   /local/domain/0/device-model/@domid/physmap/RAM/name
  *
- * RAM is the ram_addr_t of the range's first byte.  The name is for people.
+ * RAM is the ram_addr_t of the piece's first byte.  The name is for people.
  *
  * What is read is the guest's toolstack's word, and old: an entry is taken
  * only if all its frames are there.
@@ -32,12 +32,20 @@
 
 static struct xs_handle *xenstore;
 
+/* The pieces that have keys. */
+static XenPiece *stored;
+static unsigned nr_stored;
+
 static char *physmap_path(const char *entry, const char *key)
 {
     return g_strdup_printf("/local/domain/0/device-model/%u/physmap%s%s%s%s",
                            xen_domid, entry ? "/" : "", entry ?: "",
                            key ? "/" : "", key ?: "");
 }
+
+/*
+ * Writing
+ */
 
 static bool write_key(const char *entry, const char *key, const char *value)
 {
@@ -46,35 +54,73 @@ static bool write_key(const char *entry, const char *key, const char *value)
     return xs_write(xenstore, XBT_NULL, path, value, strlen(value));
 }
 
-void xen_physmap_compat_save(const XenPhysmapRange *r)
+static void write_entry(const XenPiece *p)
 {
-    g_autofree char *entry = g_strdup_printf("%" PRIx64, (uint64_t)r->ram);
-    g_autofree char *start = g_strdup_printf("%" PRIx64, xen_range_gaddr(r));
-    g_autofree char *size = g_strdup_printf("%" PRIx64, xen_range_size(r));
+    g_autofree char *entry = g_strdup_printf("%" PRIx64, (uint64_t)p->ram);
+    g_autofree char *start = g_strdup_printf("%" PRIx64, p->gaddr);
+    g_autofree char *size = g_strdup_printf("%" PRIx64, p->size);
 
-    if (!xenstore) {
-        return;
-    }
     if (!write_key(entry, "start_addr", start) ||
         !write_key(entry, "size", size) ||
-        !write_key(entry, "name", xen_physmap_name(r->ram))) {
+        !write_key(entry, "name", xen_physmap_name(p->ram))) {
         xen_complain("cannot write to xenstore where %s is (0x%" HWADDR_PRIx
                      "): %s; the guest cannot be restored from a save",
-                     xen_physmap_name(r->ram), xen_range_gaddr(r),
-                     strerror(errno));
+                     xen_physmap_name(p->ram), p->gaddr, strerror(errno));
     }
 }
 
-void xen_physmap_compat_forget(const XenPhysmapRange *r)
+static void remove_entry(const XenPiece *p)
 {
-    g_autofree char *entry = g_strdup_printf("%" PRIx64, (uint64_t)r->ram);
+    g_autofree char *entry = g_strdup_printf("%" PRIx64, (uint64_t)p->ram);
     g_autofree char *path = physmap_path(entry, NULL);
 
-    if (xenstore && !xs_rm(xenstore, XBT_NULL, path) && errno != ENOENT) {
+    if (!xs_rm(xenstore, XBT_NULL, path) && errno != ENOENT) {
         xen_complain("cannot remove %s from xenstore: %s; the guest may not "
                      "be restorable from a save", path, strerror(errno));
     }
 }
+
+static const XenPiece *find(const XenPiece *list, unsigned n, ram_addr_t ram)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        if (list[i].ram == ram) {
+            return &list[i];
+        }
+    }
+    return NULL;
+}
+
+void xen_physmap_compat_sync(void)
+{
+    const XenPieces *now = xen_pieces();
+    unsigned i;
+
+    if (!xenstore) {
+        return;
+    }
+    for (i = 0; i < nr_stored; i++) {
+        if (!find(now->p, now->n, stored[i].ram)) {
+            remove_entry(&stored[i]);
+        }
+    }
+    for (i = 0; i < now->n; i++) {
+        const XenPiece *old = find(stored, nr_stored, now->p[i].ram);
+
+        if (!old || old->gaddr != now->p[i].gaddr ||
+            old->size != now->p[i].size) {
+            write_entry(&now->p[i]);
+        }
+    }
+    g_free(stored);
+    nr_stored = now->n;
+    stored = g_memdup2(now->p, now->n * sizeof(now->p[0]));
+}
+
+/*
+ * Reading
+ */
 
 /* A hexadecimal number that is all of @text. */
 static bool parse_hex(const char *text, uint64_t *value)
@@ -93,40 +139,46 @@ static bool read_hex(const char *entry, const char *key, uint64_t *value)
     return ok;
 }
 
-static void load_entry(const char *entry)
+static bool is_clash(const XenPiece *p)
 {
-    uint64_t ram, start, size;
-    XenFrames frames;
+    unsigned i;
 
-    if (!parse_hex(entry, &ram) || !read_hex(entry, "start_addr", &start) ||
-        !read_hex(entry, "size", &size)) {
-        warn_report("the physmap in xenstore has an entry '%s' that cannot "
-                    "be read: ignored", entry);
-        return;
+    for (i = 0; i < nr_stored; i++) {
+        if (xen_overlap(p->ram, p->size, stored[i].ram, stored[i].size) ||
+            xen_overlap(p->gaddr, p->size, stored[i].gaddr,
+                        stored[i].size)) {
+            return true;
+        }
     }
-    if (!size || !QEMU_IS_ALIGNED(ram | start | size, XEN_GUEST_PAGE_SIZE) ||
-        ram + size < ram || start + size < start) {
-        warn_report("the physmap in xenstore says that 0x%" PRIx64 " has 0x%"
-                    PRIx64 " bytes at 0x%" PRIx64 ", which cannot be: "
-                    "ignored", ram, size, start);
-        return;
+    return false;
+}
+
+/* Reads an entry.  What is wrong with it, or NULL. */
+static const char *load_entry(const char *entry, XenPiece *p)
+{
+    if (!parse_hex(entry, &p->ram) ||
+        !read_hex(entry, "start_addr", &p->gaddr) ||
+        !read_hex(entry, "size", &p->size)) {
+        return "cannot be read";
     }
-    frames = xen_map_cache_probe(start, size);
-    if (frames == XEN_FRAMES_UNKNOWN) {
+    if (!p->size ||
+        !QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size, XEN_GUEST_PAGE_SIZE) ||
+        p->ram + p->size < p->ram || p->gaddr + p->size < p->gaddr) {
+        return "is not of whole pages";
+    }
+    if (is_clash(p)) {
+        return "has what another one has, too";
+    }
+    switch (xen_map_cache_probe(p->gaddr, p->size, NULL)) {
+    case XEN_FRAMES_ALL:
+        return NULL;
+    case XEN_FRAMES_UNKNOWN:
         error_report("cannot find out whether 0x%" PRIx64 " bytes of device "
                      "memory are at 0x%" PRIx64 ", as the physmap in xenstore "
-                     "says: restoring the guest failed", size, start);
+                     "says: restoring the guest failed", p->size, p->gaddr);
         exit(EXIT_FAILURE);
-    }
-    if (frames != XEN_FRAMES_ALL) {
-        warn_report("the physmap in xenstore says that 0x%" PRIx64 " has 0x%"
-                    PRIx64 " bytes at 0x%" PRIx64 ", where frames are "
-                    "missing: ignored", ram, size, start);
-        return;
-    }
-    if (!xen_physmap_remember(ram, start, size)) {
-        warn_report("the physmap in xenstore has a second place for 0x%"
-                    PRIx64 ": ignored", ram);
+    default:
+        return "says that there are frames where there are none";
     }
 }
 
@@ -142,7 +194,17 @@ void xen_physmap_compat_load(struct xs_handle *xs)
     }
     entries = xs_directory(xenstore, XBT_NULL, path, &num);
     for (i = 0; entries && i < num; i++) {
-        load_entry(entries[i]);
+        XenPiece p;
+        const char *wrong = load_entry(entries[i], &p);
+
+        if (wrong) {
+            warn_report("the physmap in xenstore has an entry '%s' that %s: "
+                        "ignored", entries[i], wrong);
+            continue;
+        }
+        xen_pieces_put(p.ram, p.gaddr, p.size);
+        stored = g_renew(XenPiece, stored, nr_stored + 1);
+        stored[nr_stored++] = p;
     }
     free(entries);
 }

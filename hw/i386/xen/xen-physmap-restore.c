@@ -1,70 +1,52 @@
 /*
- * Where device memory sits in an HVM guest: finding it after a restore
+ * Where device memory is in an HVM guest: finding it after a restore
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The toolstack restores the guest's frames, video memory among them, before
- * QEMU starts, and QEMU does not know where they are until it has loaded the
- * state of the PCI device whose BAR shows them.  A device touches its memory
- * earlier; what it gets is a dummy mapping (system/xen-mapcache.h).  When
- * the BAR is loaded a section appears, and this file decides by looking at
- * the guest's frames, not at anything that was saved.
+ * QEMU starts.  A device touches its memory while its state is loaded; what it
+ * gets is a dummy mapping until its frames are located (xen-mapcache.h).
  *
- * The rule, for the range of a section and the same range at home:
+ * Where they are is told by a section of the state that is loaded before any
+ * device's (xen-physmap-state.c).  A state without it says that looking at
+ * the frames is enough.  That is done when a BAR has been loaded, for a device
+ * may depend on it, and again when all is loaded:
  *
- *   at the BAR   at home         the memory is
- *   ----------   ------------    -----------------------------------------
- *   all          none or part    at the BAR
- *   all          all             at the BAR
- *   part, none   all             at home, and is moved to the BAR
- *   part, none   part, none      waits for another section, or is lost
+ *   at the BAR range   at the initial range   the memory is
+ *   ----------------   --------------------   ---------------------------
+ *   all                none or part           at the BAR range
+ *   all                all                    at the BAR range (1)
+ *   none               all                    at the initial range
+ *   part               all                    at the initial range (2)
+ *   none or part       none or part           (2, 3)
  *
- * Where Xen does not answer the restore fails too: frames that are not seen
- * are not taken for absent.
+ * (1) Whoever saved the state had the BAR mapped, and had therefore relocated
+ *     the memory.  What is at the initial range is the guest's own, or was
+ *     sent by a live migration before the memory moved.  But if the BAR range
+ *     overlaps the initial range of other memory the frames there may be
+ *     that's: this waits until all BARs are known, and then the memory is at
+ *     its initial range.
+ * (2) Waits until all is loaded.
+ * (3) Each page is looked for at both ranges, and must be at one.
  *
- * Why the BAR wins when both places have frames: whoever saved the state had
- * the BAR mapped too, since it is in the state, and had therefore moved the
- * memory.  What is at home then is the guest's own, or was sent by a live
- * migration before the memory moved.  It is left alone.  Memory was not
- * moved before the save if an older QEMU had no reason to (it moves one
- * framebuffer, while that is logged); it is all at home then.  Frames of the
- * guest's own in a part of the BAR's range are freed when the memory is
- * moved there, as they would have been when it was running.  And it was not
- * moved if other device memory is at the BAR: then what is there is that.  Nor
- * is it at home if other memory has been found to have its place there.
+ * A section of the memory map may show a part of the memory: its BAR is
+ * smaller, or another device's registers lie over it.  Then the rule is for
+ * that part, and waits until all is loaded.  So the order in which states are
+ * loaded decides nothing.
  *
- * BARs are loaded one after the other, and not in the order in which the
- * guest mapped them: a section that finds nothing may be one that was served
- * by QEMU, or one that a BAR to come will cut.  So it waits, and is lost if
- * the guest starts and no other has found the memory.
- *
- * With the answer, for a section that shows the whole block:
- *
- *  - at the BAR: the mapping is replaced in place by the frames there.  If
- *    there is none yet it is made from them.
- *  - at home: a dummy is replaced by the frames at home; a mapping that is
- *    real stays.  Then the frames are moved as at any other time: a mapping
- *    holds frames, not addresses.
- *
- * A section that shows a part (its BAR is overlapped, or smaller) is brought
- * home and waits, until all of the block is there.  Then the whole is
- * replaced and all waiting sections are placed.  A mapping is thus never
- * made of scattered frames.
- *
- * Failures end QEMU with a message, so that the toolstack sees the restore
- * fail.  The guest would otherwise run with a display whose memory QEMU and
- * it do not share.  When the guest runs, nothing here is called.
- *
- * Dummies that no section has claimed when the guest starts are replaced by
- * the frames at home.  If there are none, they stay, with a warning unless
- * it is a ROM, whose work was done when the guest booted.  Later
- * they are not replaced: while a map call replaces one its addresses have
- * nothing behind them for a moment, and an iothread may touch them.
+ * Where Xen does not answer the restore fails: frames that are not seen are
+ * not taken for absent.  It also fails if memory that is shown is not found,
+ * for the guest would run with a display whose memory it does not share with
+ * QEMU.  Memory that nothing shows and that is not found has lost its
+ * contents: that is reported, and it gets blank frames, so that the guest can
+ * be saved and restored again.  If Xen gives none it has a dummy for good.
+ * ROMs, whose work was done when the guest booted, go without a word.
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
@@ -76,33 +58,36 @@
 #include "xen-physmap-int.h"
 #include "trace.h"
 
-/* Blocks, by ram_addr_t, whose frames have been found in this restore. */
-static GHashTable *settled;
+/* Read by any thread. */
+static bool restoring;
 
-static void set_settled(RAMBlock *block)
+/* Blocks that have been located, or lost: ram_addr_t of their start. */
+static GArray *located;
+
+bool xen_physmap_is_restoring(void)
 {
-    if (!settled) {
-        settled = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
-                                        NULL);
+    return qatomic_read(&restoring);
+}
+
+static bool is_listed(const GArray *list, ram_addr_t addr)
+{
+    guint i;
+
+    for (i = 0; i < list->len; i++) {
+        if (g_array_index(list, ram_addr_t, i) == addr) {
+            return true;
+        }
     }
-    g_hash_table_add(settled, g_memdup2(&(uint64_t) { block->offset },
-                                        sizeof(uint64_t)));
+    return false;
 }
 
-static bool is_settled(RAMBlock *block)
+bool xen_physmap_is_unlocated(ram_addr_t addr)
 {
-    uint64_t key = block->offset;
-
-    return settled && g_hash_table_contains(settled, &key);
+    return xen_physmap_is_restoring() &&
+           !(bql_locked() && is_listed(located, addr));
 }
 
-bool xen_physmap_is_unsettled(RAMBlock *block)
-{
-    return block && runstate_check(RUN_STATE_INMIGRATE) && !is_settled(block);
-}
-
-/* Ends the restore. */
-static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
+void xen_physmap_fail(const char *fmt, ...)
 {
     va_list ap;
 
@@ -114,178 +99,318 @@ static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
     exit(EXIT_FAILURE);
 }
 
-/*
- * Which of the frames of the memory at @ram are at @gaddr: none at home if
- * other memory has its place there.
- */
-static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size,
+                      unsigned long *present)
 {
-    XenFrames frames;
+    XenFrames frames = xen_map_cache_probe(gaddr, size, present);
 
-    if (gaddr == ram && xen_physmap_is_others(ram, size)) {
-        return XEN_FRAMES_NONE;
-    }
-    frames = xen_map_cache_probe(gaddr, size);
     if (frames == XEN_FRAMES_UNKNOWN) {
-        fail("cannot find out whether the memory of %s (%" PRIu64 " KiB) is "
-             "at 0x%" HWADDR_PRIx, xen_physmap_name(ram), size / 1024, gaddr);
+        xen_physmap_fail("cannot find out whether the memory of %s (%" PRIu64
+                         " KiB) is at 0x%" HWADDR_PRIx, xen_physmap_name(ram),
+                         size / 1024, gaddr);
     }
     return frames;
 }
 
-/* Replaces the mapping that @block has by one of the frames at @gaddr. */
-static void adopt_frames(RAMBlock *block, hwaddr gaddr)
-{
-    if (!xen_replace_cache_entry(block->offset, gaddr, block->max_length)) {
-        fail("cannot map the memory of %s (%" PRIu64 " KiB) at 0x%"
-             HWADDR_PRIx, xen_physmap_name(block->offset),
-             (uint64_t)block->max_length / 1024, gaddr);
-    }
-}
-
-/* Gives @block a mapping if it has none, real or a dummy.  True if it had. */
-static bool touch(RAMBlock *block)
+/* Gives @block a mapping if it has none, real or a dummy. */
+static void touch(RAMBlock *block)
 {
     RCU_READ_LOCK_GUARD();
 
-    if (block->host) {
-        return true;
+    if (!block->host) {
+        memory_region_get_ram_ptr(block->mr);
     }
-    memory_region_get_ram_ptr(block->mr);
+}
+
+/*
+ * It is recorded where all of @block is: maps it there, before it moves, and
+ * in place of a dummy if it has one.
+ */
+static void set_located(RAMBlock *block)
+{
+    g_array_append_val(located, block->offset);
+    touch(block);
+    if (xen_map_cache_is_dummy(block->offset) &&
+               !xen_map_cache_adopt(block->offset)) {
+        xen_physmap_fail("cannot map the memory of %s (%" PRIu64 " KiB), "
+                         "which is at 0x%" HWADDR_PRIx,
+                         xen_physmap_name(block->offset),
+                         (uint64_t)block->max_length / 1024,
+                         xen_physmap_ram_to_gaddr(block->offset));
+    }
+}
+
+/* True if xenstore has told, or it was mapped where it was populated. */
+static bool is_known(RAMBlock *block)
+{
+    return !xen_pieces_are_at(block->offset, block->offset,
+                              block->max_length) ||
+           (block->host && !xen_map_cache_is_dummy(block->offset));
+}
+
+/* Calls @fn for each block that has frames and is not located yet. */
+static void for_each_unlocated(void (*fn)(RAMBlock *block))
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (!xen_physmap_has_frames(block) ||
+            is_listed(located, block->offset)) {
+            continue;
+        }
+        if (is_known(block)) {
+            set_located(block);
+        } else {
+            fn(block);
+        }
+    }
+}
+
+/*
+ * One whole block
+ */
+
+const XenShown *xen_physmap_shown_whole(RAMBlock *block)
+{
+    const XenShown *s, *whole = NULL;
+
+    FOR_EACH_SHOWN(s) {
+        if (!xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
+            continue;
+        }
+        if (whole || s->size != block->max_length) {
+            return NULL;
+        }
+        whole = s;
+    }
+    return whole;
+}
+
+bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_has_frames(block) &&
+            !memory_region_is_rom(block->mr) &&
+            ram - block->offset >= block->max_length &&
+            xen_overlap(gaddr, size, block->offset, block->max_length)) {
+            return true;
+        }
+    }
     return false;
 }
 
-/* All of @block was found at the BAR that @r is for. */
-static void found_at_bar(RAMBlock *block, XenPhysmapRange *r)
+/* Decides by the rule for whole blocks; what it cannot decide waits. */
+static void look_for_whole(RAMBlock *block)
 {
-    set_settled(block);
-    xen_range_found(r);
-    /* A mapping made just now knows the place, one made before does not. */
-    if (touch(block) || xen_map_cache_is_dummy(block->offset)) {
-        adopt_frames(block, xen_range_gaddr(r));
-    }
-}
+    const XenShown *s = xen_physmap_shown_whole(block);
+    XenFrames initial, there;
 
-/* Settles @block if all of it is at home, and places what shows it. */
-static void gather(RAMBlock *block)
-{
-    if (look(block->offset, block->offset, block->max_length) !=
-        XEN_FRAMES_ALL) {
+    if (!s || xen_physmap_is_over_initial(s->ram, s->gaddr, s->size)) {
         return;
     }
-    touch(block);
-    if (xen_map_cache_is_dummy(block->offset)) {
-        adopt_frames(block, block->offset);
-    }
-    set_settled(block);
-    xen_physmap_place_waiting(block);
-}
-
-/* Part of @block, found at the BAR, is brought home. */
-static void bring_home(XenPhysmapRange *r, XenFrames home)
-{
-    hwaddr gaddr = xen_range_gaddr(r);
-    XenFramesMoved moved;
-    int ret;
-
-    if (home != XEN_FRAMES_NONE || xen_physmap_is_in_the_way(r->ram, r)) {
-        fail("a part of the memory of %s is at 0x%" HWADDR_PRIx ", and other "
-             "frames are at its home 0x" RAM_ADDR_FMT,
-             xen_physmap_name(r->ram), gaddr, r->ram);
-    }
-    ret = xen_frames_move(gaddr, r->ram, xen_range_size(r), &moved);
-    if (ret) {
-        fail("cannot move a part of the memory of %s from 0x%" HWADDR_PRIx
-             " to its home 0x" RAM_ADDR_FMT ": %s", xen_physmap_name(r->ram),
-             gaddr, r->ram, strerror(-ret));
+    initial = look(s->ram, s->ram, s->size, NULL);
+    there = s->gaddr == s->ram ? initial
+                               : look(s->ram, s->gaddr, s->size, NULL);
+    trace_xen_physmap_restore(xen_physmap_name(s->ram), s->ram, s->gaddr,
+                              s->size, initial, there);
+    if (there == XEN_FRAMES_ALL) {
+        xen_pieces_put(s->ram, s->gaddr, s->size);
+        set_located(block);
+    } else if (there == XEN_FRAMES_NONE && initial == XEN_FRAMES_ALL) {
+        set_located(block);
     }
 }
 
-static G_NORETURN void lose(XenPhysmapRange *r)
+void xen_physmap_restore_look(void)
 {
-    hwaddr gaddr = xen_range_gaddr(r);
-    uint64_t size = xen_range_size(r);
-    bool part = look(r->ram, gaddr, size) == XEN_FRAMES_PART ||
-                look(r->ram, r->ram, size) == XEN_FRAMES_PART;
-
-    fail("the memory of %s (%" PRIu64 " KiB) is in the guest neither at its "
-         "BAR 0x%" HWADDR_PRIx " nor at its home 0x" RAM_ADDR_FMT "%s",
-         xen_physmap_name(r->ram), size / 1024, gaddr, r->ram,
-         part ? ": pages are missing" : "");
+    for_each_unlocated(look_for_whole);
 }
 
-void xen_physmap_restore_range(RAMBlock *block, XenPhysmapRange *r)
+/*
+ * By pages, when all is loaded
+ */
+
+/* A block that is looked for: a bit for each page. */
+typedef struct Search {
+    ram_addr_t base;
+    unsigned long *initial;     /* is at its initial range */
+    unsigned long *there;       /* was found at a BAR range */
+} Search;
+
+/* The present pages at @gaddr, but for those of other memory (g_free). */
+static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
+                                    uint64_t size)
 {
-    hwaddr gaddr = xen_range_gaddr(r);
-    uint64_t size = xen_range_size(r);
-    bool whole = r->ram == block->offset && size == block->max_length;
-    XenFrames home = look(r->ram, r->ram, size);
-    XenFrames there = gaddr == r->ram ? home : look(r->ram, gaddr, size);
+    unsigned long *present = bitmap_new(size / XEN_GUEST_PAGE_SIZE);
+    uint64_t done, len;
+    ram_addr_t other;
 
-    trace_xen_physmap_restore(xen_physmap_name(r->ram), r->ram, gaddr, size,
-                              home, there);
-    if (home == XEN_FRAMES_ALL &&
-        (there != XEN_FRAMES_ALL || gaddr == r->ram ||
-         xen_physmap_is_in_the_way(gaddr, r))) {
-        gather(block);
-    } else if (there == XEN_FRAMES_ALL && whole) {
-        found_at_bar(block, r);
-    } else if (there == XEN_FRAMES_ALL) {
-        bring_home(r, home);
-        gather(block);
-    }
-}
-
-/* The guest starts: what nothing has shown until now is at home, or lost. */
-static void settle_rest(RAMBlock *block)
-{
-    uint64_t len = block->max_length;
-    hwaddr gaddr = xen_physmap_translate(block->offset, &len);
-    XenPhysmapRange *waiting = xen_physmap_waiting(block);
-
-    if (waiting && !is_settled(block)) {
-        lose(waiting);
-    }
-    if (!xen_map_cache_is_dummy(block->offset)) {
-        return;
-    }
-    if (len == block->max_length &&
-        look(block->offset, gaddr, len) == XEN_FRAMES_ALL) {
-        adopt_frames(block, gaddr);
-    } else {
-        warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
-                    "at its home 0x" RAM_ADDR_FMT ", whose contents are lost",
-                    xen_physmap_name(block->offset),
-                    (uint64_t)block->max_length / 1024, block->offset);
-    }
-}
-
-static void restore_complete(void *opaque, bool running, RunState state)
-{
-    static bool complete;
-    RAMBlock *block;
-
-    if (!running || complete) {
-        return;
-    }
-    complete = true;
-    WITH_RCU_READ_LOCK_GUARD() {
-        RAMBLOCK_FOREACH(block) {
-            if (xen_physmap_has_home(block)) {
-                settle_rest(block);
-            }
+    look(ram, gaddr, size, present);
+    for (done = 0; done < size; done += len) {
+        len = size - done;
+        if (xen_pieces_at(gaddr + done, &len, &other) == XEN_AT_MEMORY &&
+            other - ram >= size) {
+            bitmap_clear(present, done / XEN_GUEST_PAGE_SIZE,
+                         len / XEN_GUEST_PAGE_SIZE);
         }
     }
-    if (settled) {
-        g_hash_table_destroy(settled);
-        settled = NULL;
+    return present;
+}
+
+/* Looks for the pages of @search that @s shows. */
+static void look_for_shown(Search *search, const XenShown *s)
+{
+    unsigned long pages = s->size / XEN_GUEST_PAGE_SIZE, i;
+    unsigned long first = (s->ram - search->base) / XEN_GUEST_PAGE_SIZE;
+    g_autofree unsigned long *present = NULL;
+    bool all, all_initial;
+
+    if (s->gaddr == s->ram) {
+        return;
+    }
+    present = look_at_pages(s->ram, s->gaddr, s->size);
+    all = bitmap_full(present, pages);
+    all_initial = find_next_zero_bit(search->initial, first + pages, first) ==
+                  first + pages;
+    if (all && all_initial) {
+        all = !xen_physmap_is_over_initial(s->ram, s->gaddr, s->size);
+    }
+    for (i = 0; i < pages; i++) {
+        unsigned long at = first + i;
+
+        if (test_bit(i, present) && !test_bit(at, search->there) &&
+            (all || !test_bit(at, search->initial))) {
+            set_bit(at, search->there);
+            xen_pieces_put(s->ram + i * XEN_GUEST_PAGE_SIZE,
+                           s->gaddr + i * XEN_GUEST_PAGE_SIZE,
+                           XEN_GUEST_PAGE_SIZE);
+        }
+    }
+}
+
+static G_NORETURN void lose(const XenShown *s, unsigned long missing)
+{
+    xen_physmap_fail("the memory of %s (%" PRIu64 " KiB) is in the guest "
+                     "neither at its BAR 0x%" HWADDR_PRIx " nor at its "
+                     "initial range 0x" RAM_ADDR_FMT ": %lu pages are missing",
+                     xen_physmap_name(s->ram), s->size / 1024, s->gaddr,
+                     s->ram, missing);
+}
+
+/* Nothing shows @block, and only the pages @found of it are in the guest. */
+static void give_up(RAMBlock *block, const unsigned long *found)
+{
+    unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE, n = 0, i;
+    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+
+    if (memory_region_is_rom(block->mr)) {
+        g_array_append_val(located, block->offset);
+        return;
+    }
+    warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest at "
+                "its initial range 0x" RAM_ADDR_FMT ": its contents are lost",
+                xen_physmap_name(block->offset),
+                (uint64_t)block->max_length / 1024, block->offset);
+    for (i = 0; i < pages; i++) {
+        if (!test_bit(i, found)) {
+            gfn[n++] = block->offset / XEN_GUEST_PAGE_SIZE + i;
+        }
+    }
+    touch(block);
+    if (xen_foreign_map_has_fixed() &&
+        !xen_pieces_cover(block->offset, block->max_length) &&
+        xc_domain_populate_physmap_exact(xen_xc, xen_domid, n, 0, 0,
+                                         gfn) == 0) {
+        set_located(block);
+    } else {
+        warn_report("there are no new frames for it: the guest will find it "
+                    "slow and blank");
+        g_array_append_val(located, block->offset);
+    }
+}
+
+/* All is loaded: finds the last, or fails. */
+static void look_for_rest(RAMBlock *block)
+{
+    unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE;
+    g_autofree unsigned long *there = bitmap_new(pages);
+    g_autofree unsigned long *initial =
+        look_at_pages(block->offset, block->offset, block->max_length);
+    Search search = { block->offset, initial, there };
+    const XenShown *s, *shown = NULL;
+
+    FOR_EACH_SHOWN(s) {
+        if (xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
+            look_for_shown(&search, s);
+            shown = shown ?: s;
+        }
+    }
+    bitmap_or(there, there, initial, pages);
+    if (bitmap_full(there, pages)) {
+        set_located(block);
+    } else if (shown) {
+        lose(shown, pages - bitmap_count_one(there, pages));
+    } else {
+        give_up(block, there);
+    }
+}
+
+/*
+ * The restore's course
+ */
+
+void xen_physmap_restore_known(const GArray *lost)
+{
+    RAMBlock *block;
+    guint i;
+
+    if (!restoring) {
+        return;
+    }
+    RCU_READ_LOCK_GUARD();
+    for (i = 0; i < lost->len; i++) {
+        ram_addr_t addr = g_array_index(lost, ram_addr_t, i);
+
+        touch(xen_physmap_block(addr));
+        g_array_append_val(located, addr);
+    }
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_has_frames(block) &&
+            !memory_region_is_rom(block->mr) &&
+            !is_listed(located, block->offset)) {
+            set_located(block);
+        }
+    }
+}
+
+void xen_physmap_restore_end(void)
+{
+    if (!restoring) {
+        return;
+    }
+    for_each_unlocated(look_for_rest);
+    qatomic_set(&restoring, false);
+    g_array_set_size(located, 0);
+    xen_physmap_settle();
+}
+
+static void state_changed(void *opaque, bool running, RunState state)
+{
+    if (running) {
+        xen_physmap_restore_end();
     }
 }
 
 void xen_physmap_restore_init(void)
 {
     if (runstate_check(RUN_STATE_INMIGRATE)) {
+        located = g_array_new(false, false, sizeof(ram_addr_t));
+        restoring = true;
         /* Before those by which the toolstack learns that the guest runs. */
-        qemu_add_vm_change_state_handler_prio(restore_complete, NULL, -1);
+        qemu_add_vm_change_state_handler_prio(state_changed, NULL, -1);
     }
 }

@@ -5,12 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A device's RAM block has two addresses in the guest: its *home*, the guest
- * frames that were populated for it when it was allocated (guest physical
- * address = ram_addr_t), and its *place*, the BAR through which the guest
- * sees it.  Xen has one physical address for a frame, so the frames are
- * moved to the place while the BAR is mapped, and home when it is not.
- * This module moves them and knows where they are.
+ * The frames of device memory are at the initial range, where Xen populated
+ * them (guest physical address = ram_addr_t), or have been relocated to where
+ * a BAR shows them.  This module relocates them and knows where they are.
  *
  * The calls that change something are made with the BQL, by the memory
  * listener of the machine.  The look-ups may be made by any thread in an RCU
@@ -36,16 +33,21 @@ struct xs_handle;
 void xen_physmap_init(struct xs_handle *xs);
 
 /*
- * @section appears in the guest's memory map.  If it shows device RAM that
- * can be placed (the rule is in xen-physmap.c) the frames go there; what
- * fails is reported, and QEMU then serves the guest's accesses one by one.
- * During a restore a failure ends QEMU: a guest whose device memory is lost
- * must not run.
+ * @section appears in the guest's memory map, or one that was added goes.
+ * That is noted, if it shows device RAM that is relocated (the rule is in
+ * xen-physmap.c).
  */
 void xen_physmap_add(MemoryRegionSection *section);
-
-/* @section, as it was given to xen_physmap_add(), goes: frames go home. */
 void xen_physmap_del(MemoryRegionSection *section);
+
+/*
+ * The memory map has changed: brings device memory to where it is shown now.
+ * What fails is reported, and QEMU then serves the guest's accesses one by
+ * one.  During a restore memory is only looked for; it is brought there when
+ * all is loaded.  Memory that is shown and not found ends QEMU then: a guest
+ * must not run that has lost it.
+ */
+void xen_physmap_commit(void);
 
 /*
  * True if the whole pages of @section are at the guest address that it says,
@@ -58,7 +60,7 @@ bool xen_physmap_has_frames_at(const MemoryRegionSection *section);
 
 /*
  * The guest physical address where the page of @addr is now; @addr itself
- * for guest RAM and for device memory that is at home.  In an RCU read-side
+ * for guest RAM and for device memory at its initial range.  In an RCU read-side
  * section, any thread.
  */
 hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr);

@@ -1,0 +1,273 @@
+/*
+ * Where device memory is in an HVM guest: the pieces
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one record of where frames of device memory are, and the questions
+ * about it.  Nothing here talks to Xen.  The essay is in xen-physmap.c.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/rcu.h"
+#include "qemu/rcu_queue.h"
+#include "exec/ramlist.h"
+#include "system/xen.h"
+#include "system/xen-mapcache.h"
+#include "xen-physmap.h"
+#include "xen-physmap-int.h"
+
+static XenPieces none;
+
+/* Written with the BQL, read in RCU sections; never changed, but replaced. */
+static XenPieces *pieces = &none;
+
+const XenPieces *xen_pieces(void)
+{
+    return pieces;
+}
+
+/* Appends a piece; one that goes on where the last ends becomes part of it. */
+static void append(XenPieces *to, ram_addr_t ram, hwaddr gaddr, uint64_t size)
+{
+    XenPiece *last = to->n ? &to->p[to->n - 1] : NULL;
+
+    if (!size || gaddr == ram) {
+        return;
+    }
+    if (last && last->ram + last->size == ram &&
+        last->gaddr + last->size == gaddr) {
+        last->size += size;
+    } else {
+        to->p[to->n++] = (XenPiece) { ram, gaddr, size };
+    }
+}
+
+void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+{
+    XenPieces *old = pieces, *new;
+    bool done = false;
+    unsigned i;
+
+    /* One that is cut in the middle, and the new one, are two more. */
+    new = g_malloc(sizeof(*new) + (old->n + 2) * sizeof(new->p[0]));
+    new->n = 0;
+    for (i = 0; i < old->n; i++) {
+        const XenPiece *p = &old->p[i];
+        ram_addr_t end = p->ram + p->size;
+
+        append(new, p->ram, p->gaddr, MIN(end, MAX(ram, p->ram)) - p->ram);
+        if (!done && end > ram) {
+            append(new, ram, gaddr, size);
+            done = true;
+        }
+        if (end > ram + size) {
+            ram_addr_t start = MAX(ram + size, p->ram);
+
+            append(new, start, p->gaddr + (start - p->ram), end - start);
+        }
+    }
+    if (!done) {
+        append(new, ram, gaddr, size);
+    }
+    qatomic_rcu_set(&pieces, new);
+    if (old != &none) {
+        g_free_rcu(old, rcu);
+    }
+#ifdef XEN_PHYSMAP_CHECK
+    xen_physmap_check();
+#endif
+}
+
+hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
+{
+    const XenPieces *v = qatomic_rcu_read(&pieces);
+    unsigned low = 0, high = v->n;
+
+    /* The first piece that ends above addr. */
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (v->p[mid].ram + v->p[mid].size <= addr) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    if (low == v->n) {
+        return addr;
+    }
+    if (addr < v->p[low].ram) {
+        *len = MIN(*len, v->p[low].ram - addr);
+        return addr;
+    }
+    *len = MIN(*len, v->p[low].ram + v->p[low].size - addr);
+    return v->p[low].gaddr + (addr - v->p[low].ram);
+}
+
+hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr)
+{
+    uint64_t len = 1;
+
+    return xen_physmap_translate(addr, &len);
+}
+
+bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+{
+    uint64_t done, len;
+
+    RCU_READ_LOCK_GUARD();
+    for (done = 0; done < size; done += len) {
+        len = size - done;
+        if (xen_physmap_translate(ram + done, &len) != gaddr + done) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool xen_pieces_cover(ram_addr_t ram, uint64_t size)
+{
+    const XenPieces *v;
+    unsigned i;
+
+    RCU_READ_LOCK_GUARD();
+    v = qatomic_rcu_read(&pieces);
+    for (i = 0; i < v->n; i++) {
+        if (xen_overlap(v->p[i].gaddr, v->p[i].size, ram, size) &&
+            !xen_overlap(v->p[i].ram, v->p[i].size, ram, size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * RAM blocks
+ */
+
+bool xen_physmap_has_frames(const RAMBlock *block)
+{
+    return !xen_mr_is_memory(block->mr) && !(block->flags & RAM_PREALLOC) &&
+           !memory_region_is_ram_device(block->mr);
+}
+
+RAMBlock *xen_physmap_block(ram_addr_t addr)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (addr - block->offset < block->max_length) {
+            /* Not freed while the BQL is held. */
+            return block;
+        }
+    }
+    return NULL;
+}
+
+const char *xen_physmap_name(ram_addr_t addr)
+{
+    RAMBlock *block = xen_physmap_block(addr);
+
+    if (!block) {
+        return "(none)";
+    }
+    return block->idstr[0] ? block->idstr : memory_region_name(block->mr);
+}
+
+/* What of @block's initial range is at @gaddr, which is in it. */
+static XenAt initial_at(const RAMBlock *block, hwaddr gaddr, uint64_t *len)
+{
+    *len = MIN(*len, block->offset + block->max_length - gaddr);
+    if (xen_map_cache_is_dummy(block->offset) ||
+        xen_physmap_translate(gaddr, len) != gaddr) {
+        return XEN_AT_UNKNOWN;
+    }
+    return memory_region_is_rom(block->mr) ? XEN_AT_NEEDLESS : XEN_AT_MEMORY;
+}
+
+/* Where frames of devices that have gone were left; the oldest goes first. */
+static struct {
+    hwaddr gaddr;
+    uint64_t size;
+} abandoned[XEN_PIECES_ABANDONED];
+
+void xen_pieces_abandon(hwaddr gaddr, uint64_t size)
+{
+    static unsigned next;
+
+    abandoned[next].gaddr = gaddr;
+    abandoned[next].size = size;
+    next = (next + 1) % XEN_PIECES_ABANDONED;
+}
+
+/* What is at @gaddr if that is no device's. */
+static XenAt rest_at(hwaddr gaddr, uint64_t *len)
+{
+    unsigned i;
+
+    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
+        if (gaddr - abandoned[i].gaddr < abandoned[i].size) {
+            *len = MIN(*len, abandoned[i].gaddr + abandoned[i].size - gaddr);
+            return XEN_AT_NEEDLESS;
+        }
+        if (abandoned[i].gaddr > gaddr) {
+            *len = MIN(*len, abandoned[i].gaddr - gaddr);
+        }
+    }
+    return XEN_AT_UNKNOWN;
+}
+
+XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
+{
+    const RAMBlock *block;
+    unsigned i;
+
+    for (i = 0; i < pieces->n; i++) {
+        const XenPiece *p = &pieces->p[i];
+
+        if (gaddr - p->gaddr < p->size) {
+            *ram = p->ram + (gaddr - p->gaddr);
+            *len = MIN(*len, p->gaddr + p->size - gaddr);
+            return XEN_AT_MEMORY;
+        }
+        if (p->gaddr > gaddr) {
+            *len = MIN(*len, p->gaddr - gaddr);
+        }
+    }
+    *ram = gaddr;
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (!xen_physmap_has_frames(block)) {
+            continue;
+        }
+        if (gaddr - block->offset < block->max_length) {
+            return initial_at(block, gaddr, len);
+        }
+        if (block->offset > gaddr) {
+            *len = MIN(*len, block->offset - gaddr);
+        }
+    }
+    return rest_at(gaddr, len);
+}
+
+void xen_physmap_check(void)
+{
+    unsigned i, k;
+
+    for (i = 0; i < pieces->n; i++) {
+        const XenPiece *p = &pieces->p[i];
+
+        assert(p->size && p->gaddr != p->ram);
+        assert(QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size,
+                               XEN_GUEST_PAGE_SIZE));
+        assert(!i || p[-1].ram + p[-1].size <= p->ram);
+        /* A guest address has one frame. */
+        for (k = 0; k < i; k++) {
+            assert(!xen_overlap(p->gaddr, p->size, pieces->p[k].gaddr,
+                                pieces->p[k].size));
+        }
+    }
+}

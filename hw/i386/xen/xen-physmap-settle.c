@@ -1,0 +1,336 @@
+/*
+ * Where device memory is in an HVM guest: bringing it there
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * xen_physmap_settle() is called when the guest's memory map has changed.  It
+ *
+ *  1. chooses the *targets*: shown ranges, each with memory and a place that
+ *     no earlier target has;
+ *  2. makes way: displaced frames that lie in a target, or where the memory
+ *     map shows something else, go to their initial range;
+ *  3. relocates what is not yet at its target, as far as the target is free;
+ *  4. pins the targets that have all their memory.
+ *
+ * A displaced frame that is in nobody's way stays where it is.  What cannot
+ * be done now waits for the next call.  After each move the pieces are
+ * published, and the moved frames reported to a migration.
+ */
+
+#include "qemu/osdep.h"
+#include "exec/address-spaces.h"
+#include "qemu/error-report.h"
+#include "qemu/rcu.h"
+#include "qemu/units.h"
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-dirty.h"
+#include "xen-physmap.h"
+#include "xen-physmap-int.h"
+
+/* The firmware's, hvmloader's pages and the local APICs: not for BARs. */
+#define FIRMWARE_START  0xfc000000ULL
+
+/* The frames that one question to Xen is about. */
+#define PROBE_BYTES     (4 * MiB)
+
+XenShownList xen_shown;
+
+/*
+ * Targets
+ */
+
+static bool is_target_candidate(const XenShown *s)
+{
+    RAMBlock *block = xen_physmap_block(s->ram);
+
+    if (xen_overlap(s->gaddr, s->size, FIRMWARE_START,
+                    4 * GiB - FIRMWARE_START)) {
+        return false;
+    }
+    if (!block->host) {
+        /* A mapping is never made of frames while they move. */
+        RCU_READ_LOCK_GUARD();
+        memory_region_get_ram_ptr(block->mr);
+    }
+    if (xen_map_cache_is_dummy(block->offset)) {
+        xen_complain("the memory of %s (%" PRIu64 " KiB) has no frames in the "
+                     "guest: it is not relocated to 0x%" HWADDR_PRIx,
+                     xen_physmap_name(s->ram), s->size / 1024, s->gaddr);
+        return false;
+    }
+    return true;
+}
+
+/* A list of const XenShown *, the earliest first. */
+static GPtrArray *choose_targets(void)
+{
+    GPtrArray *targets = g_ptr_array_new();
+    XenShown *s;
+    guint i;
+
+    FOR_EACH_SHOWN(s) {
+        for (i = 0; i < targets->len; i++) {
+            const XenShown *t = g_ptr_array_index(targets, i);
+
+            if (xen_overlap(s->ram, s->size, t->ram, t->size) ||
+                xen_overlap(s->gaddr, s->size, t->gaddr, t->size)) {
+                break;
+            }
+        }
+        if (i == targets->len && is_target_candidate(s)) {
+            g_ptr_array_add(targets, s);
+        }
+    }
+    return targets;
+}
+
+/*
+ * Moving
+ */
+
+static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len);
+
+bool xen_physmap_is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
+{
+    uint64_t done, len;
+    ram_addr_t other;
+
+    for (done = 0; done < size; done += len) {
+        len = MIN(size - done, PROBE_BYTES);
+        if (is_shown_other(gaddr + done, ram + done, &len)) {
+            return false;
+        }
+        switch (xen_pieces_at(gaddr + done, &len, &other)) {
+        case XEN_AT_MEMORY:
+            if (other - ram >= size) {
+                return false;
+            }
+            len = MIN(len, ram + size - other);
+            break;
+        case XEN_AT_NEEDLESS:
+            break;
+        case XEN_AT_UNKNOWN:
+            if (xen_map_cache_probe(gaddr + done, len, NULL) !=
+                XEN_FRAMES_NONE) {
+                return false;
+            }
+            break;
+        }
+    }
+    return true;
+}
+
+/*
+ * Moves frames of one memory that are next to each other.  NULL, or what is
+ * wrong; the pieces say what has moved.
+ */
+static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
+                        bool *any)
+{
+    XenFramesMoved moved;
+    unsigned i;
+    int ret;
+
+    if (!xen_physmap_is_free(to, ram, size)) {
+        return "other memory or another device is there";
+    }
+    ret = xen_frames_move(from, to, size, &moved);
+    for (i = 0; i < moved.n; i++) {
+        uint64_t offset = moved.piece[i].offset;
+
+        xen_pieces_put(ram + offset, to + offset, moved.piece[i].size);
+        /* A write may have been reported where they were. */
+        xen_dirty_frames_moved(to + offset, moved.piece[i].size);
+        *any = true;
+    }
+    return ret ? strerror(-ret) : NULL;
+}
+
+/*
+ * Relocates what of [@ram, @ram + @size) is not at @gaddr and can be.  NULL
+ * if that is all, or a report of what failed (g_free).  @moved is set if
+ * anything was moved.
+ */
+static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
+{
+    uint64_t done, len;
+    char *why = NULL;
+
+    for (done = 0; done < size; done += len) {
+        hwaddr from, to = gaddr + done;
+        const char *error;
+
+        len = size - done;
+        WITH_RCU_READ_LOCK_GUARD() {
+            from = xen_physmap_translate(ram + done, &len);
+        }
+        if (from == to) {
+            continue;
+        }
+        error = move(ram + done, from, to, len, moved);
+        if (error) {
+            g_free(why);
+            why = g_strdup_printf("%s (%" PRIu64 " KiB) stays at 0x%"
+                                  HWADDR_PRIx ", since it cannot be relocated "
+                                  "to 0x%" HWADDR_PRIx ": %s",
+                                  xen_physmap_name(ram), len / 1024, from, to,
+                                  error);
+        }
+    }
+    return why;
+}
+
+void xen_physmap_go_initial(ram_addr_t ram, uint64_t size)
+{
+    bool moved;
+    g_autofree char *why = relocate(ram, ram, size, &moved);
+
+    if (why) {
+        xen_complain("%s", why);
+    }
+}
+
+/*
+ * Making way
+ */
+
+/*
+ * True if the memory map shows at @gaddr something else than the block of
+ * @ram.  @len: in: bytes asked for; out: for how many the answer holds.
+ */
+static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
+{
+    MemoryRegionSection section =
+        memory_region_find(get_system_memory(), gaddr, *len);
+    hwaddr start = section.offset_within_address_space;
+    bool other;
+
+    if (!section.mr) {
+        return false;
+    }
+    if (start > gaddr) {
+        other = false;
+        *len = start - gaddr;
+    } else {
+        other = section.mr->ram_block != xen_physmap_block(ram);
+        *len = MIN(*len, start + int128_get64(section.size) - gaddr);
+    }
+    memory_region_unref(section.mr);
+    return other;
+}
+
+/* The target that has the memory at @ram, or NULL; @len as above. */
+static const XenShown *target_of(GPtrArray *targets, ram_addr_t ram,
+                                 uint64_t *len)
+{
+    guint i;
+
+    for (i = 0; i < targets->len; i++) {
+        const XenShown *t = g_ptr_array_index(targets, i);
+
+        if (ram - t->ram < t->size) {
+            *len = MIN(*len, t->ram + t->size - ram);
+            return t;
+        }
+        if (t->ram > ram) {
+            *len = MIN(*len, t->ram - ram);
+        }
+    }
+    return NULL;
+}
+
+/* True if a target is at @gaddr; @len as above. */
+static bool is_in_target(GPtrArray *targets, hwaddr gaddr, uint64_t *len)
+{
+    guint i;
+
+    for (i = 0; i < targets->len; i++) {
+        const XenShown *t = g_ptr_array_index(targets, i);
+
+        if (gaddr - t->gaddr < t->size) {
+            *len = MIN(*len, t->gaddr + t->size - gaddr);
+            return true;
+        }
+        if (t->gaddr > gaddr) {
+            *len = MIN(*len, t->gaddr - gaddr);
+        }
+    }
+    return false;
+}
+
+/* Frames of [@ram, @ram + *@len) are at @gaddr: must they leave? */
+static bool must_leave(GPtrArray *targets, ram_addr_t ram, hwaddr gaddr,
+                       uint64_t *len)
+{
+    const XenShown *t = target_of(targets, ram, len);
+
+    if (t && t->gaddr + (ram - t->ram) == gaddr) {
+        return false;
+    }
+    return is_in_target(targets, gaddr, len) ||
+           is_shown_other(gaddr, ram, len);
+}
+
+static void make_way(GPtrArray *targets)
+{
+    const XenPieces *now = xen_pieces();
+    unsigned n = now->n, i;
+    /* They change while frames move. */
+    g_autofree XenPiece *p = g_memdup2(now->p, n * sizeof(now->p[0]));
+
+    for (i = 0; i < n; i++) {
+        uint64_t done, len;
+
+        for (done = 0; done < p[i].size; done += len) {
+            len = p[i].size - done;
+            if (must_leave(targets, p[i].ram + done, p[i].gaddr + done,
+                           &len)) {
+                xen_physmap_go_initial(p[i].ram + done, len);
+            }
+        }
+    }
+}
+
+/*
+ * All of it
+ */
+
+static void pin(const XenShown *t)
+{
+    int ret = xen_frames_pin(t->gaddr, t->size);
+
+    if (ret) {
+        xen_complain("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
+                     " (%s): the guest's may be used instead",
+                     xen_physmap_name(t->ram), t->gaddr, strerror(-ret));
+    }
+}
+
+void xen_physmap_settle(void)
+{
+    g_autoptr(GPtrArray) targets = choose_targets();
+    bool moved;
+    guint i;
+
+    make_way(targets);
+    /* One that moves may have been in the way of one before it. */
+    do {
+        moved = false;
+        for (i = 0; i < targets->len; i++) {
+            const XenShown *t = g_ptr_array_index(targets, i);
+            g_autofree char *why = relocate(t->ram, t->gaddr, t->size,
+                                            &moved);
+
+            if (!why) {
+                pin(t);
+            } else {
+                xen_complain("%s; accesses to 0x%" HWADDR_PRIx " are emulated",
+                             why, t->gaddr);
+            }
+        }
+    } while (moved && targets->len > 1);
+    xen_physmap_compat_sync();
+}

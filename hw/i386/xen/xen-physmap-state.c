@@ -1,0 +1,260 @@
+/*
+ * Where device memory is in an HVM guest: what is saved about it
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The section "xen-physmap" says where all pieces are.  It has the highest
+ * priority, so that it is loaded before any device's.  It is written only if
+ * looking at the frames could not tell (xen-physmap-restore.c), for a device
+ * model that does not know the section refuses the state.
+ *
+ * Nothing is believed of what is read but what can be: pages of known memory,
+ * each at one guest address, and each guest address with one page.  Whether
+ * frames are there is found out when they are mapped.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/rcu.h"
+#include "qemu/rcu_queue.h"
+#include "exec/ramlist.h"
+#include "hw/xen/xen_native.h"
+#include "migration/vmstate.h"
+#include "system/xen-mapcache.h"
+#include "xen-physmap.h"
+#include "xen-physmap-int.h"
+
+#define MAX_SAVED       4096
+#define GADDR_LIMIT     (1ULL << 52)
+#define NO_FRAMES       UINT64_MAX  /* in place of a guest address */
+
+typedef struct Saved {
+    int32_t n;
+    XenPiece *piece;
+} Saved;
+
+static Saved saved;
+
+/*
+ * Saving
+ */
+
+/* True if looking at the frames of @block would tell where they are. */
+static bool is_plain(RAMBlock *block)
+{
+    uint64_t len = block->max_length;
+    const XenShown *s;
+    hwaddr gaddr;
+
+    if (xen_map_cache_is_dummy(block->offset)) {
+        return false;
+    }
+    gaddr = xen_physmap_translate(block->offset, &len);
+    if (len < block->max_length) {
+        return false;
+    }
+    s = xen_physmap_shown_whole(block);
+    if (gaddr != block->offset) {
+        return s && s->gaddr == gaddr &&
+               !xen_physmap_is_over_initial(block->offset, gaddr, len);
+    }
+    if (s) {
+        return s->gaddr == gaddr;
+    }
+    FOR_EACH_SHOWN(s) {
+        if (xen_overlap(s->ram, s->size, block->offset, len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool state_needed(void *opaque)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_has_frames(block) &&
+            !memory_region_is_rom(block->mr) && !is_plain(block)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int state_pre_save(void *opaque)
+{
+    const XenPieces *now = xen_pieces();
+    GArray *list = g_array_new(false, false, sizeof(XenPiece));
+    RAMBlock *block;
+
+    g_array_append_vals(list, now->p, now->n);
+    WITH_RCU_READ_LOCK_GUARD() {
+        RAMBLOCK_FOREACH(block) {
+            if (xen_physmap_has_frames(block) &&
+                !memory_region_is_rom(block->mr) &&
+                xen_map_cache_is_dummy(block->offset)) {
+                XenPiece lost = { block->offset, NO_FRAMES,
+                                  block->max_length };
+
+                g_array_append_val(list, lost);
+            }
+        }
+    }
+    g_free(saved.piece);
+    saved.n = list->len;
+    saved.piece = (XenPiece *)g_array_free(list, false);
+    return saved.n > MAX_SAVED ? -E2BIG : 0;
+}
+
+/*
+ * Loading
+ */
+
+/* What is wrong with @p, or NULL. */
+static const char *what_is_wrong(const XenPiece *p)
+{
+    RAMBlock *block = xen_physmap_block(p->ram);
+
+    if (!p->size || !QEMU_IS_ALIGNED(p->ram | p->size, XEN_GUEST_PAGE_SIZE)) {
+        return "not whole pages";
+    }
+    if (!block || !xen_physmap_has_frames(block)) {
+        return "not device memory";
+    }
+    if (p->size > block->offset + block->max_length - p->ram) {
+        return "more than the device's memory";
+    }
+    if (p->gaddr == NO_FRAMES) {
+        return p->ram == block->offset && p->size == block->max_length
+               ? NULL : "a part without frames";
+    }
+    if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
+        p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
+        return "no guest address";
+    }
+    return p->gaddr == p->ram ? "at its initial range" : NULL;
+}
+
+/* Two pieces have a page or a guest address in common. */
+static bool is_clash(const XenPiece *a, const XenPiece *b)
+{
+    return xen_overlap(a->ram, a->size, b->ram, b->size) ||
+           (a->gaddr != NO_FRAMES && b->gaddr != NO_FRAMES &&
+            xen_overlap(a->gaddr, a->size, b->gaddr, b->size));
+}
+
+/* The frames at @p's guest address are those of memory that has not moved. */
+static bool is_over_unmoved(const XenPiece *p)
+{
+    uint64_t done, len;
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    for (done = 0; done < p->size; done += len) {
+        hwaddr gaddr = p->gaddr + done;
+
+        len = XEN_GUEST_PAGE_SIZE;
+        block = xen_physmap_block(gaddr);
+        if (block && xen_physmap_has_frames(block) &&
+            !memory_region_is_rom(block->mr) &&
+            xen_physmap_translate(gaddr, &len) == gaddr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *what_is_wrong_with_all(void)
+{
+    const char *wrong = NULL;
+    int i, k;
+
+    for (i = 0; i < saved.n && !wrong; i++) {
+        wrong = what_is_wrong(&saved.piece[i]);
+        for (k = 0; k < i && !wrong; k++) {
+            if (is_clash(&saved.piece[i], &saved.piece[k])) {
+                wrong = "what another one has, too";
+            }
+        }
+    }
+    return wrong;
+}
+
+static int state_post_load(void *opaque, int version_id)
+{
+    g_autoptr(GArray) lost = g_array_new(false, false, sizeof(ram_addr_t));
+    const char *wrong = what_is_wrong_with_all();
+    int i;
+
+    if (!wrong && !xen_physmap_is_restoring()) {
+        wrong = "not for a guest that has been running here";
+    }
+    for (i = 0; i < saved.n && !wrong; i++) {
+        const XenPiece *p = &saved.piece[i];
+
+        if (p->gaddr == NO_FRAMES) {
+            g_array_append_val(lost, p->ram);
+        } else {
+            xen_pieces_put(p->ram, p->gaddr, p->size);
+        }
+    }
+    for (i = 0; i < saved.n && !wrong; i++) {
+        if (saved.piece[i].gaddr != NO_FRAMES &&
+            is_over_unmoved(&saved.piece[i])) {
+            wrong = "where other device memory is";
+        }
+    }
+    if (wrong) {
+        error_report("the state says where the guest's device memory is, and "
+                     "that cannot be: a piece is %s", wrong);
+        return -EINVAL;
+    }
+    xen_physmap_restore_known(lost);
+    return 0;
+}
+
+static bool is_count_valid(void *opaque, int version_id)
+{
+    return saved.n >= 0 && saved.n <= MAX_SAVED;
+}
+
+static const VMStateDescription vmstate_piece = {
+    .name = "xen-physmap/piece",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(ram, XenPiece),
+        VMSTATE_UINT64(gaddr, XenPiece),
+        VMSTATE_UINT64(size, XenPiece),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_physmap = {
+    .name = "xen-physmap",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .priority = MIG_PRI_MAX,
+    .needed = state_needed,
+    .pre_save = state_pre_save,
+    .post_load = state_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_INT32(n, Saved),
+        VMSTATE_VALIDATE("number of pieces", is_count_valid),
+        VMSTATE_STRUCT_VARRAY_ALLOC(piece, Saved, n, 1, vmstate_piece,
+                                    XenPiece),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+void xen_physmap_state_init(void)
+{
+    /* Where libxen makes us keep the pieces in xenstore they are there. */
+    if (xen_foreign_map_has_fixed()) {
+        vmstate_register(NULL, 0, &vmstate_physmap, &saved);
+    }
+}

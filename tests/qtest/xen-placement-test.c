@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Frames of device memory move only for a BAR that shows them, and over
+ * nothing that is somebody else's.
+ */
+#include "xen-physmap-device.c.inc"
+
+#define INITIAL     ((uint64_t)XEN_TEST_RAM_MB << 20)
+#define INITIAL_GFN (INITIAL / XEN_TEST_PAGE)
+#define RELOCATE    "xendevicemodel_relocate_memory"
+#define PIN         "xendevicemodel_pin_memory_cacheattr"
+
+static const Device vga = { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } };
+enum { PAGES = 4096 };
+
+/* A guest with the VGA at FIRST, stamped with 10. */
+static char *placed(XenTest *t)
+{
+    char *args = machine(t, vga.args);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &vga, FIRST);
+    stamp(t, &vga, FIRST, 10);
+    return args;
+}
+
+/* Calls and pages that were relocated since the log was cleared. */
+static uint64_t relocated(XenTest *t)
+{
+    uint64_t pages = 0;
+    XensimLogEntry e;
+
+    for (uint64_t i = 0; xensim_log_get(t->dom, XENSIM_LOG_RELOCATE, i, &e);
+         i++) {
+        pages += e.c;
+    }
+    return pages;
+}
+
+/* ---- BARs that are switched off and on ---- */
+
+static const char *toggle(XenTest *t)
+{
+    g_autofree char *args = machine(t, vga.args);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &vga, FIRST);
+    stamp(t, &vga, FIRST, 10);
+    for (unsigned i = 0; i < 200; i++) {
+        decode(t, false);
+        decode(t, true);
+    }
+    XEN_TRY(in_place(t, &vga, FIRST, 10));
+    XEN_REQUIRE(relocated(t) == PAGES, "relocated %" PRIu64 " pages",
+                relocated(t));
+    XEN_REQUIRE(xensim_count(t->sim, RELOCATE).calls == 1,
+                "relocated memory %" PRIu64 " times",
+                xensim_count(t->sim, RELOCATE).calls);
+    XEN_REQUIRE(xensim_count(t->sim, PIN).calls == 1, "pinned %" PRIu64
+                " times", xensim_count(t->sim, PIN).calls);
+    XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0, "had the caches of the "
+                "host flushed %" PRIu64 " times",
+                xensim_cache_flushes(t->dom));
+    return NULL;
+}
+
+/* As Linux finds out a BAR's size, at each of several places. */
+static const char *sizing(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+
+    for (unsigned i = 0; i < 100; i++) {
+        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4, 0xffffffff);
+        xensim_pci_read(t->dom, 0, DEVFN, 0x10, 4);
+        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4,
+                         i & 1 ? FIRST : SECOND);
+    }
+    XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
+                "had the caches of the host flushed");
+    XEN_REQUIRE(xensim_count(t->sim, PIN).calls <= 2, "pinned %" PRIu64
+                " times", xensim_count(t->sim, PIN).calls);
+    return in_place(t, &vga, FIRST, 10);
+}
+
+/* A guest moves the BAR to ever new places: the pins have an end. */
+static const char *many_places(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+    uint64_t at = FIRST;
+
+    for (unsigned i = 0; i < 100; i++) {
+        at = 0x80000000 + i * 0x1000000ull;
+        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4, at);
+    }
+    XEN_REQUIRE(xensim_count(t->sim, PIN).calls <= 64, "pinned %" PRIu64
+                " times", xensim_count(t->sim, PIN).calls);
+    XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
+                "had the caches of the host flushed");
+    return in_place(t, &vga, at, 10);
+}
+
+/* The BAR is off while the guest is saved, and comes back elsewhere. */
+static const char *displaced_saved(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+
+    decode(t, false);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(stamped(t, &vga, FIRST, 10));
+    }
+    place(t, &vga, SECOND);
+    XEN_TRY(gone(t, &vga, FIRST));
+    return in_place(t, &vga, SECOND, 10);
+}
+
+/* ---- what is not overwritten ---- */
+
+/* A passed-through device's BAR right above RAM, as hvmloader puts it. */
+static const char *passed_through(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+
+    XEN_REQUIRE(xensim_map_mmio(t->dom, INITIAL_GFN + PAGES / 2, 16) == 16,
+                "has no room for a passed-through BAR");
+    for (unsigned i = 0; i < 4; i++) {
+        decode(t, false);
+        decode(t, true);
+    }
+    XEN_TRY(in_place(t, &vga, FIRST, 10));
+    place(t, &vga, SECOND);
+    XEN_TRY(in_place(t, &vga, SECOND, 10));
+    XEN_REQUIRE(!any_frame(t, INITIAL, PAGES / 2),
+                "left video memory beside a passed-through BAR");
+    return NULL;
+}
+
+/* Memory that the guest has put right above its RAM. */
+static const char *own_pages(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+    enum { OWN = 256 };
+
+    g_assert_cmpint(xensim_populate(t->dom, INITIAL_GFN, OWN), ==, OWN);
+    xensim_stamp(t->dom, INITIAL_GFN, OWN, 20);
+    for (unsigned i = 0; i < 4; i++) {
+        decode(t, false);
+        place(t, &vga, i & 1 ? FIRST : SECOND);
+        XEN_REQUIRE(xensim_stamp_check(t->dom, INITIAL_GFN, OWN, 20) ==
+                    XENSIM_NO_GFN, "overwrote the guest's pages");
+    }
+    XEN_TRY(in_place(t, &vga, FIRST, 10));
+    /* A BAR over them, too. */
+    place(t, &vga, INITIAL);
+    XEN_REQUIRE(xensim_stamp_check(t->dom, INITIAL_GFN, OWN, 20) ==
+                XENSIM_NO_GFN, "overwrote the guest's pages by a BAR");
+    place(t, &vga, SECOND);
+    return in_place(t, &vga, SECOND, 10);
+}
+
+/* A BAR is sized while it is on: that takes it over the firmware. */
+static const char *firmware(XenTest *t)
+{
+    g_autofree char *args = placed(t);
+    enum { FIRST_GFN = 0xfc000, GFNS = 0x4000 };
+    g_autofree uint64_t *mfn = g_new(uint64_t, GFNS);
+
+    xensim_populate(t->dom, 0xff000, 0x100);    /* a BIOS */
+    for (unsigned i = 0; i < GFNS; i++) {
+        mfn[i] = xensim_gfn_to_mfn(t->dom, FIRST_GFN + i);
+    }
+    for (unsigned k = 0; k < 3; k++) {
+        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4,
+                         k ? 0xfc000000 + (k << 24) : 0xffffffff);
+        for (unsigned i = 0; i < GFNS; i++) {
+            XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, FIRST_GFN + i) == mfn[i],
+                        "changed what is at 0x%x000", FIRST_GFN + i);
+        }
+    }
+    place(t, &vga, SECOND);
+    return in_place(t, &vga, SECOND, 10);
+}
+
+/* Another device's registers where displaced memory is: they are reached. */
+static const char *registers_over(XenTest *t)
+{
+    g_autofree char *args =
+        machine(t, "-device VGA,addr=8 -device e1000,addr=9,romfile= ");
+    enum { STATUS = 8 };
+    uint32_t status;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, SECOND));
+    status = xensim_mmio_read(t->dom, SECOND + STATUS, 4);
+    XEN_REQUIRE(status && status != UINT32_MAX, "has no network card");
+    place(t, &vga, FIRST);
+    stamp(t, &vga, FIRST, 10);
+    decode(t, false);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, FIRST + 0x100000));
+    XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x100000 + STATUS, 4) ==
+                status, "left video memory over another device's registers");
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x100000 + STATUS, 4) ==
+                    status, "has lost another device's registers");
+    }
+    place(t, &vga, SECOND);
+    return in_place(t, &vga, SECOND, 10);
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("placement/toggle", toggle, NULL);
+    xen_test_add("placement/sizing", sizing, NULL);
+    xen_test_add("placement/many-places", many_places, NULL);
+    xen_test_add("placement/displaced-saved", displaced_saved, NULL);
+    xen_test_add("placement/passed-through", passed_through, NULL);
+    xen_test_add("placement/own-pages", own_pages, NULL);
+    xen_test_add("placement/firmware", firmware, NULL);
+    xen_test_add("placement/registers-over", registers_over, NULL);
+    return g_test_run();
+}

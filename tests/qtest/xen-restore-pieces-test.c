@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Restores where a look at the BAR and at the initial range does not tell
+ * where device memory is: in pieces, displaced, over other memory's initial
+ * range, or nowhere.
+ */
+#include "xen-physmap-device.c.inc"
+
+#define INITIAL     ((uint64_t)XEN_TEST_RAM_MB << 20)
+#define INITIAL_GFN (INITIAL / XEN_TEST_PAGE)
+
+static const Device vga_2m = {
+    "vga-2m", "-device VGA,addr=8,vgamem_mb=2,romfile= ", { { 0, 2 * MiB } }
+};
+
+/* Another display; its driver follows the same rules. */
+#define OTHER_DEVFN (9u << 3)
+#define OTHER "-device secondary-vga,addr=9,vgamem_mb=2,romfile= "
+enum { PAGES = 2 * MiB / XEN_TEST_PAGE };
+
+static void place_other(XenTest *t, uint64_t at)
+{
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, at));
+}
+
+static void stamp_other(XenTest *t, uint64_t at, unsigned seed)
+{
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < PAGES; i++) {
+        xensim_stamp_page(page, i, seed);
+        for (unsigned k = 0; k < sizeof(page); k += 1024) {
+            xensim_mmio_write(t->dom, at + i * XEN_TEST_PAGE + k, 8,
+                              ldq_le_p(page + k));
+        }
+    }
+}
+
+/* By loads, so that it does not matter who has them served. */
+static const char *stamped_other(XenTest *t, uint64_t at, unsigned seed)
+{
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < PAGES; i++) {
+        xensim_stamp_page(page, i, seed);
+        for (unsigned k = 0; k < sizeof(page); k += 1024) {
+            XEN_REQUIRE(xensim_mmio_read(t->dom, at + i * XEN_TEST_PAGE + k,
+                                         8) == ldq_le_p(page + k),
+                        "lost page %u at 0x%" PRIx64, i, at);
+        }
+    }
+    return NULL;
+}
+
+/* ---- pieces ---- */
+
+/* Xen stopped in the middle of a move: a half is at each place. */
+static const char *halves(XenTest *t)
+{
+    g_autofree char *args = machine(t, vga_2m.args);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &vga_2m, FIRST);
+    stamp(t, &vga_2m, FIRST, 10);
+    /* Behind QEMU's back, which then says nothing about it. */
+    g_assert_cmpint(xensim_move(t->dom, FIRST / XEN_TEST_PAGE, INITIAL_GFN,
+                                PAGES / 2), ==, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+    }
+    return NULL;
+}
+
+/* The same, and QEMU knows. */
+static const char *halves_known(XenTest *t)
+{
+    g_autofree char *args = machine(t, vga_2m.args);
+    XensimFault fault = {
+        .call = "xendevicemodel_relocate_memory", .error = EBUSY,
+    };
+    int id;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xensim_stamp(t->dom, INITIAL_GFN, PAGES, 11);
+    xensim_depopulate(t->dom, INITIAL_GFN + 300, 1);
+    place(t, &vga_2m, FIRST);
+    xensim_populate(t->dom, INITIAL_GFN + 300, 1);
+    id = xensim_fault_arm(t->sim, &fault);
+    xen_test_save_restore(t, args);
+    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, FIRST / XEN_TEST_PAGE + 299) !=
+                XENSIM_NO_MFN, "did not move a part of the memory");
+    for (unsigned i = 0; i < PAGES; i++) {
+        uint8_t page[XEN_TEST_PAGE];
+
+        xensim_stamp_page(page, INITIAL_GFN + i, 11);
+        XEN_REQUIRE(i == 300 ||
+                    qtest_readq(t->qts, FIRST + i * XEN_TEST_PAGE) ==
+                    ldq_le_p(page), "lost page %u", i);
+    }
+    xensim_fault_disarm(t->sim, id);
+    place(t, &vga_2m, SECOND);
+    stamp(t, &vga_2m, SECOND, 12);
+    return in_place(t, &vga_2m, SECOND, 12);
+}
+
+/* Registers of another device, loaded before or after, over the memory. */
+static const char *registers(XenTest *t, bool card_first)
+{
+    g_autofree char *args =
+        machine(t, card_first
+                ? "-device e1000,addr=9,romfile= "
+                  "-device VGA,addr=8,romfile= "
+                : "-device VGA,addr=8,romfile= "
+                  "-device e1000,addr=9,romfile= ");
+    const Device vga = { "vga", "", { { 0, 16 * MiB } } };
+    enum { STATUS = 8, CARD = 0x100000 };
+    uint32_t status;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, SECOND));
+    status = xensim_mmio_read(t->dom, SECOND + STATUS, 4);
+    place(t, &vga, FIRST);
+    stamp(t, &vga, FIRST, 10);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, FIRST + CARD));
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        /* Of two BARs at one place QEMU shows the one loaded last. */
+        XEN_REQUIRE(card_first ||
+                    xensim_mmio_read(t->dom, FIRST + CARD + STATUS, 4) ==
+                    status, "does not reach the card");
+        XEN_REQUIRE(any_frame(t, FIRST, 1), "left the memory elsewhere");
+    }
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, SECOND));
+    return in_place(t, &vga, FIRST, 10);
+}
+
+static const char *registers_first(XenTest *t)
+{
+    return registers(t, true);
+}
+
+static const char *registers_last(XenTest *t)
+{
+    return registers(t, false);
+}
+
+/* ---- two displays, each at the other's initial range ---- */
+
+static const char *swapped(XenTest *t, bool vga_first, bool moved)
+{
+    g_autofree char *args = machine(t, vga_first
+                                    ? "-device VGA,addr=8,vgamem_mb=2,romfile= "
+                                      OTHER
+                                    : OTHER
+                                      "-device VGA,addr=8,vgamem_mb=2,"
+                                      "romfile= ");
+    uint64_t at = vga_first ? INITIAL + 2 * MiB : INITIAL;
+    uint64_t other_at = vga_first ? INITIAL : INITIAL + 2 * MiB;
+
+    xen_test_start(t, args);
+    if (moved) {
+        place(t, &vga_2m, FIRST);
+        place_other(t, SECOND);
+        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, 0, GUEST_PCI_MEMORY));
+    }
+    place_other(t, other_at);
+    place(t, &vga_2m, at);
+    stamp_other(t, at, 10);
+    stamp_other(t, other_at, 20);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_TRY(stamped_other(t, at, 10));
+        XEN_TRY(stamped_other(t, other_at, 20));
+    }
+    place(t, &vga_2m, FIRST);
+    place_other(t, SECOND);
+    /* What did not move was written by the BAR of the other. */
+    XEN_TRY(stamped_other(t, FIRST, moved ? 10 : 20));
+    return stamped_other(t, SECOND, moved ? 20 : 10);
+}
+
+static const char *swapped_first(XenTest *t)
+{
+    return swapped(t, true, true);
+}
+
+static const char *swapped_last(XenTest *t)
+{
+    return swapped(t, false, true);
+}
+
+static const char *unswapped_first(XenTest *t)
+{
+    return swapped(t, true, false);
+}
+
+static const char *unswapped_last(XenTest *t)
+{
+    return swapped(t, false, false);
+}
+
+/* ---- memory that is lost ---- */
+
+/* A display that the saved guest did not have, drawn to and saved again. */
+static const char *added_with(XenTest *t, const char *more)
+{
+    g_autofree char *before = machine(t, vga_2m.args);
+    g_autofree char *after = g_strconcat(before, OTHER, more, NULL);
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    place(t, &vga_2m, FIRST);
+    stamp(t, &vga_2m, FIRST, 10);
+    xen_test_save_restore(t, after);
+    place_other(t, SECOND);
+    stamp_other(t, SECOND, 20);
+    XEN_TRY(stamped_other(t, SECOND, 20));
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, after);
+        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+        if (!*more) {
+            XEN_TRY(stamped_other(t, SECOND, 20));
+            XEN_REQUIRE(any_frame(t, SECOND, PAGES),
+                        "has no frames for a new display");
+        }
+    }
+    return NULL;
+}
+
+static const char *added(XenTest *t)
+{
+    return added_with(t, "");
+}
+
+/* Xen gives no frames to one that is restricted: it is blank, and can go on. */
+static const char *added_restricted(XenTest *t)
+{
+    XEN_TRY(added_with(t, "-xen-domid-restrict "));
+    /* It has a dummy left. */
+    xen_test_stop(t);
+    return NULL;
+}
+
+/* Larger video memory than the guest was saved with. */
+static const char *larger(XenTest *t)
+{
+    g_autofree char *before = machine(t, vga_2m.args);
+    g_autofree char *after =
+        machine(t, "-device VGA,addr=8,vgamem_mb=8,romfile= ");
+    const Device vga = { "vga", "", { { 0, 8 * MiB } } };
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    xen_test_save_restore(t, after);
+    place(t, &vga, FIRST);
+    stamp(t, &vga, FIRST, 10);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, after);
+        XEN_TRY(in_place(t, &vga, FIRST, 10));
+    }
+    return NULL;
+}
+
+/* ---- a restored guest that does not run ---- */
+
+/* -S: the picture is right as soon as the state is loaded. */
+static const char *stopped(XenTest *t)
+{
+    g_autofree char *args = machine(t, XEN_TEST_VGA);
+    g_autofree char *stopped_args = g_strconcat(args, "-S ", NULL);
+    g_autoptr(GBytes) before = NULL, after = NULL;
+
+    xen_test_start(t, args);
+    xen_test_vga(t);
+    xensim_stamp(t->dom, XEN_TEST_LFB / XEN_TEST_PAGE, 0x1000, 5);
+    xen_test_ok(t, guest_pci_command(t->pc, 4 << 3, 0, GUEST_PCI_MEMORY));
+    before = xen_test_screendump(t);
+    xen_test_save_restore(t, stopped_args);
+    after = xen_test_screendump(t);
+    XEN_REQUIRE(g_bytes_equal(before, after), "shows another picture");
+    qtest_qmp_assert_success(t->qts, "{'execute': 'cont'}");
+    XEN_REQUIRE(xensim_wait_ready(t->dom, 5000) == XENSIM_OK,
+                "does not go on");
+    return NULL;
+}
+
+static char *run_state(XenTest *t)
+{
+    QDict *r = qtest_qmp_assert_success_ref(t->qts,
+                                            "{'execute': 'query-status'}");
+    char *status = g_strdup(qdict_get_str(r, "status"));
+
+    qobject_unref(r);
+    return status;
+}
+
+/* A guest asleep in S3 is restored asleep, and wakes. */
+static const char *asleep(XenTest *t)
+{
+    enum { PM_BASE = 0xb000, PM_CNT = PM_BASE + 4, SLEEP = 1 << 13 | 1 << 10,
+           PIIX4_PM = 1 << 3 | 3 };
+    g_autofree char *args = machine(t, vga_2m.args);
+
+    xen_test_start(t, args);
+    xensim_pci_write(t->dom, 0, PIIX4_PM, 0x40, 4, PM_BASE | 1);
+    xensim_pci_write(t->dom, 0, PIIX4_PM, 0x80, 1, 1);
+    xensim_outw(t->dom, PM_CNT, SLEEP);
+    qtest_qmp_eventwait(t->qts, "SUSPEND");
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *status = NULL;
+
+        xen_test_save_restore(t, args);
+        status = run_state(t);
+        XEN_REQUIRE(g_str_equal(status, "suspended"),
+                    "is %s after it was asleep", status);
+    }
+    qtest_qmp_assert_success(t->qts, "{'execute': 'system_wakeup'}");
+    qtest_qmp_eventwait(t->qts, "WAKEUP");
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("pieces/halves-known", halves_known, NULL);
+    xen_test_add("pieces/registers-first", registers_first, NULL);
+    xen_test_add("pieces/registers-last", registers_last, NULL);
+    xen_test_add("pieces/swapped-first", swapped_first, NULL);
+    xen_test_add("pieces/swapped-last", swapped_last, NULL);
+    xen_test_add("pieces/unswapped-first", unswapped_first, NULL);
+    xen_test_add("pieces/unswapped-last", unswapped_last, NULL);
+    xen_test_add("pieces/stopped", stopped, NULL);
+    xen_test_add("pieces/asleep", asleep, NULL);
+    if (!xen_test_compat()) {
+        /* With keys in xenstore nothing is looked for, nor a dummy replaced. */
+        xen_test_add("pieces/halves", halves, NULL);
+        xen_test_add("pieces/added", added, NULL);
+        xen_test_add("pieces/larger", larger, NULL);
+        xen_test_add("pieces/added-restricted", added_restricted, NULL);
+    }
+    return g_test_run();
+}
