@@ -113,6 +113,56 @@ static const char *alone(XenTest *t)
     return NULL;
 }
 
+/* What could not be loaded again is not saved: the error names the device. */
+static const char *unsavable(XenTest *t)
+{
+    const Beside *other = t->data;
+    g_autofree char *args = machine(t, other->args);
+    const char *desc;
+    QDict *r, *error;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    r = qtest_qmp(t->qts, "{'execute': 'xen-save-devices-state',"
+                  " 'arguments': {'filename': '/dev/null'}}");
+    error = qdict_get_qdict(r, "error");
+    XEN_REQUIRE(error, "saves what it cannot load");
+    desc = qdict_get_str(error, "desc");
+    XEN_REQUIRE(strstr(desc, other->driver), "does not say why: %s", desc);
+    qobject_unref(r);
+    xen_test_dma_read(t, 1, 0x200000, 4);
+    return xen_test_disk_at(t, 0x200000, 1, 4, SEED, "read other bytes");
+}
+
+static const Beside unsavables[] = {
+    { "nvme", "nvme", "-blockdev driver=null-co,size=1048576,node-name=other "
+      "-device nvme,serial=1,drive=other,addr=9 " },
+    { "ufs", "ufs", "-device ufs,serial=1,addr=9 " },
+    { "virtio-crypto", "virtio-crypto",
+      "-object cryptodev-backend-builtin,id=crypto "
+      "-device virtio-crypto-pci,cryptodev=crypto,addr=9 " },
+};
+
+/* A state is loaded by a device model that has served the guest itself. */
+static const char *load_again(XenTest *t)
+{
+    g_autofree char *args = machine(t, display.args);
+    const char *file;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &display, FIRST);
+    stamp(t, &display, FIRST, 10);
+    file = xen_test_save(t);
+    for (unsigned i = 0; i < 2; i++) {
+        qtest_qmp_assert_success(t->qts,
+                                 "{'execute': 'xen-load-devices-state',"
+                                 " 'arguments': {'filename': %s}}", file);
+    }
+    qtest_qmp_assert_success(t->qts, "{'execute': 'cont'}");
+    return in_place(t, &display, FIRST, 10);
+}
+
 static void add(const Beside *other, const char *how, XenScenario *scenario)
 {
     g_autofree char *path = g_strdup_printf("restore/%s-%s", other->id, how);
@@ -131,6 +181,12 @@ int main(int argc, char **argv)
         add(&beside[i], "first", other_first);
         add(&beside[i], "last", other_last);
     }
+    for (unsigned i = 0; i < G_N_ELEMENTS(unsavables); i++) {
+        if (qtest_has_device(unsavables[i].driver)) {
+            add(&unsavables[i], "unsavable", unsavable);
+        }
+    }
+    xen_test_add("restore/load-again", load_again, NULL);
     if (!xen_test_compat()) {
         add(&beside[0], "restricted", restricted);
     }
