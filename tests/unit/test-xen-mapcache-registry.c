@@ -289,13 +289,13 @@ static void test_idle(void)
     held = dma_map(AT, PAGE, NULL);
     WITH_RCU_READ_LOCK_GUARD() {
         for (i = 1; i < buckets; i++) {
-            g_assert_nonnull(xen_map_cache(AT + i * (1 << 20), NULL));
+            g_assert_nonnull(xen_map_cache(AT + i * (1 << 20), NULL, NULL));
         }
     }
     while (stats().buckets + stats().buckets_pending > 2 &&
            g_get_monotonic_time() < end) {
         WITH_RCU_READ_LOCK_GUARD() {
-            g_assert_nonnull(xen_map_cache(AT + (1 << 20), NULL));
+            g_assert_nonnull(xen_map_cache(AT + (1 << 20), NULL, NULL));
         }
         g_usleep(20000);
     }

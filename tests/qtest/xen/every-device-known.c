@@ -6,34 +6,12 @@
 #include "qemu/osdep.h"
 #include "every-device.h"
 
-static const char unmigratable[] =
-    "saving a device that cannot be migrated is a crash";
-static const char not_refused[] =
-    "a device that cannot be migrated is saved, and cannot be restored";
 static const char xen_net[] =
     "stock on Xen crashes alike, and the plain machine has no such bus";
 
 static const struct {
     const char *path, *why;         /* @path is a glob pattern */
 } known[] = {
-    { "*/nvme", unmigratable },
-    { "*/ufs", unmigratable },
-    { "*/rocker", unmigratable },
-    { "*/usb-net", unmigratable },
-    { "*/usb-wacom-tablet", unmigratable },
-    { "*/usb-audio", unmigratable },
-    { "*/virtio-sound-pci", unmigratable },
-    { "backed/nvme-ns", unmigratable },
-    { "vga/nvme-ns", unmigratable },
-    { "backed/ufs-lu", unmigratable },
-    { "vga/ufs-lu", unmigratable },
-    { "vga/usb-braille", unmigratable },
-    { "vga/usb-serial", unmigratable },
-    { "pairs/*+nvme", unmigratable },
-    { "pairs/nvme+*", unmigratable },
-    { "pairs/*+ufs", unmigratable },
-    { "pairs/ufs+*", unmigratable },
-    { "vga/virtio-crypto-pci", not_refused },
     { "backed/xen-net-device", xen_net },
     { "vga/xen-net-device", xen_net },
 };
