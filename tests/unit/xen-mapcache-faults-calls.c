@@ -130,7 +130,7 @@ void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
     static unsigned seen;
 
     if (faults_mistake == MISTAKE_SHIFT) {
-        qatomic_or(&seen, 1u << pages);
+        qatomic_or(&seen, 1u << (31 + pages));
     }
     if (!p && !host && faults_mistake == MISTAKE_BYTES) {
         p = __real_mmap64(NULL, pages * PAGE, PROT_READ | PROT_WRITE,

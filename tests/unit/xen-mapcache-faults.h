@@ -63,7 +63,7 @@ typedef enum Mistake {
     MISTAKE_EXIT,       /* a failure ends QEMU */
     MISTAKE_BYTES,      /* a page that is not there is taken for one */
     MISTAKE_FREED,      /* a record is freed, and found all the same */
-    MISTAKE_SHIFT,      /* the pages of a mapping are the bits of an int */
+    MISTAKE_SHIFT,      /* a shift beyond an int for each mapping */
 } Mistake;
 
 extern Mistake faults_mistake;
