@@ -477,7 +477,7 @@ static const char *over_roms(XenTest *t)
         xen_test_save_restore(t, args);
         XEN_TRY(in_place(t, &d, bar, 53));
         XEN_REQUIRE(rom_word(t) == 0, "takes video memory for its ROM");
-        lines = xen_test_log_lines(t, "whose contents are lost");
+        lines = xen_test_log_lines(t, "contents are lost");
         XEN_REQUIRE(g_strv_length(lines) == i + 1, "does not say what is lost");
         XEN_TRY(in_place(t, &d, bar, 53));
     }

@@ -307,14 +307,15 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE, n = 0, i;
     g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
 
-    if (memory_region_is_rom(block->mr)) {
-        g_array_append_val(located, block->offset);
-        return;
-    }
     warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest at "
                 "its initial range 0x" RAM_ADDR_FMT ": its contents are lost",
                 xen_physmap_name(block->offset),
                 (uint64_t)block->max_length / 1024, block->offset);
+    if (memory_region_is_rom(block->mr)) {
+        /* A BAR was put over it; it reads as zeros. */
+        g_array_append_val(located, block->offset);
+        return;
+    }
     for (i = 0; i < pages; i++) {
         if (!test_bit(i, found)) {
             gfn[n++] = block->offset / XEN_GUEST_PAGE_SIZE + i;
