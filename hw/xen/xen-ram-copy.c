@@ -30,6 +30,9 @@
 
 typedef struct RamCopy {
     IntervalTreeNode node;      /* the host addresses of @bytes */
+    IntervalTreeNode target;    /* the RAM that it is written to, if @written */
+    bool written;
+    unsigned users;             /* mappings; under the lock */
     RAMBlock *block;
     ram_addr_t addr;
     hwaddr len;
@@ -38,6 +41,13 @@ typedef struct RamCopy {
 
 static QemuMutex copies_lock;
 static IntervalTreeRoot copies;     /* under the lock */
+/*
+ * Those that a device writes, by ram_addr_t; under the lock.  They do not
+ * overlap, and whoever writes such RAM does it by way of the copy: virtio-scsi
+ * maps a buffer twice and moves the data by the second mapping, and the end of
+ * the first would otherwise write back what had been there before.
+ */
+static IntervalTreeRoot targets;
 static size_t copies_size;          /* atomic; changed under the lock */
 
 static void __attribute__((constructor)) copies_init(void)
@@ -46,7 +56,8 @@ static void __attribute__((constructor)) copies_init(void)
 }
 
 /* Within the budget, or NULL. */
-static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len)
+static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
+                         bool is_write)
 {
     RamCopy *c = NULL;
 
@@ -60,6 +71,10 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len)
     *c = (RamCopy) {
         .node.start = (uintptr_t)c->bytes,
         .node.last = (uintptr_t)c->bytes + len - 1,
+        .target.start = block->offset + addr,
+        .target.last = block->offset + addr + len - 1,
+        .written = is_write,
+        .users = 1,
         .block = block,
         .addr = addr,
         .len = len,
@@ -69,11 +84,19 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len)
     return c;
 }
 
-static void copy_free(RamCopy *c)
+/* One user less. */
+static void copy_release(RamCopy *c)
 {
     WITH_QEMU_LOCK_GUARD(&copies_lock) {
+        if (--c->users) {
+            return;
+        }
+        if (c->written) {
+            interval_tree_remove(&c->target, &targets);
+        }
         interval_tree_remove(&c->node, &copies);
-        qatomic_set(&copies_size, copies_size - sizeof(*c) - c->len);
+        qatomic_set(&copies_size, copies_size - sizeof(*c) -
+                    (c->node.last - c->node.start + 1));
     }
     g_free(c);
 }
@@ -92,40 +115,99 @@ static RamCopy *copy_of(const void *host)
     return node ? container_of(node, RamCopy, node) : NULL;
 }
 
+/*
+ * The copy by which a device is to write @addr, with a user more; NULL if there
+ * is none.  *@len is cut to what that is true of.
+ */
+static void *share_locked(RAMBlock *block, ram_addr_t addr, hwaddr *len)
+{
+    uint64_t first = block->offset + addr;
+    IntervalTreeNode *node = interval_tree_iter_first(&targets, first,
+                                                      first + *len - 1);
+    RamCopy *c;
+
+    if (!node) {
+        return NULL;
+    }
+    if (node->start > first) {
+        *len = node->start - first;
+        return NULL;
+    }
+    c = container_of(node, RamCopy, target);
+    c->users++;
+    *len = MIN(*len, node->last - first + 1);
+    return c->bytes + (first - node->start);
+}
+
+void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
+{
+    if (likely(!qatomic_read(&copies_size))) {
+        return NULL;
+    }
+    QEMU_LOCK_GUARD(&copies_lock);
+    return share_locked(block, addr, len);
+}
+
+/* Others find @c from here on.  What came first is taken in its place. */
+static void *copy_publish(RamCopy *c, hwaddr *len)
+{
+    QEMU_LOCK_GUARD(&copies_lock);
+    if (c->written) {
+        void *host = share_locked(c->block, c->addr, len);
+
+        if (host) {
+            c->written = false;
+            return host;
+        }
+        c->len = *len;
+        c->target.last = c->target.start + *len - 1;
+        interval_tree_insert(&c->target, &targets);
+    }
+    return c->bytes;
+}
+
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write)
 {
     RamCopy *c;
+    void *host;
 
     *len = MIN(*len, COPY_MAX);
-    c = copy_new(block, addr, *len);
+    c = copy_new(block, addr, *len, is_write);
     if (!c) {
         trace_xen_ram_copies_full(addr, *len);
         return NULL;
     }
     if (xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR) {
-        copy_free(c);
+        c->written = false;     /* nobody found it yet */
+        copy_release(c);
         return NULL;
     }
-    return c->bytes;
+    host = copy_publish(c, len);
+    if (host != c->bytes) {
+        copy_release(c);
+    }
+    return host;
 }
 
 bool xen_ram_copy_unmap(void *host, hwaddr written)
 {
     RamCopy *c = copy_of(host);
+    hwaddr at;
 
     if (likely(!c)) {
         return false;
     }
-    written = MIN(written, c->len);
-    if (xen_ram_copy(c->block, c->addr, c->bytes, written, true) &
+    at = (uint8_t *)host - c->bytes;
+    written = MIN(written, c->len - at);
+    if (xen_ram_copy(c->block, c->addr + at, host, written, true) &
         MEMTX_ERROR) {
         /* The device has been told that its transfer is done. */
         error_report("xen: a page of the guest's cannot be mapped any more: "
                      "of 0x%" HWADDR_PRIx " bytes that a device wrote at 0x"
-                     RAM_ADDR_FMT " some are lost", written, c->addr);
+                     RAM_ADDR_FMT " some are lost", written, c->addr + at);
     }
-    copy_free(c);
+    copy_release(c);
     return true;
 }
 

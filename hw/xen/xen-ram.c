@@ -233,12 +233,19 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
     bool is_write = flags & RAM_FOREIGN_WRITE;
     bool held = flags & RAM_FOREIGN_HELD;
     XenMapStatus status = XEN_MAP_OK;
-    hwaddr wanted = *len;
-    void *host = xen_map_cache_dma(block->mr, block->offset + addr,
-                                   block->offset, len,
-                                   held ? XEN_MAP_HELD : XEN_MAP_DMA,
-                                   is_write, as, &status);
+    hwaddr wanted;
+    void *host = NULL;
 
+    if (is_write && !(flags & (RAM_FOREIGN_HELD | RAM_FOREIGN_SHARED))) {
+        host = xen_ram_copy_share(block, addr, len);
+        if (unlikely(host)) {
+            return host;
+        }
+    }
+    wanted = *len;
+    host = xen_map_cache_dma(block->mr, block->offset + addr, block->offset,
+                             len, held ? XEN_MAP_HELD : XEN_MAP_DMA,
+                             is_write, as, &status);
     if (likely(host) || flags & RAM_FOREIGN_SHARED) {
         return host;
     }

@@ -37,6 +37,14 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
 
 /*
+ * A transfer is to write up to *@len bytes of @block at @addr.  If another one
+ * writes the first of them by way of a copy, this one does too: returns where
+ * it is in the copy, to be ended as the copy is.  Else NULL; *@len is cut to
+ * the bytes before the next copy.
+ */
+void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
+
+/*
  * Ends the copy at @host, after its first @written bytes have been copied
  * back.  False if there is none.
  */
