@@ -307,10 +307,14 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE, n = 0, i;
     g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
 
-    warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest at "
-                "its initial range 0x" RAM_ADDR_FMT ": its contents are lost",
-                xen_physmap_name(block->offset),
-                (uint64_t)block->max_length / 1024, block->offset);
+    /* With an old libxen that was known, and said, when it was mapped. */
+    if (xen_foreign_map_has_fixed() ||
+        !xen_pieces_cover(block->offset, block->max_length)) {
+        warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
+                    "at its initial range 0x" RAM_ADDR_FMT ": its contents "
+                    "are lost", xen_physmap_name(block->offset),
+                    (uint64_t)block->max_length / 1024, block->offset);
+    }
     if (memory_region_is_rom(block->mr)) {
         /* A BAR was put over it; it reads as zeros. */
         g_array_append_val(located, block->offset);

@@ -88,10 +88,15 @@
 static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 {
     if (xen_physmap_is_unlocated(addr)) {
-        /* If xenstore knows of it, that is where it is. */
-        return !xen_foreign_map_has_fixed() &&
-               !xen_pieces_are_at(addr, addr, size) ? XEN_BLOCK_KNOWN
-                                                    : XEN_BLOCK_UNKNOWN;
+        if (xen_foreign_map_has_fixed()) {
+            return XEN_BLOCK_UNKNOWN;
+        }
+        /* If xenstore knows of it, or of what is in its place, it is so. */
+        if (!xen_pieces_are_at(addr, addr, size)) {
+            return XEN_BLOCK_KNOWN;
+        }
+        return xen_pieces_cover(addr, size) ? XEN_BLOCK_LOST
+                                            : XEN_BLOCK_UNKNOWN;
     }
     return xen_pieces_cover(addr, size) ? XEN_BLOCK_LOST : XEN_BLOCK_KNOWN;
 }
