@@ -8,6 +8,8 @@ HEADING = re.compile(r'(?m)^#+ +(.*?) *$')
 FENCED = re.compile(r'(?ms)^ *```.*?^ *```')
 PATH = re.compile(r'`((?:docs|hw|include|qapi|system|tests|tools|\.ci)/'
                   r'[A-Za-z0-9_./-]*[A-Za-z0-9])`')
+BULLET = re.compile(r'(?ms)^- (Contract|Code|Test): (.*?)(?=^- |^$|\Z)')
+QUOTED = re.compile(r'`([^`]+)`')
 PLACEHOLDER = re.compile(r'[A-Z]{4}')
 OF_XEN = {'docs/features/qemu-depriv'}
 
@@ -86,3 +88,64 @@ def test_targets_that_are_named_are_there(b):
              for target in re.findall(r'`make ([a-z][a-z-]*)', text)
              if target not in known]
     assert not wrong, '\n'.join(wrong)
+
+
+def not_there(repo, text):
+    """What a page of guarantees names, and the repository does not have."""
+    sources = {}
+    for top, dirs, files in os.walk(repo):
+        dirs[:] = [d for d in dirs if not d.startswith(('.', 'build'))]
+        for name in files:
+            if name.endswith(('.c', '.h', '.h.patch', '.py', '.build', '.pml')):
+                path = os.path.join(top, name)
+                with open(path, encoding='utf-8') as src:
+                    sources[os.path.relpath(path, repo)] = src.read()
+    meson = ''.join(s for path, s in sources.items()
+                    if path.endswith('meson.build'))
+    for kind, words in BULLET.findall(text):
+        where = None
+        for word in QUOTED.findall(words):
+            name = word.rstrip('()')
+            if '/' in word and '.' in word:
+                where = sources.get(word)
+                if where is None:
+                    yield f'{word}: no such file'
+            elif kind != 'Test':
+                # a definition begins a line
+                found = where and re.search(
+                    rf'\b{name}\b' if kind == 'Contract' else
+                    rf'(?m)^[A-Za-z].*\b{name}\(', where)
+                if where is not None and not found:
+                    yield f'{word}: not where it is said to be'
+            elif '/' in word:
+                if where is not None and f'"{word}"' not in where:
+                    yield f'{word}: no such case'
+            else:
+                program = [s for path, s in sources.items()
+                           if os.path.basename(path) == word + '.c']
+                where = program[0] if program else None
+                if not program and f"'{word}'" not in meson:
+                    yield f'{word}: no such test'
+
+
+def test_guarantees_are_where_they_are_said_to_be(b):
+    with open(os.path.join(b.real_repo, 'docs', 'guarantees.md'),
+              encoding='utf-8') as src:
+        text = src.read()
+    kinds = [kind for kind, words in BULLET.findall(text)]
+    headings = re.findall(r'(?m)^## (G[0-9]+) ', text)
+    assert headings == [f'G{n}' for n in range(1, 15)], headings
+    assert kinds == ['Contract', 'Code', 'Test'] * 14, kinds
+    wrong = list(not_there(b.real_repo, text))
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_guarantees_that_nobody_keeps_are_found(b):
+    b.write('repo/hw/a.c', 'int kept(void)\n{\n    lost();\n}\n')
+    b.write('repo/tests/some-test.c', 'add("some/case", f);\n')
+    text = ('- Contract: `hw/none.h`: `x()`\n'
+            '- Code: `hw/a.c`: `kept()`,\n  `lost()`\n'
+            '- Test: `some-test` `some/case`, `no/case`; `no-test`\n')
+    assert list(not_there(b.path('repo'), text)) == [
+        'hw/none.h: no such file', 'lost(): not where it is said to be',
+        'no/case: no such case', 'no-test: no such test']
