@@ -470,8 +470,8 @@ void mcache_dma_report(void)
     };
     unsigned i;
 
-    /* Cleared before the scan: what comes during it counts as not named. */
     qatomic_set(&mapcache.held_came, false);
+    /* Cleared before the scan: what comes during it counts as not named. */
     smp_mb();
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
         report_slots_locked(&r);

@@ -74,7 +74,7 @@ static uint64_t default_size(void)
     }
     return mcache_default_size(g_strstrip(type),
                                (uint64_t)sysconf(_SC_PHYS_PAGES) *
-                               sysconf(_SC_PAGESIZE));
+                               qemu_real_host_page_size());
 }
 
 /* How many slots the limits of this process allow. */

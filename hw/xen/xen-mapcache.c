@@ -112,9 +112,9 @@ bool xen_map_cache_ready(void)
 static inline void mcache_mark_seen(void)
 {
 #if defined(__x86_64__) || defined(__aarch64__)
-    smp_rmb();
+    smp_rmb();  /* the mark, then the generation */
 #else
-    smp_mb();
+    smp_mb();   /* the same, and before what others do since */
 #endif
 }
 

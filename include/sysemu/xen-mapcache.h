@@ -293,8 +293,8 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
  * lookup yields a mapping made before the call, device memory excepted, and
  * each guest frame that no DMA and no concurrent reader holds is unmapped.
  * Outstanding DMA mappings are reported, rate-limited; block I/O is drained
- * first if there are transfers among them that have not lasted for long.  Called with the BQL, in the main loop, not in an
- * RCU read-side section.
+ * first if there are transfers among them that have not lasted for long.
+ * Called with the BQL, in the main loop, not in an RCU read-side section.
  */
 void xen_invalidate_map_cache(void);
 

@@ -12,11 +12,11 @@
  * time; to ask for another restarts it and calls everything dirty.  So one
  * section is the *tracked* one: the first for which logging starts.  It stays
  * that until its logging stops, the section goes, or its frames are found not
- * to be at its BAR; the next one that is synchronised then takes over.  All other sections are redrawn whole at each synchronisation,
- * as is the tracked one when Xen fails to answer.  That costs time and no
- * correctness, and so is one of which Xen left but a part at its BAR.  Memory
- * that is not at a BAR needs nothing: the guest's writes to it pass through
- * QEMU, which marks them itself.
+ * to be at its BAR; the next one that is synchronised then takes over.  All
+ * other sections are redrawn whole at each synchronisation, as is the tracked
+ * one when Xen fails to answer, and one of which Xen left but a part at its
+ * BAR.  That costs time and no correctness.  Memory that is not at a BAR needs
+ * nothing: the guest's writes to it pass through QEMU, which marks them itself.
  *
  * Only DIRTY_MEMORY_VGA is marked.  The general function for marking would
  * report the pages to Xen as modified, and a migration with a display open
