@@ -131,7 +131,7 @@ def test_every_file_is_in_one_patch(b):
     export = load(b, 'export-series')
     parts = export.read_list(os.path.join(b.tools, 'series.list'))
     files = sources.series_files(b.real_repo)
-    export.assign(parts, files)
+    export.assign(parts, files, 'series.list')
     assert sorted(name for part in parts for name in part.paths) == \
         sorted(files)
 
@@ -152,11 +152,62 @@ def refused(check, *args):
 
 def test_subjects_fit_a_line_and_have_a_body(b):
     export, parts = series_of(b, '* ' + 'x' * 72, '', '  Why.', 'hw/*')
-    export.check_messages(parts)
+    export.check_messages(parts, 'list')
     export, parts = series_of(b, '* ' + 'x' * 73, '', '  Why.', 'hw/*')
-    has(refused(export.check_messages, parts), ':1:', 'has 73 columns')
+    has(refused(export.check_messages, parts, 'list'), ':1:', 'has 73 columns')
     export, parts = series_of(b, '* short', '', 'hw/*')
-    has(refused(export.check_messages, parts), '"short" has no body')
+    has(refused(export.check_messages, parts, 'list'), '"short" has no body')
+
+
+def test_whose_a_file_is(b):
+    """A path in full, else the longest pattern; hunks go before the rest."""
+    export, parts = series_of(
+        b, '* hunks', '', '  Why.', 'hw/a.c.patch /lockless/',
+        '* one', '', '  Why.', 'hw/xen-*', '* rest', '', '  Why.', 'hw/*',
+        '> hw/b.c hw/old.c hw/meson.build', '< hw/old.c', '! moved',
+        '== tests', '* tests', '', '  Why.', 'tests/*')
+    assert [p.series for p in parts] == ['', '', '', 'tests']
+    files = ['hw/a.c.patch', 'hw/a.c.patch-10.2', 'hw/xen-x.c', 'tests/t.c']
+    export.assign(parts, files, 'list')
+    assert [p.paths for p in parts] == \
+        [[], ['hw/xen-x.c'], files[:2], ['tests/t.c']]
+    assert parts[2].moves == [('hw/b.c', 'hw/old.c', 'hw/meson.build')]
+    assert parts[2].drops == ['hw/old.c'] and parts[2].why_large == 'moved'
+    export, parts = series_of(b, '* rest', '', '  Why.', 'hw/*', '* hunks', '',
+                              '  Why.', 'hw/a.c.patch /lockless/')
+    has(refused(export.assign, parts, files[:1], 'list'), 'no later part')
+    has(refused(export.assign, parts, files, 'list'), 'tests/t.c belongs to '
+        'no patch')
+
+
+def patch_of(b, name, lines):
+    return b.write(name, f'--- a/{name}\n+++ b/{name}\n@@ -1 +1,{lines} @@\n'
+                   ' x\n' + '+y\n' * lines)
+
+
+def test_a_patch_above_a_thousand_lines_needs_a_reason(b):
+    import seriesjudge
+    _, parts = series_of(b, '* big', '', '  Why.', 'hw/*', '* told', '',
+                         '  Why.', '! data', 'qapi/*', '== tests', '* tests',
+                         '', '  Why.', 'tests/*')
+    seriesjudge.check_size(parts[0], patch_of(b, 'small', 1000))
+    large = patch_of(b, 'large', 1001)
+    has(refused(seriesjudge.check_size, parts[0], large), '1001 lines', '"big"')
+    seriesjudge.check_size(parts[1], large)
+    seriesjudge.check_size(parts[2], large)
+
+
+def test_what_checkpatch_says_has_a_reason(b):
+    import seriesjudge
+    accepted = seriesjudge.read_accepted(
+        os.path.join(b.tools, 'series.checkpatch'))
+    assert accepted and all(reason for _, _, reason in accepted)
+    path = b.write('list', 'hw/.*\tline over 80\n')
+    has(refused(seriesjudge.read_accepted, path), ':1:', 'tabs')
+    lines = ['--- a/hw/a.c', '+++ b/hw/a.c', '@@', '+x', '--- a/hw/b.c',
+             '+++ b/hw/b.c', '+y']
+    assert seriesjudge.file_at(lines, 4) == 'hw/a.c'
+    assert seriesjudge.file_at(lines, 7) == 'hw/b.c'
 
 
 def test_cover_letter_has_the_figures(b):
