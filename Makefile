@@ -15,7 +15,7 @@ NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
         series-check check-bare check-xen check-xen-linux setup clean fuzz \
-        fuzz-qemu
+        fuzz-qemu deb check-deb
 .NOTPARALLEL:
 
 help:
@@ -36,6 +36,8 @@ help:
 #: make fuzz-qemu    compare whole QEMU with itself on plain RAM; TIME=seconds
 #: make series       write the series as patches for git am: build/series/
 #: make series-check the same, and compile what each patch affects (long)
+#: make deb          Debian 13 packages with the series: build/deb/packages/
+#: make check-deb    install them in a bare Debian 13, run the demo, purge (root)
 #: make check-bare SUITE=bookworm|trixie
 #:                   make run and make check in a bare Debian (root, long)
 #: make clean        remove build/
@@ -100,6 +102,14 @@ series: setup
 series-check: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
 	@tools/export-series --build "$(BUILD)" --compile
+
+deb: PACKAGES_TOO = $(shell tools/make-deb --packages)
+deb: series
+	@tools/make-deb --build "$(BUILD)"
+
+check-deb: deb
+	@$(NINJA) -C "$(BUILD)" --quiet xensim.stamp
+	@tools/check-deb --build "$(BUILD)"
 
 check-bare:
 	@tools/check-bare-root $(or $(SUITE),bookworm)
