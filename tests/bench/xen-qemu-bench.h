@@ -11,7 +11,7 @@
 #ifndef XEN_QEMU_BENCH_H
 #define XEN_QEMU_BENCH_H
 
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack.h"
 
 #define BENCH_RAM_BYTES (128ull << 20)

@@ -9,10 +9,10 @@
  */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "guest-ahci.h"
-#include "guest-e1000.h"
-#include "guest-nvme.h"
-#include "guest-virtio.h"
+#include "drivers/ahci.h"
+#include "drivers/e1000.h"
+#include "drivers/nvme.h"
+#include "drivers/virtio.h"
 #include "xen-qemu-bench.h"
 
 #define KIB             1024u

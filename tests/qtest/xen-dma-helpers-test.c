@@ -6,7 +6,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
-#include "guest-ahci.h"
+#include "drivers/ahci.h"
 #include "xen-test-common.h"
 
 enum {

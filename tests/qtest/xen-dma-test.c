@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A disk's DMA into and out of guest RAM and video memory, byte by byte. */
 #include "qemu/osdep.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 #include "xen-test-common.h"
 
 enum { SEED = 11, DISK_PAGES = 1024 };

@@ -5,7 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 #include "xen-test-common.h"
 
 enum {

@@ -27,7 +27,7 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "xensim.h"
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack.h"
 #include "xen-test-place.h"
 

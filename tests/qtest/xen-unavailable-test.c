@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 #include "xen-test-common.h"
 
 enum { SEED = 81, DISK_PAGES = 256, PAGES = 16, IO = 0xc200,

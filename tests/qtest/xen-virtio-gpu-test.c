@@ -4,7 +4,7 @@
  * mapped for as long as the guest lets it, across invalidates and restores.
  */
 #include "qemu/osdep.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 #include "xen-test-common.h"
 
 enum {

@@ -8,7 +8,7 @@
 #define XEN_MAPCACHE_HARNESS_H
 
 #include "system/xen-mapcache.h"
-#include "tests/xensim/xensim.h"
+#include "tests/xensim/include/xensim.h"
 
 /* The simulation and the domain that the mapcache works for. */
 extern Xensim *harness_sim;

@@ -3,7 +3,7 @@
  * A Xen without system calls, for many operations a second.
  *
  * In place of the simulated Xen a program may be linked with this: the same
- * calls, of libxen's and of tests/xensim/xensim.h, as far as the mapcache and
+ * calls, of libxen's and of tests/xensim/include/xensim.h, as far as the mapcache and
  * its twin make them.  What a mapping costs on the simulated Xen is mmap() and
  * what follows from it.  The twin looks at the first eight bytes of a page and
  * nothing else, and a frame never changes once it can be mapped; so here a

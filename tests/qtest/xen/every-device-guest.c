@@ -4,9 +4,9 @@
  * that is stamped, and drivers.
  */
 #include "qemu/osdep.h"
-#include "guest-ahci.h"
-#include "guest-nvme.h"
-#include "guest-virtio.h"
+#include "drivers/ahci.h"
+#include "drivers/nvme.h"
+#include "drivers/virtio.h"
 #include "every-device.h"
 
 enum {

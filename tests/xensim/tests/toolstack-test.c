@@ -13,7 +13,7 @@
 #include <glib/gstdio.h>
 
 #include "cmd-program.h"
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack.h"
 
 #define ROM_DIR "/usr/share/seabios"

@@ -2,7 +2,7 @@
 /* A disk on an AHCI controller: tables of pieces (PRDs), good and bad ones. */
 #include "qemu/osdep.h"
 #include "act-pci.h"
-#include "guest-ahci.h"
+#include "drivers/ahci.h"
 
 #define DISK_BYTES  (8u << 20)
 #define SECTORS     (DISK_BYTES / GUEST_SECTOR_SIZE)

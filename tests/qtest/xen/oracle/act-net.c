@@ -6,7 +6,7 @@
 #include "qemu/osdep.h"
 #include "act-list.h"
 #include "act-vdev.h"
-#include "guest-e1000.h"
+#include "drivers/e1000.h"
 
 #define MAX_PIECES   200u
 #define HEADER_BYTES 12u        /* before a packet, in virtio's queues */

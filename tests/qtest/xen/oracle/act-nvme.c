@@ -2,7 +2,7 @@
 /* NVMe: lists of pages (PRP) and of pieces (SGL), good ones and others. */
 #include "qemu/osdep.h"
 #include "act-pci.h"
-#include "guest-nvme.h"
+#include "drivers/nvme.h"
 
 #define DISK_BYTES  (8u << 20)
 #define SECTORS     (DISK_BYTES / GUEST_SECTOR_SIZE)

@@ -4,7 +4,7 @@
 #define XEN_ORACLE_ACT_VDEV_H
 
 #include "act-pci.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 
 typedef struct ActVdev {
     GuestVdev vdev;

@@ -8,7 +8,7 @@
 #define XEN_ORACLE_ACT_VDISK_H
 
 #include "actions.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 
 #define ACT_VDISK_BYTES     (8u << 20)
 #define ACT_VDISK_SECTORS   (ACT_VDISK_BYTES / GUEST_SECTOR_SIZE)
@@ -18,7 +18,7 @@
 
 typedef struct ActVdisk ActVdisk;
 
-/* As the functions of guest-virtio.h. */
+/* As the functions of drivers/virtio.h. */
 typedef struct ActVdiskOps {
     int (*init)(ActVdisk *disk, OracleSide *side, const OraclePlace *place);
     int (*start)(ActVdisk *disk, bool write, uint64_t lba, const GuestSg *sg,

@@ -2,7 +2,7 @@
 /* virtio-gpu: pictures in the guest's memory, in pieces anywhere. */
 #include "qemu/osdep.h"
 #include "act-pci.h"
-#include "guest-virtio.h"
+#include "drivers/virtio.h"
 
 #define PICTURES    8u
 #define MAX_PIECES  16384u      /* of a picture: what the device takes */

@@ -20,7 +20,7 @@
 #ifndef XEN_ORACLE_H
 #define XEN_ORACLE_H
 
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack-qmp.h"
 
 #define ORACLE_PAGE         4096u
@@ -53,7 +53,7 @@ typedef struct OraclePlace {
     uint16_t io;                /* OracleDevice.io_bytes, aligned to that */
 } OraclePlace;
 
-/* The drivers of guest-pc.h for @side; the same pointer over a restore. */
+/* The drivers of drivers/pc.h for @side; the same pointer over a restore. */
 GuestPc *oracle_pc(OracleSide *side);
 
 /* End of RAM, in bytes from 0; the guest has none above 4 GiB. */

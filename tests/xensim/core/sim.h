@@ -21,7 +21,7 @@ typedef struct XsimView {
     void *_Atomic window[XSIM_MAX_MFN >> 18];
 } XsimView;
 
-/* ---- view.c ---- */
+/* ---- attach.c ---- */
 
 /* New shared memory, published in @dir.  -errno. */
 int xsim_view_create(XsimView *v, const char *dir);
@@ -246,7 +246,7 @@ void xsim_fault_remove_proc(XsimView *v, unsigned proc);
 int xsim_fault_check(XsimView *v, unsigned call, unsigned proc,
                      const XsimGfnSet *set, int *pages);
 
-/* ---- record.c ---- */
+/* ---- call-log.c ---- */
 
 static inline void xsim_count(XsimView *v, unsigned call, uint64_t pages,
                               uint64_t mmaps, bool failed)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest's driver for an e1000 network card, without interrupts.  Errors and
- * threads are as in guest-pc.h.
+ * threads are as in drivers/pc.h.
  */
 
 #ifndef XENSIM_GUEST_E1000_H
 #define XENSIM_GUEST_E1000_H
 
-#include "guest-pc.h"
+#include "pc.h"
 
 #define GUEST_E1000_RING   256u         /* descriptors; one less is usable */
 #define GUEST_E1000_BUFFER 2048u        /* bytes for each of them */

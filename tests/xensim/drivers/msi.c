@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "guest-pc-int.h"
+#include "pc-int.h"
 
 #define PCI_STATUS      0x06
 #define PCI_STATUS_CAPS 0x10

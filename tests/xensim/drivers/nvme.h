@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest's driver for QEMU's NVMe controller: one queue pair, namespace 1,
- * no interrupts.  Errors and threads are as in guest-pc.h.
+ * no interrupts.  Errors and threads are as in drivers/pc.h.
  */
 
 #ifndef XENSIM_GUEST_NVME_H
 #define XENSIM_GUEST_NVME_H
 
-#include "guest-pc.h"
+#include "pc.h"
 
 #define GUEST_NVME_DEPTH 32u    /* one less can be under way */
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest's driver for a disk on an ICH9 AHCI controller.  Errors and threads
- * are as in guest-pc.h.
+ * are as in drivers/pc.h.
  */
 
 #ifndef XENSIM_GUEST_AHCI_H
 #define XENSIM_GUEST_AHCI_H
 
-#include "guest-pc.h"
+#include "pc.h"
 
 /* Guest memory that the driver needs for each port: lists and tables. */
 #define GUEST_AHCI_BYTES 0x2000u

@@ -8,7 +8,7 @@
  * disable-legacy=off,disable-modern=on).  A virtio-gpu has modern ("1.0")
  * ones only.
  *
- * Errors and threads are as in guest-pc.h.  A queue belongs to one thread;
+ * Errors and threads are as in drivers/pc.h.  A queue belongs to one thread;
  * two queues of a device may be used by two threads on two vCPUs, once the
  * device is set up.
  */
@@ -16,7 +16,7 @@
 #ifndef XENSIM_GUEST_VIRTIO_H
 #define XENSIM_GUEST_VIRTIO_H
 
-#include "guest-pc.h"
+#include "pc.h"
 
 /* PCI device ids: of transitional devices, and of one that is modern. */
 enum {

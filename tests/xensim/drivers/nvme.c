@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for an NVMe controller; see guest-nvme.h. */
+/* A guest's driver for an NVMe controller; see drivers/nvme.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-nvme.h"
-#include "guest-pc-int.h"
+#include "nvme.h"
+#include "pc-int.h"
 
 enum {
     REG_CONTROL = 0x14,

@@ -4,7 +4,7 @@
 #ifndef XENSIM_GUEST_PC_INT_H
 #define XENSIM_GUEST_PC_INT_H
 
-#include "guest-pc.h"
+#include "pc.h"
 
 struct GuestPc {
     XensimDomain *dom;          /* NULL: on another machine, below */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for any modern virtio device; see guest-virtio.h. */
+/* A guest's driver for any modern virtio device; see drivers/virtio.h. */
 
 #include <errno.h>
 
-#include "guest-pc-int.h"
-#include "guest-virtio.h"
+#include "pc-int.h"
+#include "virtio.h"
 
 int guest_vdev_init(GuestPc *pc, GuestVdev *vdev, uint16_t device_id,
                     unsigned index, uint64_t mmio, uint64_t mem,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for an AHCI disk; see guest-ahci.h. */
+/* A guest's driver for an AHCI disk; see drivers/ahci.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-ahci.h"
-#include "guest-pc-int.h"
+#include "ahci.h"
+#include "pc-int.h"
 
 /* Of the controller, and of a port from its own registers on. */
 enum {

@@ -9,7 +9,7 @@
  * G_IO_ERROR_CONNECTION_CLOSED).
  *
  * Threads: one at a time for each Toolstack and its guests.  The guest's CPU
- * (xensim.h, guest-pc.h) may be played by other threads meanwhile, except
+ * (xensim.h, drivers/pc.h) may be played by other threads meanwhile, except
  * while the guest is saved or destroyed.
  */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for an e1000; see guest-e1000.h. */
+/* A guest's driver for an e1000; see drivers/e1000.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-e1000.h"
-#include "guest-pc-int.h"
+#include "e1000.h"
+#include "pc-int.h"
 
 enum {
     REG_IRQ_CLEAR = 0x00d8,

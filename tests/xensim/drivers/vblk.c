@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for legacy virtio-blk; see guest-virtio.h. */
+/* A guest's driver for legacy virtio-blk; see drivers/virtio.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
-#include "guest-virtio.h"
+#include "pc-int.h"
+#include "virtio.h"
 
 #define MAX_PIECES (GUEST_VIRTQ_MAX - 2)
 
@@ -26,7 +26,7 @@ typedef struct Header {
     uint8_t unused[15];
 } Header;
 
-_Static_assert(sizeof(Header) == 32, "as guest-virtio.h says");
+_Static_assert(sizeof(Header) == 32, "as drivers/virtio.h says");
 
 /* The registers are placed: the queue, and how large the disk is. */
 static int set_up(GuestVblk *blk, uint64_t mem)

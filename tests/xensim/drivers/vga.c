@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for displays with dispi registers; see guest-pc.h. */
+/* A guest's driver for displays with dispi registers; see drivers/pc.h. */
 
 #include <errno.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
+#include "pc-int.h"
 
 #define DISPI_INDEX_PORT 0x1ce
 #define DISPI_DATA_PORT  0x1cf

@@ -4,8 +4,8 @@
  *
  * They do what a guest's CPU would do, through the ioreqs of xensim.h, and
  * nothing behind the device model's back.  Further disks and a network card
- * have headers of their own: guest-virtio.h, guest-ahci.h, guest-nvme.h,
- * guest-e1000.h.
+ * have headers of their own: drivers/virtio.h, drivers/ahci.h, drivers/nvme.h,
+ * drivers/e1000.h.
  *
  * Errors: every function that returns int gives 0 or -errno and never calls
  * the simulation's fail handler:

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for disks of legacy virtio-scsi; see guest-virtio.h. */
+/* A guest's driver for disks of legacy virtio-scsi; see drivers/virtio.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
-#include "guest-virtio.h"
+#include "pc-int.h"
+#include "virtio.h"
 
 #define MAX_PIECES (GUEST_VIRTQ_MAX - 2)
 
@@ -44,7 +44,7 @@ typedef struct Header {
 
 _Static_assert(sizeof(Request) == 51, "as virtio has it");
 _Static_assert(sizeof(Response) == 108, "as virtio has it");
-_Static_assert(sizeof(Header) == 256, "as guest-virtio.h says");
+_Static_assert(sizeof(Header) == 256, "as drivers/virtio.h says");
 
 /* The registers are placed: the queue of requests. */
 static int set_up(GuestVscsi *scsi, uint64_t mem)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for the 2D side of virtio-gpu; see guest-virtio.h. */
+/* A guest's driver for the 2D side of virtio-gpu; see drivers/virtio.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
-#include "guest-virtio.h"
+#include "pc-int.h"
+#include "virtio.h"
 
 enum {
     CONTROL_QUEUE = 0,

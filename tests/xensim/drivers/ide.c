@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for an IDE disk on the PIIX3; see guest-pc.h. */
+/* A guest's driver for an IDE disk on the PIIX3; see drivers/pc.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
+#include "pc-int.h"
 
 /* Offsets from the channel's command ports. */
 enum {

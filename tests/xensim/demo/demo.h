@@ -14,7 +14,7 @@
 #define XENSIM_DEMO_H
 
 #include "demo-picture.h"
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack.h"
 
 #define DEMO_RAM_BYTES (128ull << 20)

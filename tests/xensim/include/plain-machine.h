@@ -4,7 +4,7 @@
  *
  * It is a machine of its own, without Xen, whose CPU does nothing: its
  * accesses come over a socket, by the qtest protocol, and its RAM is a file
- * that both processes map.  So guest drivers (guest-pc.h) do the same to it as
+ * that both processes map.  So guest drivers (drivers/pc.h) do the same to it as
  * to a device model on the simulated Xen.  Virtual time stands still until
  * plain_machine_pass_time().
  *
@@ -19,7 +19,7 @@
 
 #include <gio/gio.h>
 
-#include "guest-pc.h"
+#include "drivers/pc.h"
 #include "toolstack-qmp.h"
 
 typedef struct PlainMachine PlainMachine;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A guest's driver for virtio PCI devices; see guest-virtio.h. */
+/* A guest's driver for virtio PCI devices; see drivers/virtio.h. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-pc-int.h"
-#include "guest-virtio-int.h"
+#include "pc-int.h"
+#include "virtio-int.h"
 
 #define VIRTIO_VENDOR 0x1af4
 

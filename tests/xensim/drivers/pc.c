@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "guest-pc-int.h"
+#include "pc-int.h"
 
 #define PCI_COMMAND 0x04
 #define PCI_BAR0    0x10

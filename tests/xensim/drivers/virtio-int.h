@@ -4,7 +4,7 @@
 #ifndef XENSIM_GUEST_VIRTIO_INT_H
 #define XENSIM_GUEST_VIRTIO_INT_H
 
-#include "guest-virtio.h"
+#include "virtio.h"
 
 /* Select QUEUE: how many entries it has, and where its notifier is. */
 int guest_virtio_select_queue(GuestVirtq *queue, uint32_t *size);
