@@ -13,9 +13,9 @@
 #include "qemu/osdep.h"
 #include "exec/ram_addr.h"
 #include "xen-mapcache-harness.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 #ifdef FUZZ_STEPS
-#include "xen-mapcache-steps.h"
+#include "xen-mapcache-scheduler.h"
 #endif
 
 #define RAM         (32u << 20)

@@ -117,11 +117,13 @@ def test_what_a_suite_needs(b):
 
 
 def test_every_qtest_is_listed(b):
-    folder = os.path.join(b.real_repo, 'tests', 'qtest')
+    folder = os.path.join(b.real_repo, 'tests', 'qtest', 'xen')
     have = {os.path.basename(p)[:-2]
             for p in glob.glob(os.path.join(folder, 'xen-*-test.c'))}
     with open(os.path.join(folder, 'xen-qtests.list'), encoding='utf-8') as src:
         listed = set(src.read().split())
+    # these two make their cases by asking the binary, and have more parts
+    have -= {'xen-every-device-test', 'xen-every-pair-test'}
     assert have == listed, f'xen-qtests.list: differs by {have ^ listed}'
 
 

@@ -9,7 +9,7 @@
  * any pointer must show just these.
  */
 #include "qemu/osdep.h"
-#include "xen-mapcache-twin-int.h"
+#include "xen-mapcache-model-int.h"
 
 static void twin_begin(const uint8_t *data, size_t size, TwinCounts *counts)
 {

@@ -15,7 +15,7 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define RAM_BYTES   (64 * TWIN_BUCKET)  /* more than a tight arena holds */

@@ -5,7 +5,7 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "xen-mapcache-streams.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 static void tell(const TwinCounts *n, gint64 start)
 {

@@ -7,7 +7,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"
-#include "xen-mapcache-twin-int.h"
+#include "xen-mapcache-model-int.h"
 
 static int arm(const char *name)
 {

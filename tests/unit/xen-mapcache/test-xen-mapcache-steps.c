@@ -12,9 +12,9 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
-#include "xen-mapcache-steps.h"
+#include "xen-mapcache-scheduler.h"
 #include "xen-mapcache-streams.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 #define RAM     (32u << 20)
 #define STREAM      9000000 /* bytes */

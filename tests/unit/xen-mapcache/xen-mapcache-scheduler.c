@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads of the mapcache in steps: see xen-mapcache-steps.h.
+ * Threads of the mapcache in steps: see xen-mapcache-scheduler.h.
  */
 #include "qemu/osdep.h"
 #include <ucontext.h>
@@ -10,7 +10,7 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
-#include "xen-mapcache-steps.h"
+#include "xen-mapcache-scheduler.h"
 
 #define STACK   (256 * 1024)
 

@@ -9,7 +9,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"
-#include "xen-mapcache-twin-int.h"
+#include "xen-mapcache-model-int.h"
 
 #define MAX_SPANS   8
 #define SPAN_PAGES  (MAX_LEN / XENSIM_PAGE_SIZE + 1)

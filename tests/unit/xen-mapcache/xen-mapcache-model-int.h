@@ -2,18 +2,18 @@
 /*
  * The naive twin: what its files share.
  *
- * xen-mapcache-twin.c          the decoder of streams
- * xen-mapcache-twin-model.c    the model, and looking through pointers
- * xen-mapcache-twin-ram.c      operations on guest RAM
- * xen-mapcache-twin-outside.c  … on device memory and grants
- * xen-mapcache-twin-fault.c    … with a call to Xen that fails
- * xen-mapcache-twin-thread.c   … of a thread without the BQL
+ * xen-mapcache-model.c          the decoder of streams
+ * xen-mapcache-model-pages.c    the model, and looking through pointers
+ * xen-mapcache-model-ram.c      operations on guest RAM
+ * xen-mapcache-model-outside.c  … on device memory and grants
+ * xen-mapcache-model-fault.c    … with a call to Xen that fails
+ * xen-mapcache-model-thread.c   … of a thread without the BQL
  */
 #ifndef XEN_MAPCACHE_TWIN_INT_H
 #define XEN_MAPCACHE_TWIN_INT_H
 
 #include "xen-mapcache-harness.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 #define PAGES       (TWIN_RAM_BYTES / XENSIM_PAGE_SIZE)
 #define PAGE_MASK   (XENSIM_PAGE_SIZE - 1)

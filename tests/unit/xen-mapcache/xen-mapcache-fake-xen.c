@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Xen without system calls: see xen-mapcache-soft.h.
+ * A Xen without system calls: see xen-mapcache-fake-xen.h.
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
-#include "xen-mapcache-soft.h"
+#include "xen-mapcache-fake-xen.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define SPACE_PAGES 32768u          /* where mappings lie */

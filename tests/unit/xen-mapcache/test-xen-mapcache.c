@@ -11,7 +11,7 @@
 #include "exec/ram_addr.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-streams.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 #define PAGE    XENSIM_PAGE_SIZE
 #define RAM     (32u << 20)

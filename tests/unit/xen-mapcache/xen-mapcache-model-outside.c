@@ -5,7 +5,7 @@
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"
 #include "exec/ramlist.h"
-#include "xen-mapcache-twin-int.h"
+#include "xen-mapcache-model-int.h"
 
 bool twin_can_replace(void)
 {

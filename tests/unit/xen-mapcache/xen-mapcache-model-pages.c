@@ -3,7 +3,7 @@
  * The naive twin: the model, and looking through pointers.
  */
 #include "qemu/osdep.h"
-#include "xen-mapcache-twin-int.h"
+#include "xen-mapcache-model-int.h"
 
 Twin twin;
 

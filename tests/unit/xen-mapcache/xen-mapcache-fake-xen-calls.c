@@ -8,7 +8,7 @@
 #include "hw/xen/xen_native.h"
 #include <xengnttab.h>
 #include "xen-mapcache-harness.h"
-#include "xen-mapcache-soft.h"
+#include "xen-mapcache-fake-xen.h"
 
 #define FAULTS      4
 

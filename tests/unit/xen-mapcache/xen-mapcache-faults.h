@@ -12,7 +12,7 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
-#include "xen-mapcache-twin.h"
+#include "xen-mapcache-model.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 
