@@ -19,7 +19,8 @@ from say import Failure
 # the base that the series is written on: what is common fits it
 MAIN = '10.0'
 # the folders that the repository has for itself
-NOT_LAID = {'tools', 'build', 'tests/fuzz', 'tests/spin', 'tests/xen-e2e'}
+NOT_LAID = {'tools', 'build', 'docs/decisions', 'docs/pictures', 'tests/fuzz',
+            'tests/spin', 'tests/xen-e2e'}
 # here whole files are the repository's own: QEMU has its README and its docs/
 # too.  Patches, and folders below, are QEMU's as everywhere.
 OWN_FILES = {'', 'docs/'}

@@ -2,6 +2,10 @@
 """The documents: what they name is there."""
 import os
 import re
+import shutil
+import subprocess
+
+from bench import Skip
 
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 HEADING = re.compile(r'(?m)^#+ +(.*?) *$')
@@ -149,3 +153,29 @@ def test_guarantees_that_nobody_keeps_are_found(b):
     assert list(not_there(b.path('repo'), text)) == [
         'hw/none.h: no such file', 'lost(): not where it is said to be',
         'no/case: no such case', 'no-test: no such test']
+
+
+def test_man_page_is_clean_and_names_every_option(b):
+    page = os.path.join(b.real_repo, 'docs', 'xensim.1')
+    if not shutil.which('man'):
+        raise Skip('man-db is not installed')
+    shown = subprocess.run(['man', '--warnings', '-E', 'UTF-8', '-l', page],
+                           capture_output=True, text=True, check=False,
+                           env={'PATH': '/usr/bin:/bin', 'LC_ALL': 'C.UTF-8'})
+    assert shown.returncode == 0 and not shown.stderr, shown.stderr
+    text = re.sub('.\b', '', shown.stdout)
+    xensim = os.path.join(b.real_build, 'xensim', 'xensim')
+    help_text = subprocess.run([xensim, '--help'], capture_output=True,
+                               text=True, check=True).stdout
+    options = re.findall(r'(?m)^ .*?(--[a-z0-9-]+)', help_text)
+    assert len(options) > 5, help_text
+    told = re.findall(r'(?m)^ +(?:-., )?(--[a-z0-9-]+)', text)
+    assert set(options) <= set(told), set(options) - set(told)
+    assert set(told) <= set(options), set(told) - set(options)
+
+
+def test_pictures_are_drawn_from_their_sources(b):
+    tool = os.path.join(b.real_repo, 'tools', 'pictures')
+    res = subprocess.run([tool, '--check'], capture_output=True, text=True,
+                         check=False)
+    assert res.returncode == 0, res.stderr
