@@ -255,6 +255,44 @@ int xsim_lib_result(unsigned call, int rc, const char *fmt, ...)
     return rc;
 }
 
+/* ---- handles ---- */
+
+void *xsim_lib_open(unsigned call, size_t size, unsigned flags)
+{
+    int e = xsim_lib_begin(call, NULL, NULL);
+    void *handle = NULL;
+
+    if (!e && xensim_restricted()) {
+        e = EACCES;
+    }
+    if (!e) {
+        handle = calloc(1, size);
+        e = handle ? 0 : ENOMEM;
+    }
+    xsim_lib_end(call, 0, 0, e, "flags=0x%x", flags);
+    errno = e ? e : errno;
+    return handle;
+}
+
+int xsim_lib_restrict_handle(unsigned call, int *restricted, uint32_t domid)
+{
+    int e = xsim_lib_begin(call, NULL, NULL);
+
+    if (!e && *restricted && *restricted != (int)domid + 1) {
+        e = EINVAL;
+    }
+    if (!e) {
+        *restricted = domid + 1;
+    }
+    return xsim_lib_result(call, -e, "dom=%u", domid);
+}
+
+bool xsim_lib_may(int restricted, uint32_t domid)
+{
+    return xensim_may_control(domid) &&
+           (!restricted || restricted == (int)domid + 1);
+}
+
 void xsim_unsimulated(const char *name)
 {
     fprintf(stderr, "libxensim: %s is not simulated, and the device model "

@@ -22,22 +22,10 @@ XSIM_EXPORT xc_interface *xc_interface_open(xentoollog_logger *logger,
                                             xentoollog_logger *dombuild,
                                             unsigned open_flags)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xc_interface_open, NULL, NULL);
-    xc_interface *xc = NULL;
-
     (void)logger;
     (void)dombuild;
-    if (!e && xensim_restricted()) {
-        e = EACCES;
-    }
-    if (!e) {
-        xc = calloc(1, sizeof(*xc));
-        e = xc ? 0 : ENOMEM;
-    }
-    xsim_lib_end(XSIM_CALL_xc_interface_open, 0, 0, e, "flags=0x%x",
-                 open_flags);
-    errno = e ? e : errno;
-    return xc;
+    return xsim_lib_open(XSIM_CALL_xc_interface_open,
+                         sizeof(struct xc_interface_core), open_flags);
 }
 
 XSIM_EXPORT int xc_interface_close(xc_interface *xch)

@@ -15,20 +15,9 @@
 XSIM_EXPORT xendevicemodel_handle *
 xendevicemodel_open(struct xentoollog_logger *logger, unsigned int flags)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xendevicemodel_open, NULL, NULL);
-    xendevicemodel_handle *h = NULL;
-
     (void)logger;
-    if (!e && xensim_restricted()) {
-        e = EACCES;
-    }
-    if (!e) {
-        h = calloc(1, sizeof(*h));
-        e = h ? 0 : ENOMEM;
-    }
-    xsim_lib_end(XSIM_CALL_xendevicemodel_open, 0, 0, e, "flags=0x%x", flags);
-    errno = e ? e : errno;
-    return h;
+    return xsim_lib_open(XSIM_CALL_xendevicemodel_open,
+                         sizeof(struct xendevicemodel_handle), flags);
 }
 
 XSIM_EXPORT int xendevicemodel_close(xendevicemodel_handle *dmod)
@@ -40,16 +29,8 @@ XSIM_EXPORT int xendevicemodel_close(xendevicemodel_handle *dmod)
 XSIM_EXPORT int xendevicemodel_restrict(xendevicemodel_handle *dmod,
                                         domid_t domid)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xendevicemodel_restrict, NULL, NULL);
-
-    if (!e && dmod->restricted && dmod->restricted != domid + 1) {
-        e = EINVAL;
-    }
-    if (!e) {
-        dmod->restricted = domid + 1;
-    }
-    return xsim_lib_result(XSIM_CALL_xendevicemodel_restrict, -e, "dom=%u",
-                           domid);
+    return xsim_lib_restrict_handle(XSIM_CALL_xendevicemodel_restrict,
+                                    &dmod->restricted, domid);
 }
 
 int xsim_dm_enter(xendevicemodel_handle *h, unsigned call, uint32_t domid,
@@ -62,8 +43,7 @@ int xsim_dm_enter(xendevicemodel_handle *h, unsigned call, uint32_t domid,
     if (e) {
         return -e;
     }
-    if (!xensim_may_control(domid) ||
-        (h->restricted && h->restricted != (int)domid + 1)) {
+    if (!xsim_lib_may(h->restricted, domid)) {
         return -EPERM;
     }
     slot = xsim_find_dom(v, domid);

@@ -39,21 +39,9 @@ struct xenforeignmemory_resource_handle {
 XSIM_EXPORT xenforeignmemory_handle *
 xenforeignmemory_open(struct xentoollog_logger *logger, unsigned open_flags)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xenforeignmemory_open, NULL, NULL);
-    xenforeignmemory_handle *h = NULL;
-
     (void)logger;
-    if (!e && xensim_restricted()) {
-        e = EACCES;
-    }
-    if (!e) {
-        h = calloc(1, sizeof(*h));
-        e = h ? 0 : ENOMEM;
-    }
-    xsim_lib_end(XSIM_CALL_xenforeignmemory_open, 0, 0, e, "flags=0x%x",
-                 open_flags);
-    errno = e ? e : errno;
-    return h;
+    return xsim_lib_open(XSIM_CALL_xenforeignmemory_open,
+                         sizeof(struct xenforeignmemory_handle), open_flags);
 }
 
 XSIM_EXPORT int xenforeignmemory_close(xenforeignmemory_handle *fmem)
@@ -68,22 +56,8 @@ XSIM_EXPORT int xenforeignmemory_close(xenforeignmemory_handle *fmem)
 XSIM_EXPORT int xenforeignmemory_restrict(xenforeignmemory_handle *fmem,
                                           domid_t domid)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xenforeignmemory_restrict, NULL, NULL);
-
-    if (!e && fmem->restricted && fmem->restricted != domid + 1) {
-        e = EINVAL;
-    }
-    if (!e) {
-        fmem->restricted = domid + 1;
-    }
-    return xsim_lib_result(XSIM_CALL_xenforeignmemory_restrict, -e,
-                           "dom=%u", domid);
-}
-
-static bool allowed(const xenforeignmemory_handle *fmem, uint32_t domid)
-{
-    return xensim_may_control(domid) &&
-           (!fmem->restricted || fmem->restricted == (int)domid + 1);
+    return xsim_lib_restrict_handle(XSIM_CALL_xenforeignmemory_restrict,
+                                    &fmem->restricted, domid);
 }
 
 /*
@@ -154,7 +128,7 @@ static void *map_frames(xenforeignmemory_handle *fmem, uint32_t dom,
     uint32_t map = 0;
     size_t i;
 
-    if (!e && !allowed(fmem, dom)) {
+    if (!e && !xsim_lib_may(fmem->restricted, dom)) {
         e = EPERM;
     }
     if (!e) {
@@ -323,7 +297,7 @@ xenforeignmemory_map_resource(xenforeignmemory_handle *fmem, domid_t domid,
                          "ioreq server");
     }
     e = xsim_lib_begin(call, NULL, NULL);
-    if (!e && !allowed(fmem, domid)) {
+    if (!e && !xsim_lib_may(fmem->restricted, domid)) {
         e = EPERM;
     }
     if (!e && !nr_frames) {
@@ -387,7 +361,7 @@ xenforeignmemory_resource_size(xenforeignmemory_handle *fmem, domid_t domid,
         xsim_unsimulated("xenforeignmemory_resource_size of anything but an "
                          "ioreq server");
     }
-    if (!e && !allowed(fmem, domid)) {
+    if (!e && !xsim_lib_may(fmem->restricted, domid)) {
         e = EPERM;
     }
     *size = 2 * XENSIM_PAGE_SIZE;

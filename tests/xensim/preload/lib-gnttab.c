@@ -21,20 +21,9 @@ struct xengntdev_handle {
 XSIM_EXPORT xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger,
                                              unsigned open_flags)
 {
-    int e = xsim_lib_begin(XSIM_CALL_xengnttab_open, NULL, NULL);
-    xengnttab_handle *h = NULL;
-
     (void)logger;
-    if (!e && xensim_restricted()) {
-        e = EACCES;
-    }
-    if (!e) {
-        h = calloc(1, sizeof(*h));
-        e = h ? 0 : ENOMEM;
-    }
-    xsim_lib_end(XSIM_CALL_xengnttab_open, 0, 0, e, "flags=0x%x", open_flags);
-    errno = e ? e : errno;
-    return h;
+    return xsim_lib_open(XSIM_CALL_xengnttab_open,
+                         sizeof(struct xengntdev_handle), open_flags);
 }
 
 XSIM_EXPORT int xengnttab_close(xengnttab_handle *xgt)

@@ -54,6 +54,19 @@ void xsim_lib_end(unsigned call, uint64_t pages, uint64_t mmaps, int error,
 int xsim_lib_result(unsigned call, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * What opening a handle of a libxen library does: @size bytes of zeros (free),
+ * or NULL and errno.  A restricted process may open none (EACCES).
+ */
+void *xsim_lib_open(unsigned call, size_t size, unsigned flags);
+/*
+ * Restricts a handle to @domid: *@restricted is 1 + the domain's number, or 0.
+ * 0; or -1 and EINVAL if it is restricted to another domain.
+ */
+int xsim_lib_restrict_handle(unsigned call, int *restricted, uint32_t domid);
+/* May this process call Xen for @domid, by a handle so @restricted? */
+bool xsim_lib_may(int restricted, uint32_t domid);
+
 /* Print that @name is not simulated and exit (XENSIM_EXIT_UNSIMULATED). */
 _Noreturn void xsim_unsimulated(const char *name);
 
