@@ -225,7 +225,7 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
             ;
         }
         if (n < end) {
-            error_setg(errp, "page %zu went while it was mapped", n);
+            error_setg(errp, "page %zu became absent while it was mapped", n);
             mcache_unmap_locked(host, pages);
             return NULL;
         }
@@ -258,13 +258,13 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr size,
     }
     if (absent) {
         warn_report("xen mapcache: %zu of %zu pages of the device memory at "
-                    "guest address 0x%" HWADDR_PRIx " are not there; the "
+                    "guest address 0x%" HWADDR_PRIx " are absent; the "
                     "device has anonymous memory in their place", absent,
                     pages, gaddr);
         mcache_unmap_locked(host, pages);
         if (!xen_foreign_map_has_fixed()) {
-            error_setg(errp, "%zu pages are not there, and this libxen cannot "
-                       "map the others by themselves", absent);
+            error_setg(errp, "%zu pages are absent, and this libxen cannot "
+                       "map the others without them", absent);
             return NULL;
         }
         host = block_map_in_parts(gfn, pages, err, errp);
@@ -289,7 +289,7 @@ static bool block_is_dummy_locked(ram_addr_t addr, ram_addr_t size,
     gfn = gfns_from(addr, size);
     frames = probe_locked(gfn, size >> XC_PAGE_SHIFT, NULL);
     if (frames == XEN_FRAMES_UNKNOWN) {
-        error_setg(errp, "cannot find out which of its frames are at guest "
+        error_setg(errp, "Xen does not say which of its frames are at guest "
                    "address 0x" RAM_ADDR_FMT, addr);
         return false;
     }
@@ -322,9 +322,10 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
         }
     }
     if (lost) {
-        warn_report("xen mapcache: other device memory is at 0x" RAM_ADDR_FMT
-                    ", the initial range of %" PRIu64 " KiB of device memory, "
-                    "whose contents are lost", addr, (uint64_t)size / KiB);
+        warn_report("xen mapcache: other device memory has been relocated to "
+                    "0x" RAM_ADDR_FMT ", the initial range of %" PRIu64
+                    " KiB of device memory: its contents are lost", addr,
+                    (uint64_t)size / KiB);
     }
     if (dummy) {
         host = dummy_map(size, &memfd, &err);
@@ -488,12 +489,12 @@ static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
     /* What may fail comes first, where a failure does no harm. */
     frames = probe_locked(gfn, pages, NULL);
     if (frames != XEN_FRAMES_ALL) {
-        error_report("xen mapcache: guest address 0x%" HWADDR_PRIx " %s all "
-                     "of the 0x%" HWADDR_PRIx " bytes of the device memory "
-                     "at 0x" RAM_ADDR_FMT, gaddr,
-                     frames == XEN_FRAMES_UNKNOWN ? "does not say if it has"
-                                                  : "has not",
-                     o->size, o->addr);
+        error_report("xen mapcache: cannot map the device memory at 0x"
+                     RAM_ADDR_FMT " (0x%" HWADDR_PRIx " bytes): %s at guest "
+                     "address 0x%" HWADDR_PRIx, o->addr, o->size,
+                     frames == XEN_FRAMES_UNKNOWN
+                     ? "Xen does not say which frames are"
+                     : "frames are missing", gaddr);
         return false;
     }
     if (!mcache_map_frames_locked(outside_host(o), gfn, pages, err)) {
@@ -526,9 +527,9 @@ static uint8_t *replace(ram_addr_t addr, hwaddr size, const xen_pfn_t *gfn)
         o = block_find_locked(addr);
         if (!o || o->kind != OUTSIDE_DUMMY || o->size != size ||
             !xen_foreign_map_has_fixed()) {
-            error_report("xen mapcache: no dummy mapping of 0x%" HWADDR_PRIx
-                         " bytes at 0x" RAM_ADDR_FMT " to replace", size,
-                         addr);
+            error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
+                         " has no dummy of 0x%" HWADDR_PRIx " bytes that "
+                         "could be replaced", addr, size);
         } else if (replace_locked(o, gfn)) {
             host = outside_host(o);
         }

@@ -102,7 +102,7 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
     int saved_errno;
 
     if (!mcache_slot_make(nr)) {
-        mcache_report_failure("making a slot", bucket << MCACHE_BUCKET_SHIFT,
+        mcache_report_failure("allocating a slot", bucket << MCACHE_BUCKET_SHIFT,
                               MCACHE_BUCKET_PAGES, errno);
         return false;
     }

@@ -264,7 +264,7 @@ void mcache_slot_give_back(uint32_t nr)
 
 void mcache_slot_lose(uint32_t nr)
 {
-    mcache_report_failure("keeping the addresses of a slot", 0,
+    mcache_report_failure("reserving the addresses of a slot again", 0,
                           MCACHE_BUCKET_PAGES, EEXIST);
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_LOST);
     mapcache.lost_came = true;

@@ -327,9 +327,10 @@ static void device_populate(RAMBlock *block, Error **errp)
     }
     if (xc_domain_populate_physmap_exact(xen_xc, xen_domid, pages, 0, 0,
                                          gfn)) {
-        error_setg_errno(errp, errno, "xen: the guest cannot be given %lu "
-                         "pages at 0x" RAM_ADDR_FMT " for the memory of '%s'", pages,
-                         block->offset, memory_region_name(block->mr));
+        error_setg_errno(errp, errno, "xen: cannot allocate %lu pages of "
+                         "guest memory at 0x" RAM_ADDR_FMT " for the memory "
+                         "of '%s'", pages, block->offset,
+                         memory_region_name(block->mr));
     }
 }
 

@@ -36,7 +36,7 @@ void xen_complain(const char *fmt, ...)
         last = now;
     }
     if (unsaid) {
-        warn_report("%u reports of the kind that follows were left out",
+        warn_report("%u more reports like the next one were left out",
                     unsaid);
         unsaid = 0;
     }

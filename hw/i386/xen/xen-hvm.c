@@ -352,8 +352,8 @@ static void report_ioreq(const char *what, const ioreq_t *req)
         suppressed++;
         return;
     }
-    warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): %s; it "
-                "is ignored (%u others before it were too)", req->type,
+    warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): %s; "
+                "ignored (and %u more since the last report)", req->type,
                 req->addr, req->dir == IOREQ_READ ? "read" : "write",
                 req->size, what, suppressed);
     suppressed = 0;

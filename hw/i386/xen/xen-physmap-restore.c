@@ -332,8 +332,8 @@ static void give_up(RAMBlock *block, const unsigned long *found)
                                          gfn) == 0) {
         set_located(block);
     } else {
-        warn_report("there are no new frames for it: the guest will find it "
-                    "slow and blank");
+        warn_report("Xen gives it no new frames: accesses to it are emulated, "
+                    "and its contents are blank");
         g_array_append_val(located, block->offset);
     }
 }

@@ -135,7 +135,7 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
     int ret;
 
     if (!xen_physmap_is_free(to, ram, size)) {
-        return "other memory or another device is there";
+        return "it is occupied by other memory or another device";
     }
     ret = xen_frames_move(from, to, size, &moved);
     for (i = 0; i < moved.n; i++) {
@@ -304,7 +304,7 @@ static void pin(const XenShown *t)
 
     if (ret) {
         xen_complain("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
-                     " (%s): the guest's may be used instead",
+                     " to write-back (%s): the guest's own type applies",
                      xen_physmap_name(t->ram), t->gaddr, strerror(-ret));
     }
 }

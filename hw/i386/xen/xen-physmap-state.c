@@ -209,8 +209,8 @@ static int state_post_load(void *opaque, int version_id)
         }
     }
     if (wrong) {
-        error_report("the state says where the guest's device memory is, and "
-                     "that cannot be: a piece is %s", wrong);
+        error_report("the state says where the guest's device memory is, but "
+                     "this is impossible: a piece is %s", wrong);
         return -EINVAL;
     }
     xen_physmap_restore_known(lost);
