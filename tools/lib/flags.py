@@ -12,8 +12,6 @@ _XEN = '''--target-list=i386-softmmu --enable-xen --enable-spice
 _NOXEN = '--target-list=i386-softmmu --disable-xen --enable-tcg'
 
 XEN_BUILD = (_COMMON + ' ' + _XEN).split()
-# as for a libxen that cannot map at an address of the caller's choice
-COMPAT_BUILD = XEN_BUILD + ['-Dxen_compat_physmap=true']
 # with the sanitizers that find what is wrong in memory
 ASAN_BUILD = XEN_BUILD + ['--enable-asan', '--enable-ubsan']
 # … and in how threads meet

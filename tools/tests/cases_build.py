@@ -5,7 +5,9 @@ import signal
 import subprocess
 import time
 
+import oldxen
 from bench import TREE, has
+from say import Failure
 
 NAME = 'qemu-system-i386'
 
@@ -157,3 +159,39 @@ def test_no_room_to_begin(b):
     b.write('build/src/origin', f'tree {b.path("mine")}\n')
     has(b.on_build('build-qemu', 'stock', env=env, fails=True), disk,
         'building QEMU needs')
+
+
+OLD_HEADER = """\
+void *xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom);
+/* Almost like the previous one */
+void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
+                            const xen_pfn_t arr[/*pages*/]);
+int xenforeignmemory_unmap(void *addr);
+"""
+
+
+def test_old_libxen_lacks_the_call(b):
+    header = oldxen.old_header(OLD_HEADER)
+    assert 'map2' not in header, header
+    has(header, 'xenforeignmemory_map(', 'xenforeignmemory_unmap(')
+    for text in (header, OLD_HEADER * 2):
+        try:
+            oldxen.old_header(text)
+        except Failure as failure:
+            has(str(failure), 'xenforeignmemory_map2')
+        else:
+            raise AssertionError('no error')
+
+
+def test_old_libxen_links_what_it_has(b):
+    """With what is made of this machine's library."""
+    where = os.path.dirname(oldxen.make(b.path('old')))
+    b.write('calls.c', '#include <xenforeignmemory.h>\n'
+                       'int main(void)\n{\n    return !NAME;\n}\n')
+    for name, works in (('xenforeignmemory_map', True),
+                        ('xenforeignmemory_map2', False)):
+        res = subprocess.run(
+            ['cc', '-DNAME=' + name, f'-I{where}/include', b.path('calls.c'),
+             f'-L{where}/lib', '-lxenforeignmemory', '-o', b.path('calls')],
+            capture_output=True, text=True, check=False)
+        assert (res.returncode == 0) == works, res.stderr
