@@ -15,7 +15,7 @@ NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
         series-check check-bare check-xen check-xen-linux setup clean fuzz \
-        fuzz-qemu deb check-deb
+        fuzz-qemu deb check-deb dist
 .NOTPARALLEL:
 
 help:
@@ -38,6 +38,7 @@ help:
 #: make series-check the same, and compile what each patch affects (long)
 #: make deb          Debian 13 packages with the series: build/deb/packages/
 #: make check-deb    install them in a bare Debian 13, run the demo, purge (root)
+#: make dist         pack a release, the same bytes each time: build/dist/
 #: make check-bare SUITE=bookworm|trixie
 #:                   make run and make check in a bare Debian (root, long)
 #: make clean        remove build/
@@ -98,6 +99,9 @@ fuzz-qemu: setup
 series: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
 	@tools/export-series --build "$(BUILD)"
+
+dist: series
+	@tools/dist --build "$(BUILD)"
 
 series-check: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
