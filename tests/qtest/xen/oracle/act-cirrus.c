@@ -89,7 +89,8 @@ static const OracleAction actions[] = {
 
 const OracleDevice oracle_cirrus = {
     .name = "cirrus",
-    .args = "-device cirrus-vga,addr=@SLOT@",
+    .args = "-device cirrus-vga,id=cirrus0,addr=@SLOT@",
+    .screen = "cirrus0",
     .mmio_bytes = 2 * BAR_BYTES,
     .state_bytes = sizeof(ActCirrus),
     .setup = setup,

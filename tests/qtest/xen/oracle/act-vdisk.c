@@ -287,6 +287,9 @@ static void bad_table(OracleSide *side, const OracleDevice *device,
     if (!disk) {
         return;
     }
+    if (disk->ops->header_max) {
+        desc.len = MIN(desc.len, disk->ops->header_max);
+    }
     start(side, disk, true, 0, sg, pieces, true, &tag, &n);
     guest_mem_write(oracle_pc(side), table_at(disk, 0) + entry * DESC_BYTES,
                     &desc, sizeof(desc));

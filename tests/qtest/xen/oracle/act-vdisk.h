@@ -29,6 +29,12 @@ typedef struct ActVdiskOps {
      * buffer for ever if there is no RAM where they are.
      */
     bool can_bounce;
+    /*
+     * The longest piece that may be where a header is, 0: any.  virtio-scsi
+     * takes what was mapped first for the header, all of it (old BIOSes pad
+     * it), and a long mapping may end at a bucket's end.
+     */
+    uint32_t header_max;
 } ActVdiskOps;
 
 struct ActVdisk {

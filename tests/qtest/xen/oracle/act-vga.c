@@ -73,7 +73,8 @@ static const OracleAction actions[] = {
 
 const OracleDevice oracle_vga = {
     .name = "vga",
-    .args = "-device VGA,vgamem_mb=16,addr=@SLOT@",
+    .args = "-device VGA,id=vga0,vgamem_mb=16,addr=@SLOT@",
+    .screen = "vga0",
     .mmio_bytes = VRAM_BYTES,
     .state_bytes = sizeof(GuestVga),
     .setup = setup,

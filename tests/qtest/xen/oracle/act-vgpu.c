@@ -199,7 +199,8 @@ static const OracleAction actions[] = {
 
 const OracleDevice oracle_vgpu = {
     .name = "virtio-gpu",
-    .args = "-device virtio-gpu-pci,addr=@SLOT@",
+    .args = "-device virtio-gpu-pci,id=vgpu0,addr=@SLOT@",
+    .screen = "vgpu0",
     .mem_bytes = GUEST_VGPU_BYTES + MAX_PIECES * ENTRY_BYTES,
     .mmio_bytes = 0x4000,
     .state_bytes = sizeof(ActVgpu),

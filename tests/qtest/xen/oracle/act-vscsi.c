@@ -38,6 +38,7 @@ static const ActVdiskOps ops = {
     .init = init,
     .start = start,
     .status = status,
+    .header_max = 4 * ORACLE_PAGE,
 };
 
 static int setup(OracleSide *side, const OracleDevice *device)

@@ -39,6 +39,10 @@ static void fault(OracleSide *side, const OracleDevice *device,
     };
     Xensim *sim = xensim_domain_sim(oracle_domain(side));
 
+    if (strcmp(one.call, "xendevicemodel_modified_memory") == 0) {
+        /* What Xen could not be told is dirty all the same. */
+        oracle_side_dirtied(side, 0, oracle_ram_bytes(side));
+    }
     xensim_fault_disarm_all(sim);
     xensim_fault_arm(sim, &one);
 }
@@ -61,6 +65,17 @@ static void migrate(OracleSide *side, const OracleDevice *device,
 {
     no_fault(side, device, bytes);
     oracle_side_restore(side, true);
+}
+
+/*
+ * As for a live migration, but the guest goes on and no new domain is made.  No
+ * call is to fail meanwhile: what Xen could not be told is dirty all the same.
+ */
+static void log_dirty(OracleSide *side, const OracleDevice *device,
+                      OracleBytes *bytes)
+{
+    no_fault(side, device, bytes);
+    oracle_side_log_dirty(side);
 }
 
 /* ---- pages that are given away and come back, as zeros ---- */
@@ -95,6 +110,7 @@ static void balloon(OracleSide *side, const OracleDevice *device,
         return;
     }
     if (dom) {
+        oracle_side_dirtied(side, gpa, pages * ORACLE_PAGE);
         xensim_balloon_out(dom, gpa / ORACLE_PAGE, pages);
         xensim_balloon_in(dom, gpa / ORACLE_PAGE, pages);
     } else {
@@ -136,6 +152,7 @@ static const OracleAction actions[] = {
     { .name = "no-fault", .weight = 4, .xen_only = true, .run = no_fault },
     { .name = "restore", .weight = 1, .xen_only = true, .run = restore },
     { .name = "migrate", .weight = 1, .xen_only = true, .run = migrate },
+    { .name = "log-dirty", .weight = 2, .xen_only = true, .run = log_dirty },
     { .name = "balloon", .weight = 4, .bytes = 16, .run = balloon },
     { .name = "time", .weight = 4, .bytes = 8, .run = time_passes },
 };

@@ -6,6 +6,7 @@
  *   side.c      one side: QEMU's process on the simulated Xen or with plain RAM
  *   shape.c     which machine a stream runs on; its arguments and addresses
  *   look.c      what is compared at a quiet point
+ *   dirty.c     the log of dirty pages that Xen keeps for a migration
  *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
  *   draw.c      arguments from bytes
@@ -30,9 +31,10 @@
 typedef struct OracleShape {
     uint32_t devices;           /* bit N: oracle_devices[N] */
     uint32_t ram_mib;
-    uint32_t cache_mib;         /* of the mapcache; 0: default */
+    uint32_t cache_mib;         /* of the mapcache, which then also gives
+                                   back what is idle at once; 0: default */
     bool iothread;
-    bool scattered;             /* neighbouring gfns are not in machine memory */
+    bool scattered;             /* neighbouring frames are apart */
 } OracleShape;
 
 /* What a device gets, by its index in oracle_devices[]. */
@@ -57,6 +59,8 @@ typedef struct OracleSight {
     uint64_t index, value;
 } OracleSight;
 
+typedef struct OracleDirty OracleDirty;
+
 struct OracleSide {
     const char *name;           /* "plain", "xen" */
     OracleShape shape;
@@ -71,6 +75,7 @@ struct OracleSide {
     PlainMachine *plain;        /* one of the two */
     Toolstack *ts;
     TsGuest *guest;
+    OracleDirty *dirty;         /* the log is on; else NULL */
     GError *lost;               /* why nothing more can be done with it */
 };
 
@@ -93,6 +98,29 @@ TsQmp *oracle_side_qmp(OracleSide *side);
 
 /* Gives it up, with the reason. */
 void oracle_side_give_up(OracleSide *side, GError *err);
+
+/* In between are video memory and ROMs, which are no RAM on Xen. */
+bool oracle_is_ram(uint64_t page);
+
+/* A number that stands for @len bytes at @data. */
+uint64_t oracle_hash(const uint8_t *data, size_t len);
+
+/* ---- dirty.c ---- */
+
+/* Turns the log of @side on, which is the Xen side. */
+void oracle_dirty_start(OracleSide *side);
+
+/* Xen knows without being told that the page of @gpa, and so on, are dirty. */
+void oracle_dirty_known(OracleSide *side, uint64_t gpa, uint64_t len);
+
+/*
+ * Turns it off.  NULL if it was off, or all pages that have changed are known
+ * to be dirty; else what is not, in a line (g_free).
+ */
+char *oracle_dirty_end(OracleSide *side);
+
+/* Forgets it: the domain is another one, or the log cannot be trusted. */
+void oracle_dirty_drop(OracleSide *side);
 
 /* ---- draw.c ---- */
 
@@ -160,6 +188,7 @@ typedef enum OracleEnd {
     ORACLE_SAME,                /* no difference */
     ORACLE_DIFFERS,
     ORACLE_LOST,                /* one side ended, or does not answer */
+    ORACLE_PLAIN_LOST,          /* ... which is the plain machine */
     ORACLE_BOTH_LOST,           /* both did, in the same action */
     ORACLE_SLOW,
     ORACLE_BROKEN,              /* the oracle could not do its work */

@@ -4,7 +4,9 @@
 #include "engine.h"
 
 #define CHUNK       (256 * 1024u)
-#define SETTLE_MS   2000
+#define SETTLE_MS   10000
+#define INVALIDATES 5
+#define HELD_PAGES  32u         /* of one ring or list, at most */
 
 /* ---- what was told ---- */
 
@@ -73,12 +75,6 @@ static void touch_all(OracleSide *side, Pages *p)
     }
 }
 
-/* In between are video memory and ROMs, which are no RAM on Xen. */
-static bool is_ram(uint64_t page)
-{
-    return page < 0xa0 || page >= 0x100;
-}
-
 static char *compare_pages(OracleSide *a, OracleSide *b, uint64_t page,
                            uint64_t n)
 {
@@ -106,7 +102,7 @@ static char *look_at_ram(OracleSide *a, OracleSide *b)
     touch_all(b, &p);
     for (page = 0; !text && page < p.n; page += MAX(n, 1)) {
         for (n = 0; n < CHUNK / ORACLE_PAGE && page + n < p.n &&
-             touched[page + n] && is_ram(page + n); n++) {
+             touched[page + n] && oracle_is_ram(page + n); n++) {
             continue;
         }
         text = n ? compare_pages(a, b, page, n) : NULL;
@@ -171,6 +167,24 @@ static void look_at_disk(OracleSide *side, const OracleDevice *device)
     }
 }
 
+/* ---- pictures ---- */
+
+/* What a user sees of it. */
+static void look_at_screen(OracleSide *side, const char *id)
+{
+    g_autofree char *path = g_build_filename(side->dir, "screen", NULL);
+    g_autofree char *args = g_strdup_printf("{\"filename\": \"%s\", "
+                                            "\"device\": \"%s\"}", path, id);
+    g_autofree char *data = NULL;
+    gsize len;
+
+    oracle_qmp(side, "screendump", args);
+    if (!side->lost && g_file_get_contents(path, &data, &len, NULL)) {
+        oracle_saw_bytes(side, "screen", 0, data, len);
+    }
+    unlink(path);
+}
+
 /* ---- all ---- */
 
 /* Lets block I/O end that an action left under way. */
@@ -202,6 +216,9 @@ static void look_at_side(OracleSide *side)
         if (device->look) {
             device->look(side, device);
         }
+        if (device->screen) {
+            look_at_screen(side, device->screen);
+        }
         if (device->disk_bytes) {
             look_at_disk(side, device);
         }
@@ -218,6 +235,19 @@ static int64_t counter(TsQmp *qmp, const char *name)
     return ts_json_get_int(info, name, 0);
 }
 
+/* Which transfer it is: an invalidate makes QEMU report it (g_free). */
+static char *outstanding(OracleSide *side)
+{
+    g_autofree char *output = NULL;
+    const char *report;
+
+    xensim_invalidate(oracle_domain(side));
+    output = g_strchomp(ts_output(side->guest));
+    report = strrchr(output, '\n');
+    return g_strdup_printf("the mapcache counts a transfer, and none is under "
+                           "way: %s", report ? report + 1 : output);
+}
+
 /* Ended transfers may be unmapped a little later. */
 static bool settles(TsQmp *qmp, const char *name)
 {
@@ -227,6 +257,43 @@ static bool settles(TsQmp *qmp, const char *name)
         g_usleep(1000);
     }
     return ms < SETTLE_MS;
+}
+
+typedef struct Mapped {
+    uint64_t ram_pages, pages;
+} Mapped;
+
+static void add_mapped(void *opaque, const XensimMapRun *run)
+{
+    Mapped *mapped = opaque;
+
+    if (!run->grant && !run->resource && run->gfn < mapped->ram_pages) {
+        mapped->pages += run->pages;
+    }
+}
+
+/*
+ * Is no more of the guest's RAM mapped, after an invalidate, than what devices
+ * hold?  What is mapped again at once is no fault, hence more than one try.
+ */
+static bool lets_go(OracleSide *side, TsQmp *qmp)
+{
+    XensimDomain *dom = oracle_domain(side);
+    unsigned tries;
+
+    for (tries = 0; tries < INVALIDATES; tries++) {
+        Mapped mapped = { .ram_pages = oracle_ram_bytes(side) / ORACLE_PAGE };
+
+        xensim_invalidate(dom);
+        if (!settles(qmp, "buckets-pending")) {
+            return false;
+        }
+        xensim_mappings_foreach(dom, add_mapped, &mapped);
+        if (mapped.pages <= counter(qmp, "held") * HELD_PAGES) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static char *look_at_xen(OracleSide *side)
@@ -240,8 +307,11 @@ static char *look_at_xen(OracleSide *side)
         return g_strdup("the mapcache counts a release that matches nothing");
     }
     if (!settles(qmp, "dma")) {
-        return g_strdup("the mapcache counts a transfer, and none is under "
-                        "way");
+        return outstanding(side);
+    }
+    if (!lets_go(side, qmp)) {
+        return g_strdup("after an invalidate, more of the guest's RAM is "
+                        "mapped than devices hold");
     }
     return xensim_check(ts_sim(side->ts)) ?
         g_strdup("the simulated Xen's records contradict each other") : NULL;
@@ -260,5 +330,6 @@ char *oracle_look(OracleSide *a, OracleSide *b)
     }
     text = oracle_compare_sights(a, b);
     text = text ?: look_at_ram(a, b);
+    text = text ?: oracle_dirty_end(b);
     return text ?: look_at_xen(b);
 }

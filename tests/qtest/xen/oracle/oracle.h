@@ -88,6 +88,15 @@ XensimDomain *oracle_domain(OracleSide *side);
  */
 OracleSide *oracle_peer(OracleSide *side);
 
+/*
+ * From now to the next quiet point, whatever the device model writes to it has
+ * to report as dirty.  Xen side only.
+ */
+void oracle_side_log_dirty(OracleSide *side);
+
+/* Pages that changed in a way that Xen knows of, or nothing is known of. */
+void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len);
+
 /* Saves it and restores it, into new machine frames.  Xen side only. */
 void oracle_side_restore(OracleSide *side, bool live);
 
@@ -171,6 +180,7 @@ struct OracleDevice {
      * actions are possible on every machine.
      */
     const char *args;
+    const char *screen;         /* id of a display, whose picture is compared */
     uint64_t disk_bytes;
     uint32_t mem_bytes, mmio_bytes, io_bytes;
     size_t state_bytes;

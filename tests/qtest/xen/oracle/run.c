@@ -29,8 +29,8 @@ static bool lost(OracleSide *a, OracleSide *b, OracleResult *result)
     } else if (no_a || no_b) {
         OracleSide *side = no_a ? a : b;
 
-        finish(result, ORACLE_LOST, g_strdup_printf("%s %s", side->name,
-                                                    side->lost->message));
+        finish(result, no_a ? ORACLE_PLAIN_LOST : ORACLE_LOST,
+               g_strdup_printf("%s %s", side->name, side->lost->message));
     }
     return no_a || no_b;
 }

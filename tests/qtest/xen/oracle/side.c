@@ -9,7 +9,11 @@
 #define ROM_DIR     "/usr/share/seabios"
 #define XEN_MACHINE "xenfv,suppress-vmdesc=on"
 #define PLAIN_MACHINE "pc-i440fx-3.1,hpet=off,suppress-vmdesc=on"
-#define ANSWER_MS   10000       /* of a device that has something to do */
+/*
+ * Of a device that has something to do: longer than the two seconds in which
+ * QEMU tries again to get memory that is unavailable.
+ */
+#define ANSWER_MS   5000
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -25,6 +29,9 @@ static int xen_memory(OracleSide *side, XensimIoreq *req)
 {
     XensimDomain *dom = ts_domain(side->guest);
 
+    if (!req->read) {
+        oracle_dirty_known(side, req->addr, req->size);
+    }
     return req->read ? xensim_read(dom, req->addr, &req->data, req->size)
                      : xensim_write(dom, req->addr, &req->data, req->size);
 }
@@ -107,6 +114,7 @@ static int bus_write(void *opaque, uint64_t gpa, const void *buf, size_t len)
 {
     OracleSide *side = opaque;
 
+    oracle_dirty_known(side, gpa, len);
     return side->lost ? -ENODEV :
            side->plain ? guest_mem_write(plain_machine_pc(side->plain), gpa,
                                          buf, len)
@@ -228,6 +236,7 @@ void oracle_side_restore(OracleSide *side, bool live)
     if (oracle_side_lost(side)) {
         return;
     }
+    oracle_dirty_drop(side);
     guest = live ? ts_migrate(side->guest, &err)
                  : save_and_restore(side, &err);
     if (!guest && live && err->domain == TS_QMP_ERROR) {
@@ -263,7 +272,8 @@ static bool start_plain(OracleSide *side, const char *qemu,
 static char *xen_machine(const OracleShape *shape)
 {
     return shape->cache_mib ?
-        g_strdup_printf(XEN_MACHINE ",mapcache-size=%uM", shape->cache_mib) :
+        g_strdup_printf(XEN_MACHINE ",mapcache-size=%uM,mapcache-idle=1",
+                        shape->cache_mib) :
         g_strdup(XEN_MACHINE);
 }
 
@@ -316,15 +326,40 @@ static bool set_up(OracleSide *side, GError **err)
     return true;
 }
 
+/*
+ * Directories are called by the process that made them.  One that was killed
+ * could not remove its own.
+ */
+#define DIR_NAME    "xen-oracle-"
+
+static void remove_left_over(const char *parent)
+{
+    g_autoptr(GDir) d = g_dir_open(parent, 0, NULL);
+    const char *name;
+
+    while (d && (name = g_dir_read_name(d))) {
+        g_autofree char *path = g_build_filename(parent, name, NULL);
+        g_autofree char *state = g_build_filename(path, "state", NULL);
+        int pid;
+
+        if (sscanf(name, DIR_NAME "%d-", &pid) == 1 && pid > 0 &&
+            kill(pid, 0) && errno == ESRCH) {
+            remove_dir(state);
+            remove_dir(path);
+        }
+    }
+}
+
 /* In memory: RAM, disks, and a state that is saved. */
 static char *make_dir(const OracleShape *shape, GError **err)
 {
     const char *parent = getenv("XEN_ORACLE_DIR") ?: "/dev/shm";
     uint64_t need = (uint64_t)shape->ram_mib << 21;
-    g_autofree char *path = g_build_filename(parent, "xen-oracle-XXXXXX",
-                                             NULL);
+    g_autofree char *path = g_strdup_printf("%s/" DIR_NAME "%d-XXXXXX",
+                                            parent, getpid());
     struct statvfs room;
 
+    remove_left_over(parent);
     if (statvfs(parent, &room) || room.f_bavail * room.f_frsize < need) {
         g_set_error(err, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
                     "%s has no room for %" PRIu64 " MiB", parent, need >> 20);
@@ -376,6 +411,7 @@ void oracle_side_stop(OracleSide *side)
     if (!side) {
         return;
     }
+    oracle_dirty_drop(side);
     plain_machine_stop(side->plain);
     ts_destroy(side->guest);
     if (side->ts) {
@@ -405,6 +441,11 @@ GuestPc *oracle_pc(OracleSide *side)
 uint64_t oracle_ram_bytes(const OracleSide *side)
 {
     return (uint64_t)side->shape.ram_mib << 20;
+}
+
+bool oracle_is_ram(uint64_t page)
+{
+    return page < 0xa0 || page >= 0x100;
 }
 
 static unsigned index_of(const OracleDevice *device)
@@ -485,6 +526,16 @@ void oracle_qmp(OracleSide *side, const char *command, const char *args)
     }
 }
 
+void oracle_side_log_dirty(OracleSide *side)
+{
+    oracle_dirty_start(side);
+}
+
+void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len)
+{
+    oracle_dirty_known(side, gpa, len);
+}
+
 void oracle_pass_time(OracleSide *side, uint64_t ns)
 {
     XensimStatus status;
@@ -522,7 +573,7 @@ void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
     g_array_append_val(side->sights, sight);
 }
 
-static uint64_t hash(const uint8_t *data, size_t len)
+uint64_t oracle_hash(const uint8_t *data, size_t len)
 {
     uint64_t h = len * 0x9e3779b97f4a7c15ull, word;
     size_t i;
@@ -546,6 +597,6 @@ void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
     for (at = 0; at < len; at += step) {
         step = MIN(len - at, ORACLE_PAGE - (start + at) % ORACLE_PAGE);
         oracle_saw_at(side, what, (start + at) / ORACLE_PAGE,
-                      hash((const uint8_t *)buf + at, step));
+                      oracle_hash((const uint8_t *)buf + at, step));
     }
 }
