@@ -10,7 +10,7 @@
 static struct {
     gint64 seed;
     int actions, every, time, shrink, seeds;
-    char *file, *bytes, *save, *findings, *corpus;
+    char *file, *bytes, *save, *findings, *corpus, *mutants;
     gboolean both_plain, timeless, tap, keep_going;
     char **without;
 } option = { .actions = 1000, .every = 100, .shrink = 120 };
@@ -30,6 +30,9 @@ static const GOptionEntry entries[] = {
       "run the stream that the bytes of this file make", "FILE" },
     { "corpus", 0, 0, G_OPTION_ARG_FILENAME, &option.corpus,
       "run the streams in this directory first", "DIR" },
+    { "mutants", 0, 0, G_OPTION_ARG_FILENAME, &option.mutants,
+      "see that each stream in this directory finds the mistake it names",
+      "DIR" },
     { "save", 0, 0, G_OPTION_ARG_FILENAME, &option.save,
       "write the stream to this file first", "FILE" },
     { "findings", 0, 0, G_OPTION_ARG_FILENAME, &option.findings,
@@ -70,6 +73,7 @@ static const char *const end_text[] = {
     [ORACLE_SAME] = "same",
     [ORACLE_DIFFERS] = "differs",
     [ORACLE_LOST] = "lost",
+    [ORACLE_PLAIN_LOST] = "lost",
     [ORACLE_BOTH_LOST] = "both lost",
     [ORACLE_SLOW] = "slow",
     [ORACLE_BROKEN] = "cannot run",
@@ -245,6 +249,50 @@ static GPtrArray *corpus_files(const char *path, GError **err)
     return files;
 }
 
+/* ---- mistakes on purpose ---- */
+
+/* Does @stream find the mistake @name, and nothing without it? */
+static bool is_found(const OraclePlan *plan, const OracleStream *stream,
+                     const char *name)
+{
+    OracleResult with, clean;
+    g_autofree char *text = NULL;
+    bool found;
+
+    g_setenv("XEN_MUTANT", name, true);
+    oracle_run(plan, stream, &with);
+    g_unsetenv("XEN_MUTANT");
+    oracle_run(plan, stream, &clean);
+    add_up(&with);
+    add_up(&clean);
+    found = clean.end == ORACLE_SAME && with.end != ORACLE_SAME &&
+            with.end != ORACLE_BROKEN;
+    text = describe(stream, found || with.end != ORACLE_SAME ? &with : &clean);
+    printf("# %s: %s%s\n", name, text, clean.end == ORACLE_SAME ? "" :
+           "; but the stream also fails without the mistake");
+    oracle_result_clear(&with);
+    oracle_result_clear(&clean);
+    return found;
+}
+
+static void judge_mutant(const OraclePlan *plan, const char *path,
+                         unsigned number)
+{
+    g_autofree char *name = g_path_get_basename(path);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(OracleStream) stream = oracle_stream_load(path, &err);
+    bool found;
+
+    *strrchr(name, '.') = '\0';
+    if (!stream) {
+        fail(err->message);
+    }
+    found = stream && is_found(plan, stream, name);
+    total.faults += !found;
+    printf("%sok %u - %s\n", found ? "" : "not ", number, name);
+    fflush(stdout);
+}
+
 static void print_total(void)
 {
     double s = (g_get_monotonic_time() - total.start) / 1e6;
@@ -256,6 +304,23 @@ static void print_total(void)
     printf("# %u faults, %u of QEMU without Xen, %u that came once; longest "
            "wait for an answer %" PRIu64 " ms\n", total.faults,
            total.of_qemu, total.unsteady, total.longest_ns / 1000000);
+}
+
+static int run_mutants(const OraclePlan *plan)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GPtrArray) files = corpus_files(option.mutants, &err);
+    unsigned i;
+
+    if (err || !files->len) {
+        return fail(err ? err->message : "there is no stream for a mistake");
+    }
+    printf("1..%u\n", files->len);
+    for (i = 0; i < files->len; i++) {
+        judge_mutant(plan, files->pdata[i], i + 1);
+    }
+    print_total();
+    return total.faults != 0;
 }
 
 static bool time_is_up(unsigned i)
@@ -340,5 +405,8 @@ int main(int argc, char **argv)
     if (!err) {
         check_names(option.without, &err);
     }
-    return err ? fail(err->message) : run_all(&plan, files);
+    if (err) {
+        return fail(err->message);
+    }
+    return option.mutants ? run_mutants(&plan) : run_all(&plan, files);
 }

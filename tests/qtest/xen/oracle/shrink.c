@@ -39,6 +39,14 @@ static char *assertion(const char *text)
     return start && end ? g_strndup(start, end - start) : NULL;
 }
 
+/* Do both tell of the same thing, wherever in it? */
+static bool is_same_thing(const char *a, const char *b)
+{
+    size_t len = strcspn(a, "[0123456789");
+
+    return len == strcspn(b, "[0123456789") && strncmp(a, b, len) == 0;
+}
+
 /* Did the plain machine end, or differ from itself, as @result has it? */
 static bool is_alike(const OracleResult *own, const OracleResult *result)
 {
@@ -46,7 +54,8 @@ static bool is_alike(const OracleResult *own, const OracleResult *result)
     g_autofree char *b = assertion(result->text);
 
     if (!is_end(result->end)) {
-        return own->end == result->end && own->step <= result->step;
+        return own->end == result->end && own->step <= result->step &&
+               is_same_thing(own->text, result->text);
     }
     return is_end(own->end) && g_strcmp0(a, b) == 0;
 }
