@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The commands in the documents: each is run, or commands.list says who does,
+or why nobody does."""
+import os
+import re
+import subprocess
+
+LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    'commands.list')
+COMMAND = re.compile(r'^(?:[A-Z_]+=\S+ +)*(make|tools/\S+|build/\S+|meson|ninja|'
+                     r'gdb|man|\.ci/run|xl)( |$)')
+# prose in a block: "make the mistake M"
+WORDS = re.compile(r'\bmake (the|it)\b')
+
+
+def commands(text):
+    """The commands in the blocks of a document, each in one line."""
+    found, fence, whole = [], False, ''
+    for line in text.split('\n'):
+        if line.strip().startswith('```'):
+            fence = not fence
+            continue
+        if not (fence or line.startswith('    ')):
+            continue
+        whole += line.strip()
+        if whole.endswith('\\'):
+            whole = whole[:-1].rstrip() + ' '
+            continue
+        whole = re.sub(r'\s+#.*', '', whole.removeprefix('$ '))
+        if COMMAND.match(whole) and not WORDS.search(whole):
+            found.append(whole)
+        whole = ''
+    return found
+
+
+def in_documents(repo):
+    found = set()
+    for top, dirs, files in os.walk(repo):
+        dirs[:] = [d for d in dirs if not d.startswith(('.', 'build'))]
+        for name in files:
+            if name.endswith('.md'):
+                with open(os.path.join(top, name), encoding='utf-8') as src:
+                    found |= set(commands(src.read()))
+    return found
+
+
+def listed(path):
+    """{command: how it is tested}."""
+    with open(path, encoding='utf-8') as src:
+        lines = [line.rstrip('\n') for line in src
+                 if line.strip() and not line.startswith('#')]
+    return dict(line.rsplit(' => ', 1) for line in lines)
+
+
+def test_commands_are_found_in_blocks(_b):
+    text = ('words\n\n    make build   # why\n    make it so in words\n\n'
+            '```\n$ tools/x \\\n    -y\nother\n```\n`make run`\n')
+    assert commands(text) == ['make build', 'tools/x -y'], commands(text)
+
+
+def test_every_command_of_the_documents_is_tested(b):
+    have, want = listed(LIST), in_documents(b.real_repo)
+    assert len(want) > 20, want
+    differs = sorted(set(have) ^ want)
+    assert not differs, 'commands.list differs by\n' + '\n'.join(differs)
+    for command, how in have.items():
+        kind, _, rest = how.partition(' ')
+        assert kind in ('run', 'by', 'not:'), how
+        if kind == 'by':
+            path = os.path.join(b.real_repo, rest)
+            assert os.path.exists(path), f'{command}: no {rest}'
+
+
+def test_commands_that_are_quick_run(b):
+    quick = [command for command, how in listed(LIST).items() if how == 'run']
+    assert len(quick) > 2, quick
+    for command in quick:
+        there = re.sub(r'(?<![\w./-])build(?=[ /]|$)', b.real_build, command)
+        res = subprocess.run(['sh', '-c', there], cwd=b.real_repo, text=True,
+                             capture_output=True, timeout=120, check=False,
+                             stdin=subprocess.DEVNULL)
+        assert res.returncode == 0, f'{command}: {res.stdout}{res.stderr}'
+        assert 'No tests' not in res.stdout and '1..0' not in res.stdout, \
+            f'{command}: names no test'
