@@ -15,6 +15,68 @@ MEASURES = [('libxen-calls', 'per request', False),
 PLAIN = 'plain-'
 
 
+# The figures to reach: scenario, beside what, at most so many times that (or,
+# beside nothing, so much).  A pattern ends with "*" or begins with it.
+GOALS = [('unlocked-hit', 'last', 0.65),
+         ('unlocked-hit-2-threads-overlap', 'last', 0.65),
+         ('unlocked-hit-instructions', 'last', 0.65),
+         ('access-8', 'plain', 2),
+         ('dma-warm', 'last', 0.6),
+         ('dma-warm-locked-operations', None, 2),
+         ('invalidate-1024', 'plain', 1.1),
+         ('longest-silence', None, 50),
+         ('longest-silence-inside', None, 50),
+         ('scatter-32m', None, 200),
+         ('scatter-32m-wrong-bytes', None, 0),
+         ('idle-mapped', None, 4096),
+         ('bar-switches-relocated-pages', None, 4096),
+         ('bar-switches-pins', None, 1),
+         ('physmem-lines-added', None, 130),
+         ('physmem-lines-that-name-xen', None, 10),
+         ('adversarial-*', 'stock', 1),
+         ('*-cpu', 'plain', 1.05)]
+# of the adversarial ones only the time of all of it has a goal
+WITHOUT_GOAL = ('-cpu', '-attach', '-reset', '-silent', '-held')
+
+
+def goal_of(name):
+    """(beside, at most) of a scenario, or None."""
+    for pattern, beside, most in GOALS:
+        if pattern == name:
+            return beside, most
+        if pattern == '*-cpu' and name.endswith('-cpu') and \
+                not name.startswith(('adversarial-', 'scatter-', 'longest-')):
+            return beside, most
+        if pattern == 'adversarial-*' and name.startswith('adversarial-') \
+                and not name.endswith(WITHOUT_GOAL):
+            return beside, most
+    return None
+
+
+def set_goals(rows):
+    """Each row that has a figure to reach gets "goal" and "reached"; None: it
+    could not be measured, or there is nothing beside it."""
+    for row in rows:
+        goal = goal_of(row['scenario'])
+        if not goal:
+            continue
+        beside, most = goal
+        value = row['ours']
+        if beside and value is not None:
+            base = row.get(beside)
+            value = value / base if base else None
+        row['goal'] = {'most': most, 'times': beside}
+        row['goal_value'] = None if value is None else round(value, 3)
+        row['reached'] = None if value is None else value <= most
+
+
+def add_last(rows, last):
+    """The last release's engine, of the same run, beside ours."""
+    for row in rows:
+        if row['scenario'] in last:
+            row['last'] = last[row['scenario']][1]
+
+
 def read_micro(text):
     """{scenario: (unit, value, simulated maps, simulated unmaps)}."""
     values = {}

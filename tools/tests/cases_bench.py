@@ -4,6 +4,8 @@ import os
 import subprocess
 import tempfile
 
+import benchcases
+import benchcount
 import benchreport
 import benchrows
 from bench import Skip, has
@@ -15,6 +17,7 @@ dma-warm\tns\t{dma}\t{maps}\t{maps}
 invalidate-1024\tns\t{inv}\t0.0000\t1024.0000
 access-8\tns\t12.000\t0.0000\t0.0000
 plain-access-8\tns\t4.000\t0.0000\t0.0000
+plain-invalidate-1024\tns\t102400.000\t0.0000\t0.0000
 dma-held-1\tns\t{dma}\t0.0000\t0.0000
 dma-held-64\tns\t{dma}\t0.0000\t0.0000
 map-calls-warm-dma\tcalls\t{calls}
@@ -60,6 +63,79 @@ def test_rows(_):
     # what the machine cannot count is null, not 0
     assert rows['ide-read-64k-instructions']['ours'] is None
     assert rows['ide-read-64k-faults']['stock'] == 16
+
+
+def test_goals(_):
+    rows = sample_rows() + [
+        {'scenario': name, 'unit': 'ms', 'stock': stock, 'ours': ours,
+         'ratio': None} for name, stock, ours in (
+             ('adversarial-ahci-same', 10., 11.), ('longest-silence', 9., 49.),
+             ('adversarial-ahci-same-cpu', 1., 9.), ('scatter-32m', 1., None),
+             ('scatter-32m-wrong-bytes', 0., 0.))]
+    benchrows.add_last(rows, {'dma-warm': ('ns', 100., 0, 0)})
+    benchrows.set_goals(rows)
+    found = {row['scenario']: row for row in rows}
+    # beside plain RAM: 2 × 102,400 for one mmap() of as much is too long
+    assert found['invalidate-1024']['goal_value'] == 1.977
+    assert found['invalidate-1024']['reached'] is False
+    assert found['dma-warm']['goal'] == {'most': 0.6, 'times': 'last'}
+    assert found['dma-warm']['reached'] is True
+    # what has nothing beside it, or was not measured, is not reached
+    assert found['access-8']['reached'] is False
+    assert found['scatter-32m']['reached'] is None
+    assert found['scatter-32m-wrong-bytes']['reached'] is True
+    assert found['adversarial-ahci-same']['reached'] is False
+    assert 'goal' not in found['adversarial-ahci-same-cpu']
+    assert found['longest-silence']['reached'] is True
+    assert found['ide-read-64k-cpu']['goal_value'] == 2
+    has(benchreport.md_goals(rows), '`dma-warm` | 6.5 µs | 50 ns | 100 ns | '
+        '≤ 0.6 × the last release | 0.5 | yes',
+        '`scatter-32m` | 1 ms | - | - | ≤ 200 | - | -')
+
+
+def test_cases(_):
+    stock = benchcases.least([{'time-ms': 4., 'loop-held-ms': 3.},
+                              {'time-ms': 2., 'loop-held-ms': None}])
+    assert stock == {'time-ms': 2, 'loop-held-ms': 3}
+    rows = benchcases.case_rows('adversarial-x', {'time-ms': None},
+                                {'time-ms': 5., 'loop-held-ms': 40.}) + \
+        benchcases.case_rows('adversarial-y', stock,
+                             {'time-ms': 1., 'loop-held-ms': 60.})
+    found = {row['scenario']: row for row in rows}
+    # a device that stops has no time, and so no ratio
+    assert found['adversarial-x']['stock'] is None
+    assert found['adversarial-x']['ratio'] is None
+    assert found['adversarial-y']['ratio'] == 2
+    longest, = benchcases.silence_rows(rows)
+    assert (longest['scenario'], longest['ours'], longest['of']) == \
+        ('longest-silence-inside', 60, 'adversarial-y')
+
+
+CALLGRIND = '''ob=/bin/x
+fn=f
+0x10 1 {n}
+0x14 1 {n}
+calls=1 0x99 1
+0x14 1 999999
+ob=/bin/y
+fn=g
+0x10 2 7
+'''
+
+
+def test_instructions_are_counted(b):
+    found = [benchcount.parse(b.write(f'cg.{n}', CALLGRIND.format(n=n)))
+             for n in (3000, 5000)]
+    # not what a call costs in all, not what does not grow
+    assert benchcount.difference(*found) == {('/bin/x', 0x10): 1,
+                                             ('/bin/x', 0x14): 1}
+    table = benchcount.count_rows({
+        'stock': {}, 'last': {'dma-warm': (90., 3.)},
+        'series': {'dma-warm': (45., 2.)}})
+    assert [(r['scenario'], r['stock'], r['ours'], r['last'])
+            for r in table] == [
+        ('dma-warm-instructions', None, 45, 90),
+        ('dma-warm-locked-operations', None, 2, 3)]
 
 
 def test_noise_has_no_ratio(_):

@@ -4,7 +4,9 @@
  * guest's size.
  */
 #include "qemu/osdep.h"
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "xen-mapcache-harness.h"
@@ -95,74 +97,185 @@ static double plain_accesses(void *opaque)
     return (double)(bench_now() - start) / LOOKUPS;
 }
 
-/* ---- several ---- */
+/* ---- two at the same time, and seen to be ---- */
 
-typedef struct Runner {
+#define OVERLAP_LOOKUPS 20000u      /* of a round: well below a time slice */
+#define OVERLAP_DMAS    2000u
+#define OVERLAP_ROUNDS  1000u
+#define OVERLAP_NS      3000000000ll    /* on a busy machine: fewer rounds */
+#define OVERLAP_LEAST   20u         /* rounds that count; fewer say nothing */
+
+typedef struct OverlapRound {
+    int64_t start, end;             /* ns */
+    int cpu[2];                     /* at its start and its end */
+    bool pushed;                    /* off the processor, by another */
+} OverlapRound;
+
+/* What thread @number does in round @round, so many times. */
+typedef void OverlapWork(unsigned number, unsigned round);
+
+typedef struct OverlapThread {
     QemuThread thread;
-    BenchRound *round;
+    OverlapWork *work;
     unsigned number;
-    double ns;
-} Runner;
+    OverlapRound round[OVERLAP_ROUNDS];
+} OverlapThread;
 
-static int threads_go;
+static unsigned overlap_arrived;    /* atomic: two for each round */
+static unsigned overlap_last;       /* how many rounds; atomic, by thread 0 */
+static int64_t overlap_deadline;    /* ns */
 
-static void *run_thread(void *opaque)
+static long pushed_off(void)
 {
-    Runner *r = opaque;
+    struct rusage usage;
+
+    g_assert_cmpint(getrusage(RUSAGE_THREAD, &usage), ==, 0);
+    return usage.ru_nivcsw;
+}
+
+/* Until both threads are here for the @n'th time. */
+static void overlap_barrier(unsigned n)
+{
+    qatomic_inc(&overlap_arrived);
+    while (qatomic_load_acquire(&overlap_arrived) < 2 * n) {
+        ;
+    }
+}
+
+static void *overlap_thread(void *opaque)
+{
+    OverlapThread *t = opaque;
+    unsigned i;
 
     rcu_register_thread();
     bench_thread_init();
-    while (!qatomic_load_acquire(&threads_go)) {
-        ;
+    for (i = 0; i < OVERLAP_ROUNDS; i++) {
+        OverlapRound *r = &t->round[i];
+        long before;
+
+        /* Before the barrier: so both see it behind the same one. */
+        if (t->number == 0 && bench_now() > overlap_deadline) {
+            qatomic_set(&overlap_last, i);
+        }
+        overlap_barrier(i + 1);
+        if (i >= qatomic_read(&overlap_last)) {
+            break;
+        }
+        before = pushed_off();
+        r->cpu[0] = sched_getcpu();
+        r->start = bench_now();
+        t->work(t->number, i);
+        r->end = bench_now();
+        r->cpu[1] = sched_getcpu();
+        r->pushed = pushed_off() != before;
     }
-    r->ns = r->round(&r->number);
     rcu_unregister_thread();
     return NULL;
 }
 
-typedef struct Crowd {
-    BenchRound *round;
-    unsigned threads;
-} Crowd;
-
-/* Nanoseconds for an operation, all threads together, without the BQL. */
-static double run_threads(void *opaque)
+/*
+ * Were both at work, on two processors, for nearly all of the round?  A thread
+ * that waits for a lock is at work: it is what the other makes it do.
+ */
+static bool overlap_counts(const OverlapRound *a, const OverlapRound *b)
 {
-    const Crowd *crowd = opaque;
-    Runner runner[MAX_THREADS];
-    double rate = 0;
-    unsigned i;
+    int64_t both = MIN(a->end, b->end) - MAX(a->start, b->start);
+    int64_t longer = MAX(a->end - a->start, b->end - b->start);
+
+    return !a->pushed && !b->pushed && both * 10 >= longer * 9 &&
+           a->cpu[0] == a->cpu[1] && b->cpu[0] == b->cpu[1] &&
+           a->cpu[0] != b->cpu[0];
+}
+
+static int double_order(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/*
+ * Nanoseconds for one of the @operations of a round, both threads together:
+ * the median of the rounds that count.  On one processor there are none, and
+ * nothing is reported.
+ */
+static void bench_overlap(const char *scenario, OverlapWork *work,
+                          unsigned operations)
+{
+    static OverlapThread thread[2];
+    static double ns[OVERLAP_ROUNDS];
+    unsigned i, n = 0;
 
     harness_bql(false);
-    qatomic_set(&threads_go, 0);
-    for (i = 0; i < crowd->threads; i++) {
-        runner[i].round = crowd->round;
-        runner[i].number = i;
-        qemu_thread_create(&runner[i].thread, "bench", run_thread, &runner[i],
-                           QEMU_THREAD_JOINABLE);
+    qatomic_set(&overlap_arrived, 0);
+    qatomic_set(&overlap_last, OVERLAP_ROUNDS);
+    overlap_deadline = bench_now() + OVERLAP_NS;
+    for (i = 0; i < 2; i++) {
+        thread[i].work = work;
+        thread[i].number = i;
+        qemu_thread_create(&thread[i].thread, "overlap", overlap_thread,
+                           &thread[i], QEMU_THREAD_JOINABLE);
     }
-    qatomic_store_release(&threads_go, 1);
-    for (i = 0; i < crowd->threads; i++) {
-        qemu_thread_join(&runner[i].thread);
-        rate += 1 / runner[i].ns;
+    for (i = 0; i < 2; i++) {
+        qemu_thread_join(&thread[i].thread);
     }
     harness_bql(true);
-    return 1 / rate;
+    for (i = 0; i < overlap_last; i++) {
+        const OverlapRound *a = &thread[0].round[i], *b = &thread[1].round[i];
+
+        if (overlap_counts(a, b)) {
+            ns[n++] = (double)(a->end - a->start + b->end - b->start) / 4 /
+                      operations;
+        }
+    }
+    if (n >= OVERLAP_LEAST) {
+        qsort(ns, n, sizeof(ns[0]), double_order);
+        bench_report(scenario, "ns", ns[n / 2]);
+    } else {
+        fprintf(stderr, "%s cannot be measured: the two threads ran at the "
+                "same time in %u of %u rounds\n", scenario, n, overlap_last);
+    }
+}
+
+static void overlap_lookups(unsigned number, unsigned round)
+{
+    uint32_t x = 2 * round + number;
+    unsigned i;
+
+    RCU_READ_LOCK_GUARD();
+    for (i = 0; i < OVERLAP_LOOKUPS; i++) {
+        x = next_random(x);
+        if (!bench_lookup(warm_address(x))) {
+            abort();
+        }
+    }
+}
+
+/* Each thread in buckets of its own. */
+static void overlap_dma(unsigned number, unsigned round)
+{
+    unsigned i;
+
+    for (i = 0; i < OVERLAP_DMAS; i++) {
+        uint64_t addr = WARM_AT + (number * WARM + i % WARM) * MIB +
+                        i % 200 * PAGE;
+        uint8_t *host;
+
+        WITH_RCU_READ_LOCK_GUARD() {
+            host = bench_map(addr, PAGE);
+        }
+        bench_unmap(host, PAGE);
+    }
 }
 
 void bench_hits(void)
 {
-    Crowd crowd = { lookups, 2 };
-    char name[32];
     uint8_t *ram;
 
     warm_up();
     bench_time("unlocked-hit", lookups, NULL, LOOKUPS);
-    bench_time("unlocked-hit-2-threads", run_threads, &crowd, 2 * LOOKUPS);
-    for (crowd.threads = 1; crowd.threads <= MAX_THREADS; crowd.threads++) {
-        snprintf(name, sizeof(name), "hit-threads-%u", crowd.threads);
-        bench_time(name, run_threads, &crowd, crowd.threads * LOOKUPS);
-    }
+    bench_overlap("unlocked-hit-2-threads-overlap", overlap_lookups,
+                  OVERLAP_LOOKUPS);
     bench_time("access-8", accesses, NULL, LOOKUPS);
     /* Memory of the same kind as the simulated machine's, and touched. */
     ram = mmap(NULL, PLAIN_BYTES, PROT_READ | PROT_WRITE,
@@ -173,33 +286,44 @@ void bench_hits(void)
     munmap(ram, PLAIN_BYTES);
 }
 
-static double thread_dma(void *opaque)
+/* ---- so many operations, for a program that counts instructions ---- */
+
+bool bench_count(const char *operation, unsigned n)
 {
-    const unsigned own = *(unsigned *)opaque * WARM;
-    int64_t start = bench_now();
+    static volatile uint64_t sink;
+    bool lookup = !strcmp(operation, "hit"), dma = !strcmp(operation, "dma");
+    uint32_t x = 1;
     unsigned i;
 
-    for (i = 0; i < DMAS; i++) {
-        uint64_t addr = WARM_AT + (own + i % WARM) * MIB + (i % 200) * PAGE;
-        uint8_t *host;
-
-        WITH_RCU_READ_LOCK_GUARD() {
-            host = bench_map(addr, PAGE);
-        }
-        bench_unmap(host, PAGE);
+    if (!lookup && !dma && strcmp(operation, "loop")) {
+        return false;
     }
-    return (double)(bench_now() - start) / DMAS;
+    warm_up();
+    bench_unmap(bench_map(WARM_AT, PAGE), PAGE);
+    RCU_READ_LOCK_GUARD();
+    for (i = 0; i < n; i++) {
+        uint64_t addr;
+
+        x = next_random(x);
+        addr = warm_address(x);
+        if (lookup) {
+            sink = (uintptr_t)bench_lookup(addr);
+        } else if (dma) {
+            uint8_t *host = bench_map(addr, PAGE);
+
+            sink = bench_reverse(host);
+            bench_unmap(host, PAGE);
+        } else {
+            sink = addr;
+        }
+    }
+    (void)sink;
+    return true;
 }
 
 void bench_dma_threads(void)
 {
-    Crowd crowd = { thread_dma, 1 };
-    char name[32];
-
-    for (; crowd.threads <= MAX_THREADS; crowd.threads++) {
-        snprintf(name, sizeof(name), "dma-threads-%u", crowd.threads);
-        bench_time(name, run_threads, &crowd, crowd.threads * DMAS);
-    }
+    bench_overlap("dma-2-threads-overlap", overlap_dma, OVERLAP_DMAS);
 }
 
 /* ---- guests of any size ---- */

@@ -7,6 +7,7 @@
 #ifndef XEN_MAPCACHE_BENCH_H
 #define XEN_MAPCACHE_BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,12 @@ void bench_report(const char *scenario, const char *unit, double value);
 
 /* Nanoseconds, of a clock that only goes on. */
 int64_t bench_now(void);
+
+/*
+ * @n times "hit", "dma" (map, reverse lookup, unmap) or "loop", which is what
+ * the other two have around them; nothing is timed.  False: no such operation.
+ */
+bool bench_count(const char *operation, unsigned n);
 
 /*
  * The same, at the start of what is measured, if a round has work before it:

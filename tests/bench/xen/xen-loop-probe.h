@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What xen-loop-probe.c keeps in the file that LOOP_PROBE names. */
+#ifndef XEN_LOOP_PROBE_H
+#define XEN_LOOP_PROBE_H
+
+#include <stdint.h>
+
+/*
+ * The longest stretch in which the main loop did not come round, and how often
+ * it did.  Atomic; whoever reads may set all to 0 at any time.
+ */
+typedef struct LoopProbe {
+    uint64_t wall_ns;
+    uint64_t cpu_ns;            /* the main thread's own, in one stretch */
+    uint64_t rounds;
+} LoopProbe;
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whole QEMU at what a guest may do to it, one case at a time.
+ *   xen-qemu-cases.c        the program; QEMU's process and who watches it
+ *   xen-qemu-adversary.c    long lists: of one page, of many, of absent pages
+ *   xen-qemu-states.c       scattered transfers, an idle guest, moving BARs
+ *
+ * Functions that can fail return false and set @err.
+ */
+#ifndef XEN_QEMU_CASES_H
+#define XEN_QEMU_CASES_H
+
+#include "drivers/pc.h"
+#include "toolstack.h"
+
+#define CASE_PAGE       4096u
+#define CASE_MIB        (1ull << 20)
+#define CASE_RAM        (512 * CASE_MIB)
+/* Where data is; the absent pages of cases that have some. */
+#define CASE_DATA_AT    (64 * CASE_MIB)
+#define CASE_HOLES_AT   (320 * CASE_MIB)
+#define CASE_HOLES      (128 * CASE_MIB)
+
+typedef struct CaseWatch CaseWatch;
+
+typedef struct CaseRun {
+    const char *name;           /* the case's */
+    const char *qemu, *dir;
+    bool series;                /* QEMU has the series' properties */
+    Toolstack *ts;
+    TsGuest *guest;
+    XensimDomain *dom;
+    GuestPc *pc;
+    CaseWatch *watch;
+} CaseRun;
+
+/* Starts QEMU with @machine (NULL: the usual) and @args, NULL-terminated. */
+bool case_start(CaseRun *run, const char *machine, const char *const *args,
+                GError **err);
+
+/* One line of the report: the case, @measure, @value. */
+void case_report(const CaseRun *run, const char *measure, double value);
+
+/* The same where there is nothing to measure. */
+void case_report_none(const CaseRun *run, const char *measure);
+
+/* @rc of a guest's driver: false and @err if it failed. */
+bool case_ok(const CaseRun *run, int rc, GError **err);
+
+/*
+ * What is between these two is watched: for how long the monitor does not
+ * answer, as seen by a thread that asks it all the time, and for how long the
+ * main loop does not come round.  The end reports both and the CPU time of
+ * QEMU's process.
+ */
+void case_watch_begin(CaseRun *run);
+void case_watch_end(CaseRun *run);
+
+typedef struct Case {
+    const char *name;
+    bool (*run)(CaseRun *run, GError **err);
+} Case;
+
+/* Each ends with an element without a name. */
+extern const Case adversary_cases[], state_cases[];
+
+#endif
