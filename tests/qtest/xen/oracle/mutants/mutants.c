@@ -15,6 +15,7 @@
 #include "hw/i386/xen/xen-dirty.h"
 #include "hw/i386/xen/xen-physmap-int.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-mapcache-int.h"
 #include "hw/xen/xen-ram.h"
 #include "system/xen-mapcache.h"
 
@@ -132,4 +133,25 @@ WRAP(void, xen_hvm_modified_memory, ram_addr_t start, ram_addr_t length)
     if (!mutant("dirty-report-lost")) {
         __real_xen_hvm_modified_memory(start, length);
     }
+}
+
+static bool mutant_is_slow(void)
+{
+    static int slow = -1;
+
+    slow = slow < 0 ? mutant("slow-miss") : slow;
+    return slow;
+}
+
+/* A miss takes long, and holds the main loop. */
+WRAP(XenMapStatus, mcache_fill_locked, uint64_t first, uint32_t n,
+     unsigned page)
+{
+    volatile unsigned i;
+
+    /* The oracle stops the clock, and looks at the processor's time. */
+    for (i = 0; i < 500000000 && mutant_is_slow(); i++) {
+        continue;
+    }
+    return __real_mcache_fill_locked(first, n, page);
 }
