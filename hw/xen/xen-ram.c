@@ -220,7 +220,7 @@ static MemTxResult ram_store(void *opaque, hwaddr addr, uint64_t data,
 static const MemoryRegionOps ram_mem_ops = {
     .read_with_attrs = ram_load,
     .write_with_attrs = ram_store,
-    .endianness = DEVICE_HOST_ENDIAN,
+    .endianness = HOST_BIG_ENDIAN ? DEVICE_BIG_ENDIAN : DEVICE_LITTLE_ENDIAN,
     .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };

@@ -403,10 +403,10 @@ def test_file_without_a_last_newline(_):
         assert patch.apply(old, 'f') == (new, [])
 
 
-def test_the_series_applies_as_it_is(b):
+def applies(b, build):
     """Every patch of the repository is what diff makes, at its own line.  On
     another base than the main one, that holds for the patches of that base."""
-    over = overlay.Overlay(b.real_repo, os.path.join(b.real_build, 'src'))
+    over = overlay.Overlay(b.real_repo, os.path.join(build, 'src'))
     over.wanted()
     for source in sources.of_base(b.real_repo, over.series):
         name = source.name
@@ -420,3 +420,43 @@ def test_the_series_applies_as_it_is(b):
         if over.series == sources.MAIN or sources.APART.match(name):
             assert fresh == text and not notes, \
                 f'{name} differs: run tools/refresh-patches'
+
+
+def test_the_series_applies_as_it_is(b):
+    applies(b, b.real_build)
+
+
+def other_bases(b):
+    """The bases beside the main one that the repository has files for."""
+    return sorted({match['base'] for match in
+                   map(sources.APART.match, sources.series_files(b.real_repo))
+                   if match})
+
+
+def test_the_series_applies_to_the_other_bases(b):
+    """... whose source is there (make series BASE=10.2 gets it)."""
+    for base in other_bases(b):
+        build = os.path.join(b.real_repo, 'build-' + base)
+        if not os.path.exists(os.path.join(build, 'src', 'origin')):
+            raise Skip(f'the source of QEMU {base} is not in {build}')
+        applies(b, build)
+
+
+def added(repo, name):
+    with open(os.path.join(repo, name), encoding='utf-8') as src:
+        return {line[1:].strip() for line in src
+                if line.startswith('+') and not line.startswith('+++')}
+
+
+def test_what_is_built_on_one_base_is_built_on_the_others(b):
+    """A patch of a base that takes the place of a common one lists the same
+    source files."""
+    names = sources.series_files(b.real_repo)
+    apart = [name for name in names if sources.APART.match(name)
+             and sources.common_name(name) in names
+             and name.rsplit('.patch-', 1)[0].endswith('meson.build')]
+    assert apart
+    for name in apart:
+        missing = added(b.real_repo, sources.common_name(name)) \
+            - added(b.real_repo, name)
+        assert not missing, f'{name} lacks {sorted(missing)[0]}'
