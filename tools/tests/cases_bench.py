@@ -56,6 +56,8 @@ def test_rows(_):
     # none at all has no ratio
     assert rows['map-calls-warm-dma']['ratio'] is None
     assert rows['access-8']['plain'] == 4
+    # two threads that never ran at the same time: null, neither 0 nor left out
+    assert rows['unlocked-hit-2-threads-overlap']['ours'] is None
     assert 'plain-access-8' not in rows
     cpu = rows['ide-read-64k-cpu']
     assert cpu['unit'] == 'ms/GiB'
