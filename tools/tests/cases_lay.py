@@ -5,7 +5,7 @@ import os
 import overlay
 import patches
 import sources
-from bench import REPLACED, SERIES, TREE, has, listed
+from bench import REPLACED, SERIES, TREE, Skip, has, listed
 from say import Failure
 
 
