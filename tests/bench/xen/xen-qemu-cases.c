@@ -156,7 +156,7 @@ bool case_start(CaseRun *run, const char *machine, const char *const *args,
     }
     run->dom = ts_domain(run->guest);
     run->pc = guest_pc_new(run->dom);
-    guest_pc_set_timeout(run->pc, 60000);
+    guest_pc_set_timeout(run->pc, 15000);
     run->watch->qmp = ts_qmp(run->guest);
     run->watch->thread = g_thread_new("watch", ask_all_the_time, run->watch);
     return true;
