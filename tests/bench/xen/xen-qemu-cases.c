@@ -21,6 +21,7 @@ struct CaseWatch {
     int quit;                   /* atomic */
     int watching;               /* atomic */
     int64_t longest_ns;         /* without an answer; atomic */
+    int64_t answered_us;        /* when it did last; atomic */
     int64_t cpu_ns;             /* of QEMU, when it began */
 };
 
@@ -68,6 +69,7 @@ static void *ask_all_the_time(void *opaque)
             return NULL; /* the case tells why */
         }
         us = g_get_monotonic_time() - start;
+        qatomic_set(&w->answered_us, start + us);
         /* What began before counts as well: it is what a person waits for. */
         if (qatomic_read(&w->watching) &&
             us * 1000 > qatomic_read(&w->longest_ns)) {
@@ -76,6 +78,12 @@ static void *ask_all_the_time(void *opaque)
         g_usleep(ASK_EVERY_US);
     }
     return NULL;
+}
+
+bool case_monitor_answers(const CaseRun *run)
+{
+    return g_get_monotonic_time() - qatomic_read(&run->watch->answered_us) <
+           G_USEC_PER_SEC;
 }
 
 static LoopProbe *probe_map(const char *path)

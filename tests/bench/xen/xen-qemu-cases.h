@@ -56,6 +56,9 @@ bool case_ok(const CaseRun *run, int rc, GError **err);
 void case_watch_begin(CaseRun *run);
 void case_watch_end(CaseRun *run);
 
+/* Has the monitor answered within the last second? */
+bool case_monitor_answers(const CaseRun *run);
+
 typedef struct Case {
     const char *name;
     bool (*run)(CaseRun *run, GError **err);
