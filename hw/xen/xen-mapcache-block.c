@@ -135,8 +135,8 @@ void mcache_block_announce(void)
     } while (o);
 }
 
-/* @present: a bit for each page, may be NULL. */
-static XenFrames probe_locked(const xen_pfn_t *gfn, size_t pages,
+/* @present: a bit for each page, may be NULL.  Without the lock. */
+static XenFrames probe(const xen_pfn_t *gfn, size_t pages,
                               unsigned long *present)
 {
     size_t done, n, i, there = 0;
@@ -146,7 +146,7 @@ static XenFrames probe_locked(const xen_pfn_t *gfn, size_t pages,
         void *p;
 
         n = MIN(pages - done, PROBE_PAGES);
-        p = mcache_map_frames_locked(NULL, gfn + done, n, err);
+        p = mcache_map_frames(NULL, gfn + done, n, err);
         if (!p) {
             mcache_report_failure("probing",
                                   (hwaddr)gfn[done] << XC_PAGE_SHIFT, n,
@@ -159,7 +159,7 @@ static XenFrames probe_locked(const xen_pfn_t *gfn, size_t pages,
                 set_bit(done + i, present);
             }
         }
-        mcache_unmap_locked(p, n);
+        mcache_unmap(p, n);
     }
     return there == pages ? XEN_FRAMES_ALL :
            there ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
@@ -170,8 +170,7 @@ XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
 {
     g_autofree xen_pfn_t *gfn = gfns_from(gaddr, size);
 
-    QEMU_LOCK_GUARD(&mapcache.lock);
-    return probe_locked(gfn, size >> XC_PAGE_SHIFT, present);
+    return probe(gfn, size >> XC_PAGE_SHIFT, present);
 }
 
 /* Anonymous memory in a file of its own, so that it can be mapped again. */
@@ -215,7 +214,7 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
         if (err[i]) {
             continue;
         }
-        if (!mcache_map_frames_locked(host + (i << XC_PAGE_SHIFT), gfn + i,
+        if (!mcache_map_frames(host + (i << XC_PAGE_SHIFT), gfn + i,
                                       end - i, part_err)) {
             error_setg_errno(errp, errno, "mapping %zu of its pages",
                              end - i);
@@ -226,27 +225,26 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
         }
         if (n < end) {
             error_setg(errp, "page %zu became absent while it was mapped", n);
-            mcache_unmap_locked(host, pages);
+            mcache_unmap(host, pages);
             return NULL;
         }
     }
     if (i < pages) {
         /* What is at the part that failed may be another's by now. */
-        mcache_unmap_locked(host, i);
-        mcache_unmap_locked(host + (end << XC_PAGE_SHIFT), pages - end);
+        mcache_unmap(host, i);
+        mcache_unmap(host + (end << XC_PAGE_SHIFT), pages - end);
         return NULL;
     }
     return host;
 }
 
-static void *block_map_real_locked(ram_addr_t addr, hwaddr size,
-                                   Error **errp)
+static void *block_map_real(ram_addr_t addr, hwaddr size, Error **errp)
 {
     g_autofree xen_pfn_t *gfn = block_gfns(addr, size);
     hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     size_t pages = size >> XC_PAGE_SHIFT, i, absent = 0;
     g_autofree int *err = g_new(int, pages);
-    void *host = mcache_map_frames_locked(NULL, gfn, pages, err);
+    void *host = mcache_map_frames(NULL, gfn, pages, err);
 
     if (!host) {
         error_setg_errno(errp, errno, "mapping %zu pages at guest address 0x%"
@@ -261,7 +259,7 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr size,
                     "guest address 0x%" HWADDR_PRIx " are absent; the "
                     "device has anonymous memory in their place", absent,
                     pages, gaddr);
-        mcache_unmap_locked(host, pages);
+        mcache_unmap(host, pages);
         if (!xen_foreign_map_has_fixed()) {
             error_setg(errp, "%zu pages are absent, and this libxen cannot "
                        "map the others without them", absent);
@@ -277,8 +275,7 @@ static void *block_map_real_locked(ram_addr_t addr, hwaddr size,
  * A libxen that cannot replace it looks whether all of it is where it was
  * allocated.  False and @errp if that cannot be found out.
  */
-static bool block_is_dummy_locked(ram_addr_t addr, ram_addr_t size,
-                                  Error **errp)
+static bool block_is_dummy(ram_addr_t addr, ram_addr_t size, Error **errp)
 {
     g_autofree xen_pfn_t *gfn = NULL;
     XenFrames frames;
@@ -287,7 +284,7 @@ static bool block_is_dummy_locked(ram_addr_t addr, ram_addr_t size,
         return true;
     }
     gfn = gfns_from(addr, size);
-    frames = probe_locked(gfn, size >> XC_PAGE_SHIFT, NULL);
+    frames = probe(gfn, size >> XC_PAGE_SHIFT, NULL);
     if (frames == XEN_FRAMES_UNKNOWN) {
         error_setg(errp, "Xen does not say which of its frames are at guest "
                    "address 0x" RAM_ADDR_FMT, addr);
@@ -298,22 +295,23 @@ static bool block_is_dummy_locked(ram_addr_t addr, ram_addr_t size,
 
 /*
  * The mapping of a block that has none yet.  NULL and @errp if there can be
- * none.
+ * none.  Lets go of the lock meanwhile; nobody else maps the block then.
  */
 static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
                                  XenBlockPlace place, Error **errp)
 {
     bool incoming = runstate_check(RUN_STATE_INMIGRATE);
     Error *err = NULL;
-    bool lost = place == XEN_BLOCK_LOST;
-    bool dummy = lost || (place == XEN_BLOCK_UNKNOWN &&
-                          block_is_dummy_locked(addr, size, &err));
+    bool lost = place == XEN_BLOCK_LOST, dummy;
     int memfd = -1;
     void *host = NULL;
     Outside *o;
 
+    qemu_mutex_unlock(&mapcache.lock);
+    dummy = lost || (place == XEN_BLOCK_UNKNOWN &&
+                     block_is_dummy(addr, size, &err));
     if (!dummy && !err) {
-        host = block_map_real_locked(addr, size, &err);
+        host = block_map_real(addr, size, &err);
         if (!host && !incoming && phase_check(PHASE_MACHINE_READY)) {
             /* A running guest is not ended: its device goes blank. */
             error_reportf_err(err, "xen mapcache: device memory: ");
@@ -330,6 +328,7 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
     if (dummy) {
         host = dummy_map(size, &memfd, &err);
     }
+    qemu_mutex_lock(&mapcache.lock);
     if (err) {
         error_propagate(errp, err);
         return NULL;
@@ -344,10 +343,13 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
 
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
 {
+    uint64_t first = addr >> MCACHE_BUCKET_SHIFT;
+    uint64_t n = ((addr + size - 1) >> MCACHE_BUCKET_SHIFT) - first + 1;
     bool real = false;
     Error *err = NULL;
     uint8_t *host = NULL;
     XenBlockPlace place;
+    MapCacheCall call;
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
@@ -363,9 +365,12 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     place = block_place(addr, size);
 
     qemu_mutex_lock(&mapcache.lock);
+    mcache_calls_wait_locked(first, n);
     o = block_find_locked(addr);
     if (!o) {
+        mcache_call_begin_locked(&call, first, n);
         o = block_map_locked(addr, size, place, &err);
+        mcache_call_end_locked(&call);
         real = o && o->kind == OUTSIDE_BLOCK;
     }
     if (o) {
@@ -425,6 +430,7 @@ bool xen_map_cache_block_unannounce(uint8_t *host)
 
 void xen_unmap_cache_block(uint8_t *host)
 {
+    MapCacheCall call;
     size_t pages;
     Outside *o;
     int memfd;
@@ -445,7 +451,11 @@ void xen_unmap_cache_block(uint8_t *host)
     pages = o->size >> XC_PAGE_SHIFT;
     memfd = o->memfd;
     mcache_outside_remove_locked(o);
-    mcache_unmap_locked(host, pages);
+    mcache_call_begin_locked(&call, 0, 0);
+    qemu_mutex_unlock(&mapcache.lock);
+    mcache_unmap(host, pages);
+    qemu_mutex_lock(&mapcache.lock);
+    mcache_call_end_locked(&call);
     if (memfd >= 0) {
         close(memfd);
     }
@@ -479,7 +489,11 @@ static void dummy_restore(Outside *o, int how)
     }
 }
 
-static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
+/*
+ * With the BQL, which keeps the block there; without the lock.  True if the
+ * dummy's memory is not needed any more.
+ */
+static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
 {
     size_t pages = o->size >> XC_PAGE_SHIFT, i;
     g_autofree int *err = g_new(int, pages);
@@ -487,7 +501,7 @@ static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
     XenFrames frames;
 
     /* What may fail comes first, where a failure does no harm. */
-    frames = probe_locked(gfn, pages, NULL);
+    frames = probe(gfn, pages, NULL);
     if (frames != XEN_FRAMES_ALL) {
         error_report("xen mapcache: cannot map the device memory at 0x"
                      RAM_ADDR_FMT " (0x%" HWADDR_PRIx " bytes): %s at guest "
@@ -497,7 +511,7 @@ static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
                      : "frames are missing", gaddr);
         return false;
     }
-    if (!mcache_map_frames_locked(outside_host(o), gfn, pages, err)) {
+    if (!mcache_map_frames(outside_host(o), gfn, pages, err)) {
         int saved_errno = errno;
 
         dummy_restore(o, MAP_FIXED_NOREPLACE);
@@ -511,16 +525,12 @@ static bool replace_locked(Outside *o, const xen_pfn_t *gfn)
             return false;
         }
     }
-    close(o->memfd);
-    o->memfd = -1;
-    o->kind = OUTSIDE_BLOCK;
     return true;
 }
 
 /* Replaces the dummy of @size bytes at @addr by the frames @gfn. */
 static uint8_t *replace(ram_addr_t addr, hwaddr size, const xen_pfn_t *gfn)
 {
-    uint8_t *host = NULL;
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
@@ -530,14 +540,19 @@ static uint8_t *replace(ram_addr_t addr, hwaddr size, const xen_pfn_t *gfn)
             error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
                          " has no dummy of 0x%" HWADDR_PRIx " bytes that "
                          "could be replaced", addr, size);
-        } else if (replace_locked(o, gfn)) {
-            host = outside_host(o);
+            return NULL;
         }
     }
-    if (host) {
-        mcache_announce_later();
+    if (!replace_frames(o, gfn)) {
+        return NULL;
     }
-    return host;
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        close(o->memfd);
+        o->memfd = -1;
+        o->kind = OUTSIDE_BLOCK;
+    }
+    mcache_announce_later();
+    return outside_host(o);
 }
 
 uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,

@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A lookup that misses comes here: finds a place for the bucket, maps it, and
- * publishes it.  All of it is under mapcache.lock.
+ * publishes it.  All of it is under mapcache.lock, but for the map calls.
  */
 
 #include "qemu/osdep.h"
@@ -57,81 +57,27 @@ static uint32_t slots_find(uint64_t bucket, uint32_t n)
     return MIN(nr, mapcache.nr_slots);
 }
 
-void *mcache_map_frames_locked(void *host, const xen_pfn_t *gfn, size_t pages,
-                               int *err)
-{
-    void *p = xen_foreign_map(xen_fmem, xen_domid, host,
-                              PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
-                              pages, gfn, err);
-
-    mapcache.stats.map_calls++;
-    mapcache.stats.map_pages += pages;
-    trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);
-    if (!p) {
-        mapcache.stats.map_failures++;
-    }
-    return p;
-}
-
-void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
-                             int *err)
-{
-    g_autofree xen_pfn_t *gfn = g_try_new(xen_pfn_t, pages);
-    size_t i;
-
-    if (!gfn) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    for (i = 0; i < pages; i++) {
-        gfn[i] = first_gfn + i;
-    }
-    return mcache_map_frames_locked(host, gfn, pages, err);
-}
-
 /*
- * Maps @bucket into the slot, which is FREE, and leaves it FILLING.  False if
- * the call failed; the slot is FREE again then, or LOST.
+ * Maps @bucket into the slot, which is FILLING and whose addresses are ours.
+ * Without the lock.  False and errno if the call failed.
  */
-static bool slot_fill(uint32_t nr, uint64_t bucket)
+static bool slot_map(uint32_t nr, uint64_t bucket)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
-    void *host = NULL;
     int err[MCACHE_BUCKET_PAGES];
+    void *host = NULL;
     unsigned i;
-    int saved_errno;
 
-    if (!mcache_slot_make(nr)) {
-        mcache_report_failure("allocating a slot", bucket << MCACHE_BUCKET_SHIFT,
-                              MCACHE_BUCKET_PAGES, errno);
-        return false;
-    }
-    mcache_slot_take(nr);
     if (xen_foreign_map_has_fixed()) {
         host = mcache_slot_host(nr);
     }
-    host = mcache_map_call_locked(host, bucket * MCACHE_BUCKET_PAGES,
-                                  MCACHE_BUCKET_PAGES, err);
+    host = mcache_map_range(host, bucket * MCACHE_BUCKET_PAGES,
+                            MCACHE_BUCKET_PAGES, err);
     if (!host) {
-        saved_errno = errno;
-        if (mcache_slot_reserve_again(nr)) {
-            mcache_slot_give_back(nr);
-        } else {
-            mcache_slot_lose(nr);
-        }
-        mcache_report_failure("mapping", bucket << MCACHE_BUCKET_SHIFT,
-                              MCACHE_BUCKET_PAGES, saved_errno);
-        if (saved_errno == ENOMEM) {
-            mcache_evict_for_memory_locked();
-        }
         return false;
     }
-    qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
-    qatomic_set(&s->referenced, true); /* a late reader may look at it */
-    mcache_mark_unused(s, qatomic_read(&mapcache.gen));
 #ifdef XEN_COMPAT_PHYSMAP
     s->host = host;
-    mcache_slot_enter_locked(nr);
 #endif
     bitmap_zero(s->valid, MCACHE_BUCKET_PAGES);
     for (i = 0; i < MCACHE_BUCKET_PAGES; i++) {
@@ -140,6 +86,19 @@ static bool slot_fill(uint32_t nr, uint64_t bucket)
         }
     }
     return true;
+}
+
+/* What was mapped in the slot is @bucket; it is FILLING still. */
+static void slot_mapped_locked(uint32_t nr, uint64_t bucket)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+
+    qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
+    qatomic_set(&s->referenced, true); /* a late reader may look at it */
+    mcache_mark_unused(s, qatomic_read(&mapcache.gen));
+#ifdef XEN_COMPAT_PHYSMAP
+    mcache_slot_enter_locked(nr);
+#endif
 }
 
 /* Makes a FILLING slot LIVE and the one that lookups find. */
@@ -158,17 +117,20 @@ static void slot_publish(uint32_t nr)
     }
 }
 
-/* Is the page there now?  Asked of Xen, at the price of a single page. */
+/*
+ * Is the page there now?  Asked of Xen, at the price of a single page.  Without
+ * the lock.
+ */
 static XenMapStatus page_status(uint64_t gfn)
 {
     int err = 0;
-    void *p = mcache_map_call_locked(NULL, gfn, 1, &err);
+    void *p = mcache_map_range(NULL, gfn, 1, &err);
 
     if (!p) {
         mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
         return XEN_MAP_UNAVAILABLE;
     }
-    mcache_unmap_locked(p, 1);
+    mcache_unmap(p, 1);
     return err ? XEN_MAP_ABSENT : XEN_MAP_OK;
 }
 
@@ -212,51 +174,158 @@ static uint32_t run_place(uint64_t first, uint32_t *n, uint32_t now,
     return nr;
 }
 
-XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
-{
-    uint32_t *fwd = mcache_forward_get(first);
-    XenMapStatus status = XEN_MAP_OK;
-    uint32_t nr, i;
-    bool fresh;
+/* A run of buckets that are mapped into adjacent slots. */
+typedef struct Fill {
+    MapCacheCall call;
+    uint64_t first;         /* bucket */
+    uint32_t n;             /* buckets */
+    uint32_t nr;            /* the slot of the first */
+    uint32_t mapped;        /* of them, or served before */
+    int err;                /* why not the next one; 0: nothing failed */
+    bool lost;              /* … and its slot's addresses may not be ours */
+} Fill;
 
-    if (!fwd) {
-        return XEN_MAP_UNAVAILABLE;
+/* Is the slot of the run's bucket @i to be filled by it? */
+static bool fill_owns(const Fill *f, uint32_t i)
+{
+    const MapCacheSlot *s = &mapcache.slot[f->nr + i];
+
+    return mcache_phase(qatomic_read(&s->state)) == MCACHE_FILLING &&
+           qatomic_read(&s->info) == (uintptr_t)&f->call;
+}
+
+/* Takes the slots that do not serve yet; fewer if one cannot be made. */
+static void fill_take_locked(Fill *f)
+{
+    uint32_t i;
+
+    for (i = 0; i < f->n; i++) {
+        if (slot_serves(f->nr + i, f->first + i)) {
+            continue;
+        }
+        if (!mcache_forward_get(f->first + i) ||
+            !mcache_slot_make(f->nr + i)) {
+            f->err = ENOMEM;
+            break;
+        }
+        mcache_slot_take(f->nr + i, &f->call);
     }
+    f->n = i;
+}
+
+/* The map calls, until one fails.  Without the lock. */
+static void fill_map(Fill *f)
+{
+    for (f->mapped = 0; f->mapped < f->n; f->mapped++) {
+        uint32_t nr = f->nr + f->mapped;
+
+        if (fill_owns(f, f->mapped) && !slot_map(nr, f->first + f->mapped)) {
+            f->err = errno;
+            f->lost = !mcache_slot_reserve_again(nr);
+            break;
+        }
+    }
+    if (f->err) {
+        mcache_report_failure("mapping", (f->first + f->mapped) <<
+                              MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_PAGES,
+                              f->err);
+    }
+}
+
+/* Publishes what was mapped, or unmaps it, and gives back the rest. */
+static void fill_end_locked(Fill *f)
+{
+    bool old = mcache_call_is_old_locked(&f->call);
+    uint32_t i;
+
+    for (i = 0; i < f->n; i++) {
+        uint32_t nr = f->nr + i;
+
+        if (!fill_owns(f, i)) {
+            continue;
+        }
+        if (i == f->mapped && f->lost) {
+            mcache_slot_lose(nr);
+        } else if (i >= f->mapped) {
+            mcache_slot_give_back(nr);
+        } else {
+            slot_mapped_locked(nr, f->first + i);
+            if (!old) {
+                slot_publish(nr);
+            } else {
+                mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
+                mapcache.nr_pending++;
+                mcache_slots_unmap_locked(nr, 1);
+            }
+        }
+    }
+    if (f->err == ENOMEM) {
+        mcache_evict_for_memory_locked();
+    }
+}
+
+/*
+ * Fills once.  True if the answer is *@status; false if an invalidate came, or
+ * what had been mapped before was evicted meanwhile.
+ */
+static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
+{
+    uint32_t *fwd = mcache_forward(f->first);
+    bool fresh;
 
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
     if (fresh) {
-        status = page_status(first * MCACHE_BUCKET_PAGES + page);
+        qemu_mutex_unlock(&mapcache.lock);
+        *status = page_status(f->first * MCACHE_BUCKET_PAGES + page);
+        qemu_mutex_lock(&mapcache.lock);
+        if (*status != XEN_MAP_OK) {
+            return true;
+        }
     }
-    if (status != XEN_MAP_OK) {
-        return status;
-    }
-
-    n = MIN(n, mapcache.max_slots / 2);
-    nr = run_place(first, &n, *fwd, fresh);
-    if (nr == mapcache.nr_slots) {
+    f->nr = run_place(f->first, &f->n, *fwd, fresh);
+    *status = XEN_MAP_UNAVAILABLE;
+    if (f->nr == mapcache.nr_slots) {
         mapcache.stats.no_room++;
-        mcache_evict_locked(nr, 0);
-        return XEN_MAP_UNAVAILABLE;
+        mcache_evict_locked(f->nr, 0);
+        return true;
     }
+    fill_take_locked(f);
+    qemu_mutex_unlock(&mapcache.lock);
+    fill_map(f);
+    qemu_mutex_lock(&mapcache.lock);
+    fill_end_locked(f);
+    mcache_evict_locked(f->nr, f->mapped);
 
-    for (i = 0; i < n; i++) {
-        if (slot_serves(nr + i, first + i)) {
-            continue;
-        }
-        if (!mcache_forward_get(first + i) ||
-            !slot_fill(nr + i, first + i)) {
-            break;
-        }
-        slot_publish(nr + i);
+    if (mcache_call_is_old_locked(&f->call)) {
+        return false;
     }
-    mcache_evict_locked(nr, i);
     if (!*fwd) {
-        return XEN_MAP_UNAVAILABLE;
+        return f->err != 0;
     }
+    *status = XEN_MAP_OK;
     if (!test_bit(page, mapcache.slot[*fwd - 1].valid)) {
         /* It would be there if its bucket could have been mapped anew. */
-        return fresh ? XEN_MAP_UNAVAILABLE : XEN_MAP_ABSENT;
+        *status = fresh ? XEN_MAP_UNAVAILABLE : XEN_MAP_ABSENT;
     }
-    return XEN_MAP_OK;
+    return true;
+}
+
+XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
+{
+    XenMapStatus status;
+    bool done;
+
+    if (!mcache_forward_get(first)) {
+        return XEN_MAP_UNAVAILABLE;
+    }
+    do {
+        Fill f = { .first = first, .n = MIN(n, mapcache.max_slots / 2) };
+
+        mcache_calls_wait_locked(first, f.n);
+        mcache_call_begin_locked(&f.call, first, f.n);
+        done = fill_once_locked(&f, page, &status);
+        mcache_call_end_locked(&f.call);
+    } while (!done);
+    return status;
 }

@@ -10,6 +10,8 @@
  * xen-mapcache-fill.c     slots: a bucket is mapped, and found
  * xen-mapcache-retire.c   slots: taken out of service, evicted
  * xen-mapcache-reaper.c   the thread that unmaps after a grace period
+ * xen-mapcache-calls.c    calls to Xen and to the kernel that are under way
+ * xen-mapcache-backend.c  these calls
  * xen-mapcache-dma.c      the registry of DMA mappings, reports
  * xen-mapcache-owner.c    the names of those who hold them
  * xen-mapcache-stats.c    counters
@@ -27,6 +29,7 @@
 
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
+#include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "exec/hwaddr.h"
 #include "exec/memory.h"
@@ -65,11 +68,11 @@
  */
 typedef enum MapCachePhase {
     MCACHE_FREE = 0,    /* PROT_NONE, in nobody's hands */
-    MCACHE_FILLING,     /* allocated, not yet published; under the lock */
+    MCACHE_FILLING,     /* allocated, not yet published; a call's */
     MCACHE_LIVE,        /* published: lookups may find and lock it */
     MCACHE_STALE,       /* not found any more, held by DMA */
     MCACHE_RETIRED,     /* not found, not held; to be unmapped */
-    MCACHE_GOING,       /* … by the reaper, at this moment */
+    MCACHE_GOING,       /* … by a call, at this moment */
     MCACHE_LOST,        /* its addresses may be another's: not used */
 } MapCachePhase;
 
@@ -115,7 +118,8 @@ typedef struct MapCacheSlot {
     uint8_t *host;          /* where the kernel put it */
 #endif
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
-    uint64_t info;          /* what else the record in @state says */
+    uint64_t info;          /* what else the record in @state says; while it
+                             * is FILLING, by which call */
 } QEMU_ALIGNED(64) MapCacheSlot;
 
 QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);
@@ -145,9 +149,9 @@ typedef struct MapCache {
 
     /*
      * Guards everything below, slot phases but for LIVE's locks, and the
-     * filling of the forward table.  Taken after the BQL, never before it;
-     * never held while an RCU grace period is waited for.  A hit does not
-     * need it.
+     * forward table's changes.  Taken after the BQL, never before it; never
+     * held over a call that maps or unmaps, nor while an RCU grace period is
+     * waited for.  A hit does not need it.
      */
     QemuMutex lock;
     unsigned long *used_map;    /* a bit for each slot that is not FREE */
@@ -157,11 +161,11 @@ typedef struct MapCache {
     uint64_t nr_held;           /* long-held mappings */
     unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
     unsigned long *grace_map;   /* … and those it is waiting for */
+    unsigned long *flush_map;   /* RETIRED slots that an invalidate unmaps */
     bool reap_wanted;           /* there is something for the reaper */
     bool reap_again;            /* an unmap failed: later */
-    uint32_t nr_going;          /* slots in the phase GOING */
+    uint32_t calls_awaited;     /* threads that wait for a call to end */
     bool lost_came;             /* slots LOST that the reaper has not looked at */
-    QemuCond going_cond;        /* there is none any more */
     QemuCond reap_cond;
     XenMapCacheStats stats;
 } MapCache;
@@ -284,6 +288,63 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
+/* --- xen-mapcache-backend.c: without the lock --------------------------- */
+
+/*
+ * One call that maps @pages frames at @host, which they replace, or anywhere if
+ * it is NULL; counted.  @err has a value for each page, 0 if it is there.  NULL
+ * and errno if the call failed: what was at @host may be there still, or there
+ * may be a gap in the address space.
+ */
+void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
+                        int *err);
+
+/* The same for @pages frames from @first_gfn on. */
+void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err);
+
+/* Counts a call that maps @pages pages, or one that unmaps. */
+void mcache_count_map(size_t pages, bool failed);
+void mcache_count_unmap(void);
+
+/* Sets the counts of calls in @stats. */
+void mcache_backend_stats(XenMapCacheStats *stats);
+
+/* --- xen-mapcache-calls.c: with the lock ---------------------------------- */
+
+/* A call that maps or unmaps, of a thread that has it on its stack. */
+typedef struct MapCacheCall {
+    uint32_t gen;           /* the generation that it began in */
+    uint64_t bucket;        /* the first that it maps */
+    uint64_t n;             /* … and how many; 0: none that others look for */
+    QLIST_ENTRY(MapCacheCall) next;
+} MapCacheCall;
+
+void mcache_calls_init(void);
+
+/*
+ * Notes that the caller is about to let go of the lock and to map the buckets
+ * [@bucket, @bucket + @n), or something else if @n is 0, or to unmap.
+ */
+void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n);
+
+/*
+ * Has an invalidate begun since?  It waits for the call's end, and what was
+ * mapped may show frames that are the guest's no more: it is to be unmapped
+ * before.
+ */
+bool mcache_call_is_old_locked(const MapCacheCall *c);
+
+void mcache_call_end_locked(MapCacheCall *c);
+
+/*
+ * Waits until nobody maps any of the buckets [@bucket, @bucket + @n); lets go
+ * of the lock meanwhile.  The caller is in no call.
+ */
+void mcache_calls_wait_locked(uint64_t bucket, uint64_t n);
+
+/* Waits for all calls that began in an older generation; likewise. */
+void mcache_calls_wait_old_locked(void);
+
 /* --- xen-mapcache-slots.c: with the lock, but for the first and the last - */
 
 /*
@@ -308,32 +369,33 @@ static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
  */
 bool mcache_slot_make(uint32_t nr);
 
-/* From FREE to FILLING, back to FREE, and to LOST. */
-void mcache_slot_take(uint32_t nr);
+/* From FREE to FILLING by a call, back to FREE, and to LOST. */
+void mcache_slot_take(uint32_t nr, const MapCacheCall *by);
 void mcache_slot_give_back(uint32_t nr);
 void mcache_slot_lose(uint32_t nr);
 
 /*
  * After a failed map call: sees to it that the slot's addresses are ours.
  * False if they may not be: then the slot is to be LOST, and the reaper finds
- * out.
+ * out.  Without the lock.
  */
 bool mcache_slot_reserve_again(uint32_t nr);
-
-/*
- * Empties the slots [@nr, @nr + @n), which must all be RETIRED or FREE, and
- * frees them.  What cannot be unmapped is left to the reaper.
- */
-void mcache_slots_unmap(uint32_t nr, uint32_t n);
 
 /* Takes a DMA lock off each of the slots [@nr, @nr + @n).  Without the lock. */
 void mcache_slots_unlock(uint32_t nr, uint32_t n);
 
 /*
- * The same of slots that are RETIRED, all of them, and in nobody's hands: they
- * are unmapped without the lock, which is let go of meanwhile.
+ * Empties the slots [@nr, @nr + @n), all of them RETIRED and on no map of
+ * slots, and frees them.  Lets go of the lock meanwhile.  What cannot be
+ * unmapped is left to the reaper.
  */
-void mcache_slots_unmap_slowly(uint32_t nr, uint32_t n);
+void mcache_slots_unmap_locked(uint32_t nr, uint32_t n);
+
+/*
+ * The same of all slots in @map, which is empty then, @bite of them by one
+ * system call at most: while that lasts, nobody else can map.
+ */
+void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite);
 
 /*
  * Looks which of the slots that are LOST are ours all the same, and frees
@@ -370,22 +432,10 @@ void mcache_report_hole(hwaddr addr);
 /*
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
  * slots if @n > 1, with the page @page of the first one present.  The status
- * is that page's: of the other buckets some may be mapped, or none.
+ * is that page's: of the other buckets some may be mapped, or none.  Lets go
+ * of the lock meanwhile.
  */
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
-
-/*
- * One call that maps @pages frames from @first_gfn on, at @host, which they
- * replace, or anywhere if it is NULL; counted.  @err has a value for each
- * page, 0 if it is there.  NULL and errno if the call failed: what was at
- * @host may be there still, or there may be a gap in the address space.
- */
-void *mcache_map_call_locked(void *host, uint64_t first_gfn, size_t pages,
-                             int *err);
-
-/* The same for @pages frames that need not be next to each other. */
-void *mcache_map_frames_locked(void *host, const xen_pfn_t *gfn, size_t pages,
-                               int *err);
 
 /* --- xen-mapcache.c ------------------------------------------------------ */
 
@@ -397,7 +447,8 @@ ram_addr_t mcache_ram_addr_locked(const void *ptr);
 /*
  * Takes all buckets out of service and unmaps those that nobody can be
  * using.  Called with the lock and the BQL, not in an RCU section, the
- * generation stepped already.
+ * generation stepped already under the same lock.  Lets go of it when nothing
+ * old can be found any more.
  */
 void mcache_flush_locked(void);
 
@@ -443,9 +494,6 @@ void mcache_reap_not(uint32_t nr);
  * it is needed, and a running guest is not to be ended for that.
  */
 void mcache_reaper_init(void);
-
-/* Waits for the few slots that the reaper unmaps at this moment. */
-void mcache_reaper_finish_locked(void);
 
 /*
  * The seconds of a clock that only goes on.  Records of DMA mappings take them
@@ -654,10 +702,11 @@ bool mcache_outside_release(uint8_t *host, bool *dma);
 
 /*
  * Unmaps @pages foreign pages at @host, which lie outside the arena and which
- * nobody uses.  What cannot be unmapped now is kept in mind, and
- * mcache_unmap_again_locked(), which an invalidate calls, tries again.
+ * nobody uses.  Without the lock.  What cannot be unmapped now is kept in mind,
+ * and mcache_unmap_again_locked(), which an invalidate calls, tries again; it
+ * lets go of the lock meanwhile.
  */
-void mcache_unmap_locked(void *host, size_t pages);
+void mcache_unmap(void *host, size_t pages);
 void mcache_unmap_again_locked(void);
 
 /* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */

@@ -163,42 +163,49 @@ typedef struct Leftover {
 
 static QLIST_HEAD(, Leftover) leftovers; /* under the lock */
 
-static bool unmap_call_locked(void *host, size_t pages, bool grant)
+/* Without the lock, as the next. */
+static bool unmap_call(void *host, size_t pages, bool grant)
 {
-    mapcache.stats.unmap_calls++;
+    mcache_count_unmap();
     return (grant ? xengnttab_unmap(outside_gnttab, host, pages)
                   : munmap(host, pages << XC_PAGE_SHIFT)) == 0;
 }
 
-static void unmap_locked(void *host, size_t pages, bool grant)
+static void unmap(void *host, size_t pages, bool grant)
 {
     Leftover *l;
 
-    if (!unmap_call_locked(host, pages, grant)) {
+    if (!unmap_call(host, pages, grant)) {
         mcache_report_failure("unmapping", 0, pages, errno);
         l = g_new(Leftover, 1);
         *l = (Leftover) { host, pages, grant };
+        QEMU_LOCK_GUARD(&mapcache.lock);
         QLIST_INSERT_HEAD(&leftovers, l, next);
     }
 }
 
-void mcache_unmap_locked(void *host, size_t pages)
+void mcache_unmap(void *host, size_t pages)
 {
     if (pages) {
-        unmap_locked(host, pages, false);
+        unmap(host, pages, false);
     }
 }
 
 void mcache_unmap_again_locked(void)
 {
+    QLIST_HEAD(, Leftover) mine = QLIST_HEAD_INITIALIZER(mine);
     Leftover *l, *next;
 
-    QLIST_FOREACH_SAFE(l, &leftovers, next, next) {
-        if (unmap_call_locked(l->host, l->pages, l->grant)) {
-            QLIST_REMOVE(l, next);
-            g_free(l);
-        }
+    if (QLIST_EMPTY(&leftovers)) {
+        return;
     }
+    QLIST_SWAP(&mine, &leftovers, next);
+    qemu_mutex_unlock(&mapcache.lock);
+    QLIST_FOREACH_SAFE(l, &mine, next, next) {
+        unmap(l->host, l->pages, l->grant);
+        g_free(l);
+    }
+    qemu_mutex_lock(&mapcache.lock);
 }
 
 /* --- grants ----------------------------------------------------------- */
@@ -243,9 +250,8 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         return NULL;
     }
 
+    mcache_count_map(pages, false);
     QEMU_LOCK_GUARD(&mapcache.lock);
-    mapcache.stats.map_calls++;
-    mapcache.stats.map_pages += pages;
     nr_grants++;
     o = mcache_outside_add_locked(OUTSIDE_GRANT, host, addr - in_page,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
@@ -258,9 +264,9 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /*
  * Maps *@pages of @gfn's, cut at the first that is absent.  NULL and the
- * status if there is none.
+ * status if there is none.  Without the lock.
  */
-static void *exact_map_locked(uint64_t gfn, size_t *pages,
+static void *exact_map(uint64_t gfn, size_t *pages,
                               XenMapStatus *status)
 {
     g_autofree int *err = g_try_new(int, *pages);
@@ -268,7 +274,7 @@ static void *exact_map_locked(uint64_t gfn, size_t *pages,
     void *host;
 
     while (*pages) {
-        host = err ? mcache_map_call_locked(NULL, gfn, *pages, err) : NULL;
+        host = err ? mcache_map_range(NULL, gfn, *pages, err) : NULL;
         if (!host) {
             mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, *pages,
                                   err ? errno : ENOMEM);
@@ -282,12 +288,28 @@ static void *exact_map_locked(uint64_t gfn, size_t *pages,
             return host;
         }
         /* Once more, for just what is there. */
-        mcache_unmap_locked(host, *pages);
+        mcache_unmap(host, *pages);
         *pages = present;
     }
     *status = XEN_MAP_ABSENT;
-    mapcache.stats.holes++;
     return NULL;
+}
+
+/* Takes one off the budget that @info is of, or gives it back. */
+static bool exact_take_locked(uint64_t info)
+{
+    bool is_held = info & MCACHE_DMA_HELD;
+
+    if (nr_exact[is_held] == EXACT_MAX) {
+        return false;
+    }
+    nr_exact[is_held]++;
+    return true;
+}
+
+static void exact_give_back_locked(uint64_t info)
+{
+    nr_exact[!!(info & MCACHE_DMA_HELD)]--;
 }
 
 /*
@@ -307,35 +329,67 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
     o->held = held;
     o->len = len;
     o->transfer = !(info & MCACHE_DMA_HELD);
-    nr_exact[!o->transfer]++;
     mapcache.nr_held += !o->transfer;
     return true;
+}
+
+/*
+ * Maps once.  True if the answer is *@host and *@status; false if an invalidate
+ * came meanwhile.
+ */
+static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                              uint8_t **host, XenMapStatus *status)
+{
+    hwaddr in_page = addr & (XC_PAGE_SIZE - 1), len = *plen;
+    size_t pages = DIV_ROUND_UP(in_page + len, XC_PAGE_SIZE);
+    MapCacheCall call;
+    uint8_t *p;
+    bool old;
+
+    *host = NULL;
+    mcache_call_begin_locked(&call, 0, 0);
+    qemu_mutex_unlock(&mapcache.lock);
+    p = exact_map(addr >> XC_PAGE_SHIFT, &pages, status);
+    qemu_mutex_lock(&mapcache.lock);
+    old = mcache_call_is_old_locked(&call);
+    if (p && !old) {
+        len = MIN(len, (pages << XC_PAGE_SHIFT) - in_page);
+        if (exact_enter_locked(addr - in_page, p, pages, p + in_page, len,
+                               info)) {
+            *host = p + in_page;
+            *plen = len;
+        } else {
+            *status = XEN_MAP_UNAVAILABLE;
+        }
+    }
+    if (p && !*host) {
+        qemu_mutex_unlock(&mapcache.lock);
+        mcache_unmap(p, pages);
+        qemu_mutex_lock(&mapcache.lock);
+    }
+    mcache_call_end_locked(&call);
+    return !p || !old;
 }
 
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           XenMapStatus *status)
 {
-    hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
-    size_t pages = DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE);
-    uint8_t *host = NULL;
+    uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        if (nr_exact[!!(info & MCACHE_DMA_HELD)] == EXACT_MAX) {
+        if (!exact_take_locked(info)) {
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
         }
         mapcache.stats.misses++;
-        host = exact_map_locked(addr >> XC_PAGE_SHIFT, &pages, status);
-        if (host) {
-            *plen = MIN(*plen, (pages << XC_PAGE_SHIFT) - in_page);
-            if (!exact_enter_locked(addr - in_page, host, pages,
-                                    host + in_page, *plen, info)) {
-                mcache_unmap_locked(host, pages);
-                *status = XEN_MAP_UNAVAILABLE;
-                return NULL;
-            }
-            return host + in_page;
+        while (!exact_once_locked(addr, plen, info, &host, status)) {
+            ;
         }
+        if (host) {
+            return host;
+        }
+        exact_give_back_locked(info);
+        mapcache.stats.holes += *status == XEN_MAP_ABSENT;
     }
     if (*status == XEN_MAP_ABSENT) {
         mcache_report_hole(addr);
@@ -343,33 +397,29 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     return NULL;
 }
 
-static void held_unmap_locked(Outside *o)
+/* The record of a mapping that ends; what is mapped is the caller's. */
+static void held_end_locked(Outside *o)
 {
-    void *host = outside_host(o);
-    size_t pages = o->size >> XC_PAGE_SHIFT;
-
     mcache_dma_remove(o->held, o->len);
     mapcache.nr_held -= !o->transfer;
     nr_exact[!o->transfer]--;
-    mcache_outside_remove_locked(o);
-    mcache_unmap_locked(host, pages);
 }
 
 /* --- copies, where nothing can be kept ----------------------------------- */
 
-/* The most pages that one copy maps: a few, for the lock is held. */
+/* The most pages that one copy maps; more are copied the next time. */
 #define COPY_PAGES      64
 
-static XenMapStatus copy_locked(ram_addr_t addr, void *buf, hwaddr *plen,
-                                bool is_write)
+/* Without the lock. */
+static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                         bool is_write)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     size_t pages = MIN(DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE),
                        COPY_PAGES);
     size_t present = 0;
     int err[COPY_PAGES];
-    uint8_t *host = mcache_map_call_locked(NULL, addr >> XC_PAGE_SHIFT, pages,
-                                           err);
+    uint8_t *host = mcache_map_range(NULL, addr >> XC_PAGE_SHIFT, pages, err);
 
     if (!host) {
         mcache_report_failure("mapping", addr, pages, errno);
@@ -378,13 +428,12 @@ static XenMapStatus copy_locked(ram_addr_t addr, void *buf, hwaddr *plen,
     while (present < pages && !err[present]) {
         present++;
     }
-    mapcache.stats.holes += !present;
     if (present) {
         *plen = MIN(*plen, (present << XC_PAGE_SHIFT) - in_page);
         memmove(is_write ? host + in_page : buf,
                 is_write ? buf : host + in_page, *plen);
     }
-    mcache_unmap_locked(host, pages);
+    mcache_unmap(host, pages);
     return present ? XEN_MAP_OK : XEN_MAP_ABSENT;
 }
 
@@ -392,10 +441,17 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                bool is_write)
 {
     XenMapStatus status;
+    MapCacheCall call;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
         mapcache.stats.misses++;
-        status = copy_locked(addr, buf, plen, is_write);
+        /* An invalidate waits, and the copy is made before it: nothing is old. */
+        mcache_call_begin_locked(&call, 0, 0);
+        qemu_mutex_unlock(&mapcache.lock);
+        status = copy(addr, buf, plen, is_write);
+        qemu_mutex_lock(&mapcache.lock);
+        mcache_call_end_locked(&call);
+        mapcache.stats.holes += status == XEN_MAP_ABSENT;
     }
     if (status == XEN_MAP_ABSENT) {
         mcache_report_hole(addr);
@@ -405,14 +461,20 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
 
 /* --- release ------------------------------------------------------------ */
 
-static void grant_unmap_locked(Outside *o)
+/* Takes it out and unmaps it; lets go of the lock meanwhile. */
+static void outside_unmap_locked(Outside *o)
 {
     void *host = outside_host(o);
     size_t pages = o->size >> XC_PAGE_SHIFT;
+    bool grant = o->kind == OUTSIDE_GRANT;
+    MapCacheCall call;
 
-    nr_grants--;
     mcache_outside_remove_locked(o);
-    unmap_locked(host, pages, true);
+    mcache_call_begin_locked(&call, 0, 0);
+    qemu_mutex_unlock(&mapcache.lock);
+    unmap(host, pages, grant);
+    qemu_mutex_lock(&mapcache.lock);
+    mcache_call_end_locked(&call);
 }
 
 bool mcache_outside_release(uint8_t *host, bool *dma)
@@ -437,10 +499,12 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
         return false;
     }
     if (o->kind == OUTSIDE_GRANT) {
-        grant_unmap_locked(o);
+        nr_grants--;
+        outside_unmap_locked(o);
     } else if (o->kind == OUTSIDE_HELD) {
         *dma = o->transfer;
-        held_unmap_locked(o);
+        held_end_locked(o);
+        outside_unmap_locked(o);
     }
     return true;
 }

@@ -19,7 +19,7 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-/* One bite of the reaper: what one unmap may hold the mmap lock for. */
+/* One bite: whoever needs the kernel's mmap lock waits for one at most. */
 #define REAPER_BITE_SLOTS       8
 /* How often the clock of the records goes on. */
 #define TICK_MS                 1000
@@ -58,34 +58,6 @@ static void clock_tick_locked(void)
 
     qatomic_set(&mapcache.seconds, made != made_before ? mcache_seconds() : 0);
     made_before = made;
-}
-
-/*
- * Unmaps what has been through a grace period, in bites and without the lock:
- * whoever misses, or needs the kernel's mmap lock, waits for one at most.
- */
-static void reap_locked(void)
-{
-    unsigned long n = mapcache.nr_slots, nr = 0, end;
-
-    for (;;) {
-        nr = find_next_bit(mapcache.grace_map, n, nr);
-        if (nr == n) {
-            return;
-        }
-        end = find_next_zero_bit(mapcache.grace_map, n, nr);
-        end = MIN(end, nr + REAPER_BITE_SLOTS);
-        bitmap_clear(mapcache.grace_map, nr, end - nr);
-        mcache_slots_unmap_slowly(nr, end - nr);
-        nr = end;
-    }
-}
-
-void mcache_reaper_finish_locked(void)
-{
-    while (mapcache.nr_going) {
-        qemu_cond_wait(&mapcache.going_cond, &mapcache.lock);
-    }
 }
 
 /* Looks for buckets that nobody uses, if it is time. */
@@ -138,7 +110,7 @@ static void *reaper_thread(void *opaque)
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);
-        reap_locked();
+        mcache_slots_unmap_all_locked(mapcache.grace_map, REAPER_BITE_SLOTS);
         if (mapcache.lost_came) {
             mcache_slots_find_lost();
         }
@@ -157,7 +129,6 @@ void mcache_reaper_init(void)
     QemuThread thread;
 
     qemu_cond_init(&mapcache.reap_cond);
-    qemu_cond_init(&mapcache.going_cond);
     qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
                        QEMU_THREAD_DETACHED);
 }

@@ -7,7 +7,7 @@
  *
  * By an invalidate, by eviction, or because a bucket was mapped anew; at once
  * where nobody can be in the slot, by the reaper thread where somebody may.
- * All of it is under mapcache.lock.
+ * All of it is under mapcache.lock, but for the unmapping.
  */
 
 #include "qemu/osdep.h"
@@ -22,6 +22,8 @@
 #define EVICT_SCAN              DIV_ROUND_UP(2 * mapcache.nr_slots, \
                                              mapcache.nr_slots - \
                                              mapcache.max_slots)
+/* As the reaper's bites, but somebody waits for all of them. */
+#define FLUSH_BITE              64
 /* How many slots a look for idle ones goes through without a break. */
 #define IDLE_BITE               1024
 /* How many slots a map call that fails for lack of memory gives up. */
@@ -104,8 +106,7 @@ void mcache_stale_unlocked(uint32_t nr)
          */
         if (bql_locked() && s->gen != qatomic_read(&mapcache.gen) &&
             slot_is_quiet(s)) {
-            mapcache.nr_pending--;
-            mcache_slots_unmap(nr, 1);
+            mcache_slots_unmap_locked(nr, 1);
         } else {
             mcache_reap_later(nr);
         }
@@ -113,44 +114,34 @@ void mcache_stale_unlocked(uint32_t nr)
     qemu_mutex_unlock(&mapcache.lock);
 }
 
-void mcache_flush_locked(void)
+/* Retires the slots that there are; those to unmap now are on flush_map. */
+static void flush_retire_locked(void)
 {
-    unsigned long n = mapcache.nr_slots;
-    unsigned long nr, start = n, end = 0;
+    unsigned long n = mapcache.nr_slots, nr;
 
-    /*
-     * Slots that go at once are gathered into one range as long as all that
-     * lies between is either empty or going too: PROT_NONE over PROT_NONE
-     * costs nothing.
-     */
     for (nr = find_first_bit(mapcache.used_map, n); nr < n;
          nr = find_next_bit(mapcache.used_map, n, nr + 1)) {
         MapCacheSlot *s = &mapcache.slot[nr];
         MapCachePhase phase = mcache_phase(qatomic_read(&s->state));
-        bool now = false;
 
         if (phase == MCACHE_LIVE && slot_retire(nr)) {
-            now = slot_is_quiet(s);
-            if (!now) {
+            if (slot_is_quiet(s)) {
+                set_bit(nr, mapcache.flush_map);
+            } else {
                 mcache_reap_later(nr);
             }
         } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
             /* Retired before; what kept it then was this very thread. */
             mcache_reap_not(nr);
-            now = true;
-        }
-        if (now) {
-            mapcache.nr_pending--;
-            start = MIN(start, nr);
-            end = nr + 1;
-        } else if (start < n) {
-            mcache_slots_unmap(start, end - start);
-            start = n;
+            set_bit(nr, mapcache.flush_map);
         }
     }
-    if (start < n) {
-        mcache_slots_unmap(start, end - start);
-    }
+}
+
+void mcache_flush_locked(void)
+{
+    flush_retire_locked();
+    mcache_slots_unmap_all_locked(mapcache.flush_map, FLUSH_BITE);
 }
 
 /* Retires @most slots not used lately, none of them of [@keep, @keep + @n). */

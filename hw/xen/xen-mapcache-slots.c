@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Every change of what is mapped in the arena is made here, and every one
- * under mapcache.lock.  The kernel's view of a slot is one of two: a PROT_NONE
+ * What is mapped in a slot is changed by whoever has it FILLING or GOING, and
+ * without mapcache.lock.  The kernel's view of a slot is one of two: a PROT_NONE
  * mapping of a file of our own, or one whole foreign mapping.  Neither mapping
  * nor unmapping ever leaves the addresses free for another thread's mmap(), but
  * for a failing map call: libxenforeignmemory unmaps its target then, and
@@ -179,6 +179,7 @@ void mcache_arena_init(void)
     mapcache.used_map = bitmap_new(n);
     mapcache.reap_map = bitmap_new(n);
     mapcache.grace_map = bitmap_new(n);
+    mapcache.flush_map = bitmap_new(n);
     trace_xen_map_cache_init(n, table);
 }
 
@@ -240,13 +241,14 @@ bool mcache_slot_make(uint32_t nr)
     return true;
 }
 
-void mcache_slot_take(uint32_t nr)
+void mcache_slot_take(uint32_t nr, const MapCacheCall *by)
 {
     assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
            MCACHE_FREE);
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_FILLING);
     set_bit(nr, mapcache.used_map);
     mapcache.slot[nr].idle = 0;
+    qatomic_set(&mapcache.slot[nr].info, (uintptr_t)by);
     if (!mapcache.nr_used++) {
         qemu_cond_signal(&mapcache.reap_cond); /* time passes from now on */
     }
@@ -355,9 +357,7 @@ static void slots_leave_locked(uint32_t nr, uint32_t n)
 {
     for (; n; n--, nr++) {
         /* First: once it is unmapped, the address may be somebody else's. */
-        if (test_bit(nr, mapcache.used_map)) {
-            mcache_slot_leave_locked(nr);
-        }
+        mcache_slot_leave_locked(nr);
     }
 }
 
@@ -463,12 +463,8 @@ static int slots_unmap_call(uint32_t nr, uint32_t n)
 /* After the call for [@nr, @nr + @n): they are FREE, or @err says why not. */
 static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
 {
-    mapcache.stats.unmap_calls++;
-    trace_xen_map_cache_unmap(nr, n, err);
+    mapcache.nr_pending -= n;
     for (; n; n--, nr++) {
-        if (!test_bit(nr, mapcache.used_map)) {
-            continue;
-        }
         if (!err) {
             mcache_slot_give_back(nr);
         } else {
@@ -479,49 +475,56 @@ static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
     }
 }
 
-/*
- * Empties the slots [@nr, @nr + @n), all of them ours to empty, by one system
- * call, or one by one if that is refused.
- */
-void mcache_slots_unmap(uint32_t nr, uint32_t n)
+/* One call for the slots [@nr, @nr + @n), or one for each if it is refused. */
+static void slots_empty_locked(uint32_t nr, uint32_t n)
 {
     int err;
 
-    if (n == 1 && !test_bit(nr, mapcache.used_map)) {
+    slots_leave_locked(nr, n);
+    qemu_mutex_unlock(&mapcache.lock);
+    err = slots_unmap_call(nr, n);
+    mcache_count_unmap();
+    trace_xen_map_cache_unmap(nr, n, err);
+    qemu_mutex_lock(&mapcache.lock);
+    if (!err || n == 1) {
+        slots_unmapped_locked(nr, n, err);
         return;
     }
-    if (n == 1 || !SLOTS_APART) {
-        slots_leave_locked(nr, n);
-        err = slots_unmap_call(nr, n);
-        if (!err || n == 1) {
-            slots_unmapped_locked(nr, n, err);
-            return;
-        }
-    }
     for (; n; n--, nr++) {
-        mcache_slots_unmap(nr, 1);
+        slots_empty_locked(nr, 1);
     }
 }
 
-void mcache_slots_unmap_slowly(uint32_t nr, uint32_t n)
+void mcache_slots_unmap_locked(uint32_t nr, uint32_t n)
 {
+    MapCacheCall call;
     uint32_t part, i;
-    int err;
 
+    for (i = 0; i < n; i++) {
+        mcache_slot_set_phase(&mapcache.slot[nr + i], MCACHE_GOING);
+    }
+    mcache_call_begin_locked(&call, 0, 0);
     for (; n; n -= part, nr += part) {
         part = SLOTS_APART ? 1 : n;
-        for (i = 0; i < part; i++) {
-            mcache_slot_set_phase(&mapcache.slot[nr + i], MCACHE_GOING);
+        slots_empty_locked(nr, part);
+    }
+    mcache_call_end_locked(&call);
+}
+
+void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite)
+{
+    unsigned long n = mapcache.nr_slots, nr = 0, end;
+
+    for (;;) {
+        nr = find_next_bit(map, n, nr);
+        if (nr == n) {
+            return;
         }
-        slots_leave_locked(nr, part);
-        mapcache.nr_going += part;
-        qemu_mutex_unlock(&mapcache.lock);
-        err = slots_unmap_call(nr, part);
-        qemu_mutex_lock(&mapcache.lock);
-        mapcache.nr_going -= part;
-        mapcache.nr_pending -= part;
-        slots_unmapped_locked(nr, part, err);
-        qemu_cond_broadcast(&mapcache.going_cond);
+        end = find_next_zero_bit(map, n, nr);
+        end = MIN(end, nr + bite);
+        bitmap_clear(map, nr, end - nr);
+        mcache_slots_unmap_locked(nr, end - nr);
+        nr = end;
     }
 }
 
@@ -573,7 +576,8 @@ void mcache_check_locked(void)
     }
     for (nr = 0; nr < mapcache.nr_slots; nr++) {
         if (test_bit(nr, mapcache.reap_map) ||
-            test_bit(nr, mapcache.grace_map)) {
+            test_bit(nr, mapcache.grace_map) ||
+            test_bit(nr, mapcache.flush_map)) {
             assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
                    MCACHE_RETIRED);
             queued++;

@@ -79,6 +79,7 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
 
     qemu_mutex_lock(&mapcache.lock);
     *stats = mapcache.stats;
+    mcache_backend_stats(stats);
     stats->hits = threads_gone.hits + threads_gone.dma_hits;
     QLIST_FOREACH(t, &threads, next) {
         stats->hits += qatomic_load_acquire(&t->n.hits) +

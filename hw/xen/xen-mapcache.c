@@ -53,9 +53,15 @@
  * A slot that is retired at any other time (a hole that was filled, eviction)
  * goes to the reaper always: the pointer may be this very thread's.
  *
- * Lock order: BQL, mapcache.lock, the registry's locks.  The lock is held over map calls,
- * which makes misses wait for each other; hits need it not.  Nobody waits for
- * a grace period with the BQL, since a reader may be waiting for the BQL.
+ * No call that maps or unmaps is made with mapcache.lock.  Such a call is on a
+ * list (xen-mapcache-calls.c): who misses the same bucket waits for it, and so
+ * does an invalidate that begins meanwhile.  What a call mapped in a generation
+ * that is over when it returns is unmapped again, by who made it, before the
+ * invalidate ends.
+ *
+ * Lock order: BQL, mapcache.lock, the registry's locks.  A hit needs none.
+ * Nobody waits for a grace period with the BQL, since a reader may be waiting
+ * for the BQL; nor does who is in a call need it.
  *
  * Tried and rejected:
  *  - mapping over part of a foreign mapping, to fill in a hole: Xen's kernel
@@ -91,6 +97,7 @@ void xen_map_cache_init(void)
 {
     qemu_mutex_init(&mapcache.lock);
     mapcache.gen = 1;
+    mcache_calls_init();
     mcache_arena_init();
     mcache_dma_init();
     mcache_owner_init();
@@ -813,8 +820,6 @@ void xen_invalidate_map_cache(void)
         bdrv_drain_all();
         qemu_mutex_lock(&mapcache.lock);
     }
-    /* Before the step: what is filled meanwhile is to go, too. */
-    mcache_reaper_finish_locked();
     mapcache.stats.invalidates++;
     gen = mapcache.gen + 1;
     qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
@@ -823,6 +828,7 @@ void xen_invalidate_map_cache(void)
     if (mapcache.nr_used) {
         mcache_flush_locked();
     }
+    mcache_calls_wait_old_locked();
     mcache_unmap_again_locked();
     report = mcache_dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
     mcache_check_locked();

@@ -24,6 +24,7 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/rcu.h"
+#include "xen-mapcache-hang.h"
 #include "xen-mapcache-stress.h"
 #include "xen-mapcache-outside.h"
 
@@ -173,6 +174,7 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
                     off_t offset)
 {
     if (prot == PROT_NONE && flags & MAP_FIXED) {
+        hang_here(HANG_EMPTY);
         if (qatomic_read(&reaper_stop) == REAPER_RUNS) {
             stress_pause(2);
         } else {
@@ -521,6 +523,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/threads/reaper-without-lock",
                     test_reaper_without_lock);
 #endif
+    hang_add_tests();
     for (s = seeds; s->name; s++) {
         g_autofree char *path = g_strdup_printf(
             "/xen-mapcache/threads/seeded/%s", s->name);

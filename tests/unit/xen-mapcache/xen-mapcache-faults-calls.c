@@ -93,9 +93,9 @@ void __wrap_mcache_report_failure(const char *what, hwaddr addr,
                                   size_t pages, int err);
 void __real_mcache_outside_remove_locked(Outside *o);
 void __wrap_mcache_outside_remove_locked(Outside *o);
-void *__real_mcache_map_call_locked(void *host, uint64_t first_gfn,
+void *__real_mcache_map_range(void *host, uint64_t first_gfn,
                                     size_t pages, int *err);
-void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
+void *__wrap_mcache_map_range(void *host, uint64_t first_gfn,
                                     size_t pages, int *err);
 
 void __wrap_mcache_unmap_again_locked(void)
@@ -123,10 +123,10 @@ void __wrap_mcache_outside_remove_locked(Outside *o)
     __real_mcache_outside_remove_locked(o);
 }
 
-void *__wrap_mcache_map_call_locked(void *host, uint64_t first_gfn,
+void *__wrap_mcache_map_range(void *host, uint64_t first_gfn,
                                     size_t pages, int *err)
 {
-    void *p = __real_mcache_map_call_locked(host, first_gfn, pages, err);
+    void *p = __real_mcache_map_range(host, first_gfn, pages, err);
     static unsigned seen;
 
     if (faults_mistake == MISTAKE_SHIFT) {

@@ -27,6 +27,7 @@ typedef struct Call {
     uint64_t since;     /* next_serial before it */
     uint64_t want;      /* as of before it */
     uint64_t room;
+    uint64_t faults;    /* operations before it that made calls to Xen fail */
     bool unseen;
     bool came;          /* the first page did, without an invalidate since */
     XenMapUse use;
@@ -123,6 +124,7 @@ static void call_before(uint64_t addr, uint64_t len)
     call.since = twin.next_serial;
     call.want = twin_present(addr, len, &call.unseen);
     call.room = twin_no_room();
+    call.faults = twin.n->faults;
     twin_touch(addr, len);
 }
 
@@ -168,10 +170,13 @@ static void call_look(void)
 static bool call_after(uint8_t *host, uint64_t got)
 {
     Span *s = &call.span;
-    bool disturbed = call_disturbed(span_pages(s));
+    bool disturbed = call_disturbed(span_pages(s)) ||
+                     twin.n->faults != call.faults;
 
     if (!host) {
-        if (call.want && !call_disturbed(1) && twin_no_room() == call.room) {
+        /* Who waits for the thread lets it go on, and a fault may hit it. */
+        if (call.want && !call_disturbed(1) && twin_no_room() == call.room &&
+            twin.n->faults == call.faults) {
             g_error("op %" PRIu64 ": thread: address 0x%" PRIx64 " is there, "
                     "and has no pointer", twin.n->ops, s->addr);
         }
@@ -219,7 +224,8 @@ static void thread_map(void *unused)
 
     if (call_after(host, got)) {
         twin_add_dma(host, call.span.addr, got,
-                     twin_no_room() == call.room ? call.use : TWIN_EITHER,
+                     twin_no_room() == call.room &&
+                     twin.n->faults == call.faults ? call.use : TWIN_EITHER,
                      g_memdup2(call.span.serial, span_pages(&call.span) *
                                sizeof(uint64_t)));
     }

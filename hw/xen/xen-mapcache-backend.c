@@ -1,0 +1,69 @@
+/*
+ * Xen mapcache: calls to Xen and to the kernel
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * None of them needs a lock, and none is to be called with mapcache.lock: they
+ * take long.
+ */
+
+#include "qemu/osdep.h"
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+#include "trace.h"
+
+/* Atomic. */
+static uint64_t map_calls, map_pages, map_failures, unmap_calls;
+
+void mcache_count_map(size_t pages, bool failed)
+{
+    qatomic_inc(&map_calls);
+    qatomic_add(&map_pages, pages);
+    if (failed) {
+        qatomic_inc(&map_failures);
+    }
+}
+
+void mcache_count_unmap(void)
+{
+    qatomic_inc(&unmap_calls);
+}
+
+void mcache_backend_stats(XenMapCacheStats *stats)
+{
+    stats->map_calls = qatomic_read(&map_calls);
+    stats->map_pages = qatomic_read(&map_pages);
+    stats->map_failures = qatomic_read(&map_failures);
+    stats->unmap_calls = qatomic_read(&unmap_calls);
+}
+
+void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
+                        int *err)
+{
+    void *p = xen_foreign_map(xen_fmem, xen_domid, host,
+                              PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
+                              pages, gfn, err);
+
+    mcache_count_map(pages, !p);
+    trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);
+    return p;
+}
+
+void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err)
+{
+    g_autofree xen_pfn_t *gfn = g_try_new(xen_pfn_t, pages);
+    size_t i;
+
+    if (!gfn) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    for (i = 0; i < pages; i++) {
+        gfn[i] = first_gfn + i;
+    }
+    return mcache_map_frames(host, gfn, pages, err);
+}

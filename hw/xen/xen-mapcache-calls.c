@@ -1,0 +1,97 @@
+/*
+ * Xen mapcache: calls to Xen and to the kernel that are under way
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A call that maps or unmaps takes long, and is made without mapcache.lock, so
+ * that nobody who needs another bucket waits for it.  It is on a list
+ * meanwhile, for two reasons.  Who misses a bucket that is being mapped waits
+ * for that.  And an invalidate, which has stepped the generation, waits for all
+ * calls that began before: whoever made one sees the new generation when it
+ * comes back, unmaps what it has mapped, and maps again.
+ *
+ * The list is as long as there are threads in such calls.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/lockable.h"
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+
+static QLIST_HEAD(, MapCacheCall) calls;    /* under mapcache.lock, as below */
+static QemuCond call_ended;
+
+void mcache_calls_init(void)
+{
+    qemu_cond_init(&call_ended);
+}
+
+void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n)
+{
+    c->gen = mapcache.gen;
+    c->bucket = bucket;
+    c->n = n;
+    QLIST_INSERT_HEAD(&calls, c, next);
+}
+
+bool mcache_call_is_old_locked(const MapCacheCall *c)
+{
+    return c->gen != mapcache.gen;
+}
+
+void mcache_call_end_locked(MapCacheCall *c)
+{
+    QLIST_REMOVE(c, next);
+    if (mapcache.calls_awaited) {
+        qemu_cond_broadcast(&call_ended);
+    }
+}
+
+static void wait_locked(void)
+{
+    qatomic_set(&mapcache.calls_awaited, mapcache.calls_awaited + 1);
+    qemu_cond_wait(&call_ended, &mapcache.lock);
+    qatomic_set(&mapcache.calls_awaited, mapcache.calls_awaited - 1);
+}
+
+static bool any_maps_locked(uint64_t bucket, uint64_t n)
+{
+    MapCacheCall *c;
+
+    QLIST_FOREACH(c, &calls, next) {
+        if (c->bucket < bucket + n && bucket < c->bucket + c->n) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mcache_calls_wait_locked(uint64_t bucket, uint64_t n)
+{
+    while (any_maps_locked(bucket, n)) {
+        wait_locked();
+    }
+}
+
+static bool any_is_old_locked(void)
+{
+    MapCacheCall *c;
+
+    QLIST_FOREACH(c, &calls, next) {
+        if (mcache_call_is_old_locked(c)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mcache_calls_wait_old_locked(void)
+{
+    while (any_is_old_locked()) {
+        wait_locked();
+    }
+}
