@@ -288,6 +288,12 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
+/* The seconds of a clock that only goes on; never 0, which says: none. */
+static inline uint32_t mcache_seconds(void)
+{
+    return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
+}
+
 /* --- xen-mapcache-backend.c: without the lock --------------------------- */
 
 /*
@@ -345,7 +351,7 @@ void mcache_calls_wait_locked(uint64_t bucket, uint64_t n);
 /* Waits for all calls that began in an older generation; likewise. */
 void mcache_calls_wait_old_locked(void);
 
-/* --- xen-mapcache-slots.c: with the lock, but for the first and the last - */
+/* --- xen-mapcache-slots.c: with the lock, but for the first ------------- */
 
 /*
  * The most that is kept mapped if the user says nothing, in bytes; less where
@@ -381,9 +387,6 @@ void mcache_slot_lose(uint32_t nr);
  */
 bool mcache_slot_reserve_again(uint32_t nr);
 
-/* Takes a DMA lock off each of the slots [@nr, @nr + @n).  Without the lock. */
-void mcache_slots_unlock(uint32_t nr, uint32_t n);
-
 /*
  * Empties the slots [@nr, @nr + @n), all of them RETIRED and on no map of
  * slots, and frees them.  Lets go of the lock meanwhile.  What cannot be
@@ -396,6 +399,13 @@ void mcache_slots_unmap_locked(uint32_t nr, uint32_t n);
  * system call at most: while that lasts, nobody else can map.
  */
 void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite);
+
+/* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
+void mcache_reap_later(uint32_t nr);
+void mcache_reap_not(uint32_t nr);
+
+/* Wakes the reaper. */
+void mcache_reaper_wake_locked(void);
 
 /*
  * Looks which of the slots that are LOST are ours all the same, and frees
@@ -442,7 +452,7 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 /* xen_ram_addr_from_mapcache() with the lock. */
 ram_addr_t mcache_ram_addr_locked(const void *ptr);
 
-/* --- xen-mapcache-retire.c: with the lock, but for mcache_stale_unlocked() */
+/* --- xen-mapcache-retire.c: with the lock, unless said otherwise -------- */
 
 /*
  * Takes all buckets out of service and unmaps those that nobody can be
@@ -457,6 +467,9 @@ void mcache_flush_locked(void);
  * reaper.
  */
 void mcache_stale_unlocked(uint32_t nr);
+
+/* Takes a DMA lock off each of the slots [@nr, @nr + @n).  Without the lock. */
+void mcache_slots_unlock(uint32_t nr, uint32_t n);
 
 /* Retires a LIVE slot that unlocked pointers of this very thread may be in. */
 void mcache_retire_later(uint32_t nr);
@@ -485,10 +498,6 @@ void mcache_evict_for_memory_locked(void);
 
 /* --- xen-mapcache-reaper.c: with the lock ------------------------------- */
 
-/* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
-void mcache_reap_later(uint32_t nr);
-void mcache_reap_not(uint32_t nr);
-
 /*
  * Starts the thread.  Before the machine runs: no thread may be to be had when
  * it is needed, and a running guest is not to be ended for that.
@@ -496,16 +505,12 @@ void mcache_reap_not(uint32_t nr);
 void mcache_reaper_init(void);
 
 /*
- * The seconds of a clock that only goes on.  Records of DMA mappings take them
- * from mapcache.seconds, which the reaper keeps while there is DMA, for asking
- * the kernel takes longer than all the rest of a mapping; mcache_clock() sets
- * it going if it stands still.
+ * Records of DMA mappings take the seconds of mcache_seconds() from
+ * mapcache.seconds, which the reaper keeps while there is DMA, for asking the
+ * kernel takes longer than all the rest of a mapping; mcache_clock() sets it
+ * going if it stands still.
  */
-uint32_t mcache_seconds(void);
 uint32_t mcache_clock(void);
-
-/* Wakes the reaper. */
-void mcache_reaper_wake_locked(void);
 
 /* --- xen-mapcache-dma.c --------------------------------------------- */
 
@@ -673,6 +678,9 @@ static inline void mcache_count(uint64_t *counter)
 uint64_t mcache_dma_outstanding_locked(void);
 uint64_t mcache_dma_made_locked(void);
 
+/* Lookups and DMA mappings that were served as they lay. */
+uint64_t mcache_hits_locked(void);
+
 /* --- xen-mapcache-outside.c ----------------------------------------- */
 
 void mcache_outside_init(void);
@@ -713,8 +721,8 @@ void mcache_unmap_again_locked(void);
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
-/* Adds the outside's counts to @stats. */
-void mcache_outside_stats(XenMapCacheStats *stats);
+/* How many grants are mapped. */
+uint64_t mcache_grants_locked(void);
 
 /* --- xen-mapcache-block.c -------------------------------------------- */
 

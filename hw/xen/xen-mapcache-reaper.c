@@ -26,12 +26,6 @@
 /* How long to wait before an unmap that failed is tried again. */
 #define REAP_AGAIN_MS           100
 
-uint32_t mcache_seconds(void)
-{
-    /* Never 0, which says that there is none. */
-    return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
-}
-
 uint32_t mcache_clock(void)
 {
     uint32_t seconds = qatomic_read(&mapcache.seconds);
@@ -128,25 +122,6 @@ void mcache_reaper_init(void)
 {
     QemuThread thread;
 
-    qemu_cond_init(&mapcache.reap_cond);
     qemu_thread_create(&thread, "xen-mapcache", reaper_thread, NULL,
                        QEMU_THREAD_DETACHED);
-}
-
-void mcache_reaper_wake_locked(void)
-{
-    mapcache.reap_wanted = true;
-    qemu_cond_signal(&mapcache.reap_cond);
-}
-
-void mcache_reap_later(uint32_t nr)
-{
-    set_bit(nr, mapcache.reap_map);
-    mcache_reaper_wake_locked();
-}
-
-void mcache_reap_not(uint32_t nr)
-{
-    clear_bit(nr, mapcache.reap_map);
-    clear_bit(nr, mapcache.grace_map);
 }

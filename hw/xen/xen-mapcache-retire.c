@@ -114,6 +114,18 @@ void mcache_stale_unlocked(uint32_t nr)
     qemu_mutex_unlock(&mapcache.lock);
 }
 
+void mcache_slots_unlock(uint32_t nr, uint32_t n)
+{
+    for (; n; n--, nr++) {
+        uint64_t old = qatomic_fetch_dec(&mapcache.slot[nr].state);
+
+        assert(mcache_locks(old));
+        if (unlikely(old == MCACHE_STATE(MCACHE_STALE, 1))) {
+            mcache_stale_unlocked(nr);
+        }
+    }
+}
+
 /* Retires the slots that there are; those to unmap now are on flush_map. */
 static void flush_retire_locked(void)
 {

@@ -179,6 +179,7 @@ void mcache_arena_init(void)
     mapcache.used_map = bitmap_new(n);
     mapcache.reap_map = bitmap_new(n);
     mapcache.grace_map = bitmap_new(n);
+    qemu_cond_init(&mapcache.reap_cond);
     mapcache.flush_map = bitmap_new(n);
     trace_xen_map_cache_init(n, table);
 }
@@ -218,6 +219,26 @@ void mcache_report_hole(hwaddr addr)
                      "missing while the guest is restored: what is read "
                      "there is not what was saved", addr);
     }
+}
+
+/* --- what is left to the reaper ---------------------------------------- */
+
+void mcache_reaper_wake_locked(void)
+{
+    mapcache.reap_wanted = true;
+    qemu_cond_signal(&mapcache.reap_cond);
+}
+
+void mcache_reap_later(uint32_t nr)
+{
+    set_bit(nr, mapcache.reap_map);
+    mcache_reaper_wake_locked();
+}
+
+void mcache_reap_not(uint32_t nr)
+{
+    clear_bit(nr, mapcache.reap_map);
+    clear_bit(nr, mapcache.grace_map);
 }
 
 /* --- slots ----------------------------------------------------------- */
@@ -271,18 +292,6 @@ void mcache_slot_lose(uint32_t nr)
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_LOST);
     mapcache.lost_came = true;
     mcache_reaper_wake_locked();
-}
-
-void mcache_slots_unlock(uint32_t nr, uint32_t n)
-{
-    for (; n; n--, nr++) {
-        uint64_t old = qatomic_fetch_dec(&mapcache.slot[nr].state);
-
-        assert(mcache_locks(old));
-        if (unlikely(old == MCACHE_STATE(MCACHE_STALE, 1))) {
-            mcache_stale_unlocked(nr);
-        }
-    }
 }
 
 /* It stays RETIRED, with the guest's frames in it, and is tried again. */

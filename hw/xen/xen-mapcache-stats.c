@@ -73,24 +73,14 @@ uint64_t mcache_dma_outstanding_locked(void)
     return mcache_dma_made_locked() - ended;
 }
 
-void xen_map_cache_get_stats(XenMapCacheStats *stats)
+uint64_t mcache_hits_locked(void)
 {
+    uint64_t hits = threads_gone.hits + threads_gone.dma_hits;
     MapCacheThread *t;
 
-    qemu_mutex_lock(&mapcache.lock);
-    *stats = mapcache.stats;
-    mcache_backend_stats(stats);
-    stats->hits = threads_gone.hits + threads_gone.dma_hits;
     QLIST_FOREACH(t, &threads, next) {
-        stats->hits += qatomic_load_acquire(&t->n.hits) +
-                       qatomic_load_acquire(&t->n.dma_hits);
+        hits += qatomic_load_acquire(&t->n.hits) +
+                qatomic_load_acquire(&t->n.dma_hits);
     }
-    stats->buckets = mapcache.nr_used - mapcache.nr_pending;
-    stats->buckets_pending = mapcache.nr_pending;
-    stats->dma = mcache_dma_outstanding_locked();
-    stats->held = mapcache.nr_held;
-    stats->unmatched = qatomic_read(&mapcache.unmatched);
-    mcache_check_locked();
-    qemu_mutex_unlock(&mapcache.lock);
-    mcache_outside_stats(stats);
+    return hits;
 }

@@ -74,6 +74,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 
@@ -837,4 +838,22 @@ void xen_invalidate_map_cache(void)
     if (report) {
         mcache_dma_report();
     }
+}
+
+/* --- statistics ------------------------------------------------------ */
+
+void xen_map_cache_get_stats(XenMapCacheStats *stats)
+{
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    *stats = mapcache.stats;
+    mcache_backend_stats(stats);
+    mcache_block_stats_locked(stats);
+    stats->hits = mcache_hits_locked();
+    stats->buckets = mapcache.nr_used - mapcache.nr_pending;
+    stats->buckets_pending = mapcache.nr_pending;
+    stats->grants = mcache_grants_locked();
+    stats->dma = mcache_dma_outstanding_locked();
+    stats->held = mapcache.nr_held;
+    stats->unmatched = qatomic_read(&mapcache.unmatched);
+    mcache_check_locked();
 }
