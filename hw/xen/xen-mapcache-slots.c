@@ -430,10 +430,12 @@ void mcache_slots_find_lost(void)
     g_autofree unsigned long *lost = bitmap_try_new(mapcache.nr_slots);
     uint32_t nr;
 
-    mapcache.lost_came = false;
     if (!ours || !lost) {
-        return; /* the next one that is lost asks for all */
+        mapcache.reap_again = true; /* there may be memory for it by then */
+        mcache_reaper_wake_locked();
+        return;
     }
+    mapcache.lost_came = false;
     for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
          nr < mapcache.nr_slots;
          nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
