@@ -4,8 +4,8 @@
  *
  * One slot, which holds bucket 0 or another, seen by all who touch it: readers
  * without the BQL that take a transient pointer in an RCU section, a thread
- * that maps and unmaps DMA, the reaper, and the main thread, which has the BQL
- * and invalidates, evicts and fills.  What each does in one step here is one
+ * that maps and unmaps DMA, one that fills, the reaper, and the main thread,
+ * which has the BQL and invalidates, evicts and fills.  What each does in one step here is one
  * atomic access there (hw/xen/xen-mapcache*.c), in that order; memory is
  * sequentially consistent, as the barriers named there make it where it
  * matters.
@@ -14,7 +14,12 @@
  * that the life in which it got it goes on, and that the bucket is the one it
  * looked for.
  *
- * NO_SECOND_LOOK, NO_MARK_RULE, NO_GRACE_BIT: mistakes, which must be found.
+ * A call that maps or unmaps is made without the lock.  It is in calls[] then, by
+ * the generation that it began in.  After an invalidate, nothing is found that
+ * was mapped in an older generation, and no call of an older one is under way.
+ *
+ * NO_SECOND_LOOK, NO_MARK_RULE, NO_GRACE_BIT, NO_CALL_CHECK, NO_CALL_WAIT:
+ * mistakes, which must be found.
  */
 
 #ifndef READERS
@@ -41,8 +46,10 @@ byte life;
 bool in_section[READERS];
 
 bool mutex;                 /* mapcache.lock */
-bool reap, grace;           /* the slot's bits in reap_map and grace_map */
-bool going;                 /* mapcache.nr_going */
+bool reap, grace, flush;    /* the slot's bits in reap_map, … */
+byte calls[GENERATIONS + 1]; /* under way, by the generation they began in */
+byte mapped_gen;            /* the generation in which the slot was mapped */
+byte fills;
 
 inline lock_mutex()   { atomic { !mutex -> mutex = true } }
 inline unlock_mutex() { mutex = false }
@@ -50,9 +57,14 @@ inline unlock_mutex() { mutex = false }
 #define in_use_is_good(l) \
     assert(life == l && !other_bucket && phase != FREE && phase != FILLING)
 
-inline end_life()
+/* With the lock, which is let go of over the call: mcache_slots_unmap_locked(). */
+inline unmap(g)
 {
-    d_step { life++; filled_gen = 0; phase = FREE }
+    d_step { phase = GOING; g = gen; calls[g]++ };
+    unlock_mutex();
+    life++;
+    lock_mutex();
+    d_step { filled_gen = 0; mapped_gen = 0; phase = FREE; calls[g]-- }
 }
 
 /* mcache_mark(): a mark only gets newer. */
@@ -149,7 +161,7 @@ proctype dma()
 /* The BQL is no matter to it. */
 proctype reaper()
 {
-    byte i;
+    byte i, g;
     bool before[READERS];
 
 end:
@@ -185,12 +197,8 @@ end:
         :: grace ->
 #endif
             assert(phase == RETIRED);
-            d_step { grace = false; phase = GOING; going = true };
-            unlock_mutex();
-            /* Unmapped, without the lock. */
-            life++;
-            lock_mutex();
-            d_step { filled_gen = 0; phase = FREE; going = false };
+            grace = false;
+            unmap(g);
             unlock_mutex()
         :: else -> unlock_mutex()
         fi
@@ -207,28 +215,37 @@ inline retire(held)
     }
 }
 
+/* Calls that began in a generation before this one. */
+#define old_calls (calls[1] * (gen > 1) + calls[2] * (gen > 2))
+
 inline invalidate()
 {
     lock_mutex();
-    do
-    :: going -> unlock_mutex(); !going; lock_mutex()
-    :: else -> break
-    od;
     gen++;
     if
     :: phase == LIVE ->
         retire(held);
         if
         :: held -> skip
-        :: !held && mark < filled_gen -> end_life()
+        :: !held && mark < filled_gen -> flush = true
         :: !held && mark >= filled_gen -> reap = true
         fi
     :: phase == RETIRED && mark < filled_gen ->
-        d_step { reap = false; grace = false };
-        end_life()
+        d_step { reap = false; grace = false; flush = true }
     :: else -> skip
     fi;
-    unlock_mutex()
+    if
+    :: flush -> assert(phase == RETIRED); flush = false; unmap(g)
+    :: else -> skip
+    fi;
+    unlock_mutex();
+#ifndef NO_CALL_WAIT
+    old_calls == 0;
+#endif
+    d_step {
+        assert(old_calls == 0);
+        assert(!published || mapped_gen == gen)
+    }
 }
 
 inline evict()
@@ -243,27 +260,51 @@ inline evict()
     unlock_mutex()
 }
 
-inline fill()
+inline fill(g)
 {
     lock_mutex();
     if
-    :: phase == FREE ->
-        fills++;
-        phase = FILLING;
+    :: phase == FREE && fills < FILLS ->
+        d_step { fills++; phase = FILLING; g = gen; calls[g]++ };
+        unlock_mutex();
+        mapped_gen = gen;   /* what Xen shows at this moment */
+        lock_mutex();
         if :: other_bucket = false :: other_bucket = true fi;
         /* mcache_mark_unused(): unless a late reader has just made its mark. */
         atomic { if :: mark != gen -> mark = gen - 1 :: else -> skip fi };
-        phase = LIVE;
-        filled_gen = gen;
-        if :: !other_bucket -> published = true :: else -> skip fi
+        if
+#ifdef NO_CALL_CHECK
+        :: true ->
+#else
+        :: g == gen ->
+#endif
+            phase = LIVE;
+            filled_gen = gen;
+            if :: !other_bucket -> published = true :: else -> skip fi;
+            calls[g]--
+#ifndef NO_CALL_CHECK
+        :: g != gen ->
+            /* The call is under way until all of it is unmapped. */
+            unmap(g2);
+            calls[g]--
+#endif
+        fi
     :: else -> skip
     fi;
     unlock_mutex()
 }
 
+/* A thread without the BQL that misses: with FILLER. */
+proctype filler()
+{
+    byte g, g2;
+
+    fill(g)
+}
+
 proctype main_thread()
 {
-    byte operations, fills;
+    byte operations, g, g2;
     bool held;
 
     do
@@ -272,7 +313,7 @@ proctype main_thread()
         if
         :: gen < GENERATIONS -> invalidate()
         :: evict()
-        :: fills < FILLS -> fill()
+        :: fills < FILLS -> fill(g)
         fi
     :: else -> break
     od
@@ -289,6 +330,9 @@ init
         od;
         run dma();
         run reaper();
+#ifdef FILLER
+        run filler();
+#endif
         run main_thread()
     }
 }
