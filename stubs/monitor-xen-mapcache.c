@@ -9,3 +9,10 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     error_setg(errp, "this machine has no Xen mapcache");
     return NULL;
 }
+
+XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
+                                                 uint32_t limit, Error **errp)
+{
+    error_setg(errp, "this machine has no Xen mapcache");
+    return NULL;
+}

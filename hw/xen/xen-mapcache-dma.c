@@ -290,12 +290,6 @@ uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit)
     return c && c->size < limit ? cell_take_locked(sh, c) : 0;
 }
 
-static bool is_young(uint64_t info, uint32_t now)
-{
-    return !(info & MCACHE_DMA_HELD) &&
-           now - mcache_dma_seconds(info) <= MCACHE_DMA_LONG_SECONDS;
-}
-
 /* The transfer whose record is in the slot, or 0 if there is none to tell. */
 static uint64_t slot_info(MapCacheSlot *s, uint64_t *state)
 {
@@ -329,11 +323,56 @@ bool mcache_dma_any_young_locked(void)
          nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
         uint64_t info = slot_info(&mapcache.slot[nr], &state);
 
-        if (info && is_young(info, now)) {
+        if (info && mcache_dma_is_young(info, now)) {
             return true;
         }
     }
     return false;
+}
+
+void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
+                        void *opaque)
+{
+    unsigned nr;
+
+    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
+             nr < mapcache.nr_slots;
+             nr = find_next_bit(mapcache.used_map, mapcache.nr_slots,
+                                nr + 1)) {
+            MapCacheSlot *s = &mapcache.slot[nr];
+            uint64_t state, info = slot_info(s, &state);
+
+            if (info) {
+                func(&(MapCacheDma) {
+                    .addr = ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
+                            mcache_record_offset(state),
+                    .size = mcache_record_len(state),
+                    .count = 1,
+                    .info = info,
+                }, opaque);
+            }
+        }
+    }
+    for (nr = 0; nr < SHARDS; nr++) {
+        DmaCell *c;
+
+        QEMU_LOCK_GUARD(&mapcache.lock);
+        QEMU_LOCK_GUARD(&shards[nr].lock);
+        QTAILQ_FOREACH(c, &shards[nr].order, order) {
+            MapCacheDma dma = {
+                .addr = mcache_ram_addr_locked(c->host),
+                .size = c->size,
+            };
+            DmaRecord *d;
+
+            for (d = &c->newest; d; d = d->older) {
+                dma.count = d->count;
+                dma.info = d->info;
+                func(&dma, opaque);
+            }
+        }
+    }
 }
 
 /* --- reports ------------------------------------------------------------ */
@@ -367,7 +406,7 @@ static bool report_line(DmaReport *r, ram_addr_t addr, uint64_t size,
 /* What has been named and is held needs no second line. */
 static bool is_named_for_good(const DmaReport *r, uint64_t info)
 {
-    return info & MCACHE_DMA_NAMED && !is_young(info, r->now);
+    return info & MCACHE_DMA_NAMED && !mcache_dma_is_young(info, r->now);
 }
 
 static void report_slots_locked(DmaReport *r)
@@ -386,7 +425,7 @@ static void report_slots_locked(DmaReport *r)
         if (report_line(r, ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
                         mcache_record_offset(state),
                         mcache_record_len(state), info) &&
-            !is_young(info, r->now)) {
+            !mcache_dma_is_young(info, r->now)) {
             /* Not if the record is another's by now. */
             qatomic_cmpxchg(&s->info, info, info | MCACHE_DMA_NAMED);
         }
@@ -411,7 +450,7 @@ static bool report_cell_locked(DmaReport *r, DmaShard *sh, DmaCell *c)
                 return false;
             }
         }
-        if (is_young(d->info, r->now)) {
+        if (mcache_dma_is_young(d->info, r->now)) {
             all_named = false;
         } else if (!(d->info & MCACHE_DMA_NAMED)) {
             d->info |= MCACHE_DMA_NAMED;

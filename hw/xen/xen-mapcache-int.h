@@ -548,6 +548,28 @@ static inline uint32_t mcache_dma_seconds(uint64_t info)
     return info >> MCACHE_SECONDS_SHIFT;
 }
 
+/* True of a transfer that is not yet old enough to count as long-held. */
+static inline bool mcache_dma_is_young(uint64_t info, uint32_t now)
+{
+    return !(info & MCACHE_DMA_HELD) &&
+           now - mcache_dma_seconds(info) <= MCACHE_DMA_LONG_SECONDS;
+}
+
+/* @count outstanding mappings, alike in all that is known of them. */
+typedef struct MapCacheDma {
+    ram_addr_t addr;
+    uint64_t size;      /* bytes of each */
+    uint64_t count;
+    uint64_t info;
+} MapCacheDma;
+
+/*
+ * Calls @func for each outstanding mapping, with the mapcache's lock: @func
+ * takes no lock.  What begins or ends meanwhile may or may not be among them.
+ */
+void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
+                        void *opaque);
+
 void mcache_dma_init(void);
 
 /*

@@ -12,6 +12,7 @@
 #include "monitor/hmp.h"
 #include "monitor/hmp-target.h"
 #include "monitor/monitor.h"
+#include "qobject/qdict.h"
 #include "qapi/visitor.h"
 #include "qemu/units.h"
 #include "qom/object.h"
@@ -177,14 +178,55 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     return info;
 }
 
+static void print_dma(Monitor *mon)
+{
+    Error *err = NULL;
+    g_autoptr(XenMapcacheDmaInfo) info = qmp_x_query_xen_mapcache_dma(false, 0,
+                                                                      &err);
+    const XenMapcacheDmaList *l;
+    uint64_t told = 0;
+
+    if (!info) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 "\n",
+                   info->total);
+    for (l = info->mappings; l; l = l->next) {
+        const XenMapcacheDma *m = l->value;
+
+        monitor_printf(mon, "  %016" PRIx64 "-%016" PRIx64 " (%s, %s, %" PRIu32
+                       " s): %s", m->address, m->address + m->size - 1,
+                       m->writes ? "writes" : "reads",
+                       m->held ? "held" : "transfer", m->age, m->device);
+        monitor_printf(mon, m->count > 1 ? " [%" PRIu64 " times]\n" : "\n",
+                       m->count);
+        told += m->count;
+    }
+    if (told < info->total) {
+        monitor_printf(mon, "  ... and %" PRIu64 " younger ones\n",
+                       info->total - told);
+    }
+}
+
 void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
 {
+    const char *what = qdict_get_try_str(qdict, "what");
     Error *err = NULL;
     g_autoptr(XenMapcacheInfo) info = qmp_query_xen_mapcache(&err);
     const XenMapcacheSlots *slots;
 
     if (!info) {
         hmp_handle_error(mon, err);
+        return;
+    }
+    if (what) {
+        if (g_str_equal(what, "dma")) {
+            print_dma(mon);
+        } else {
+            monitor_printf(mon, "info xen-mapcache knows nothing of '%s': say "
+                           "nothing, or 'dma'\n", what);
+        }
         return;
     }
     monitor_printf(mon, "lookups: %" PRIu64 " hits, %" PRIu64 " misses, %"

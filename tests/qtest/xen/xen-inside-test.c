@@ -6,6 +6,7 @@
 #include "qemu/osdep.h"
 #include "qobject/qlist.h"
 #include "xen-test-common.h"
+#include "drivers/virtio.h"
 
 enum { SEED = 53, DISK_PAGES = 64, RING = 0x700000, BUFFER = 0x640000 };
 
@@ -182,11 +183,94 @@ static const char *statistics(XenTest *t)
     return NULL;
 }
 
+/* The mapping of @bytes at @gpa that is told, or NULL. */
+static QDict *mapping(QDict *told, uint64_t gpa, uint64_t bytes)
+{
+    QList *list = qdict_get_qlist(told, "mappings");
+    const QListEntry *e;
+
+    QLIST_FOREACH_ENTRY(list, e) {
+        QDict *m = qobject_to(QDict, qlist_entry_obj(e));
+
+        if (qdict_get_int(m, "address") == gpa &&
+            qdict_get_int(m, "size") == bytes) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+/* A transfer that lasts counts as held in the end, so that is not looked at. */
+static bool is(QDict *m, const char *device, bool writes)
+{
+    return m && strstr(qdict_get_str(m, "device"), device) &&
+           qdict_get_bool(m, "writes") == writes;
+}
+
+/* Who holds what: a controller's lists, a buffer, a request that is stalled. */
+static const char *holders(XenTest *t)
+{
+    enum { IO = 0xc200, RINGS = 0x100000, LIST = 0x600400, FIS = 0x601100 };
+    const GuestSg sg = { BUFFER + XEN_TEST_PAGE, XEN_TEST_PAGE };
+    const char *all;
+    QDict *rsp, *told;
+    GuestVblk blk;
+
+    boot(t, XEN_TEST_AHCI XEN_TEST_STATS
+         "-drive if=none,id=slow,format=raw,file.driver=null-co,"
+         "file.size=1048576,file.read-zeroes=on,throttling.bps-total=1 "
+         "-device virtio-blk-pci,drive=slow,addr=7,id=stalled,"
+         "disable-legacy=off,disable-modern=on ");
+    xen_test_ahci_start(t, LIST, FIS);
+    xen_test_stats_hold(t, RING, BUFFER, 1234);
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, RINGS));
+    xen_test_ok(t, guest_vblk_start(&blk, false, 0, &sg, 1, &(uint16_t) { 0 }));
+    xen_test_ok(t, guest_vblk_kick(&blk));
+
+    rsp = qtest_qmp(t->qts, "{'execute': 'x-query-xen-mapcache-dma'}");
+    told = qdict_get_qdict(rsp, "return");
+    XEN_REQUIRE(told, "does not tell who holds what");
+    all = human(t, "info xen-mapcache dma");
+    XEN_REQUIRE(is(mapping(told, LIST, 1024), "(/machine/peripheral/ahci)",
+                   true) && qdict_get_bool(mapping(told, LIST, 1024), "held"),
+                "does not know the list of the AHCI: %s", all);
+    XEN_REQUIRE(is(mapping(told, BUFFER, 1234), "virtio-balloon", false),
+                "does not know the balloon's buffer: %s", all);
+    XEN_REQUIRE(is(mapping(told, sg.gpa, sg.len),
+                   "(/machine/peripheral/stalled", true),
+                "does not know the stalled request: %s", all);
+    XEN_REQUIRE(qdict_get_int(told, "total") ==
+                xen_test_stat(t, "dma") + xen_test_stat(t, "held"),
+                "tells of %" PRId64 " in all", qdict_get_int(told, "total"));
+    XEN_REQUIRE(strstr(all, "0000000000641000-0000000000641fff (writes, "),
+                "does not tell people: %s", all);
+    qobject_unref(rsp);
+
+    rsp = qtest_qmp(t->qts, "{'execute': 'x-query-xen-mapcache-dma', "
+                    "'arguments': {'limit': 1}}");
+    told = qdict_get_qdict(rsp, "return");
+    XEN_REQUIRE(qlist_size(qdict_get_qlist(told, "mappings")) == 1 &&
+                qdict_get_int(told, "total") > 2, "tells more than was wanted");
+    XEN_REQUIRE(strstr(human(t, "info xen-mapcache none"),
+                       "knows nothing of 'none'"), "does not say what is wrong");
+    qobject_unref(rsp);
+
+    qobject_unref(qtest_qmp(t->qts, "{'execute': 'block_set_io_throttle', "
+        "'arguments': {'device': 'slow', 'bps': 0, 'bps_rd': 0, 'bps_wr': 0, "
+        "'iops': 0, 'iops_rd': 0, 'iops_wr': 0}}"));
+    xen_test_ok(t, guest_vblk_wait(&blk, NULL));
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    xen_test_ahci_stop(t);
+    xen_test_stats_release(t);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("inside/sizes", sizes, NULL);
     xen_test_add("inside/held-bytes", held_bytes, NULL);
     xen_test_add("inside/statistics", statistics, NULL);
+    xen_test_add("inside/holders", holders, NULL);
     return g_test_run();
 }

@@ -1,0 +1,102 @@
+/*
+ * Xen mapcache: who holds what, for the monitor
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-xen-mapcache.h"
+
+#include "hw/xen/xen_native.h"
+#include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+
+/* Mappings that are told, unless the caller says otherwise, and at most. */
+#define LIMIT       64
+#define LIMIT_MAX   65536
+
+typedef struct Holders {
+    GArray *oldest;     /* MapCacheDma; up to twice @limit, then cut */
+    uint32_t limit;
+    uint64_t total;     /* mappings, told or not */
+} Holders;
+
+static gint by_age(gconstpointer a, gconstpointer b, gpointer opaque)
+{
+    const MapCacheDma *x = a, *y = b;
+    uint32_t now = *(uint32_t *)opaque;
+    uint32_t age_x = now - mcache_dma_seconds(x->info);
+    uint32_t age_y = now - mcache_dma_seconds(y->info);
+
+    if (age_x != age_y) {
+        return age_x > age_y ? -1 : 1;
+    }
+    return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+static void cut(Holders *h)
+{
+    uint32_t now = mcache_seconds();
+
+    g_array_sort_with_data(h->oldest, by_age, &now);
+    g_array_set_size(h->oldest, MIN(h->oldest->len, h->limit));
+}
+
+static void note(const MapCacheDma *m, void *opaque)
+{
+    Holders *h = opaque;
+
+    h->total += m->count;
+    g_array_append_vals(h->oldest, m, 1);
+    if (h->oldest->len == 2 * h->limit) {
+        cut(h);
+    }
+}
+
+static XenMapcacheDma *describe(const MapCacheDma *m, uint32_t now)
+{
+    XenMapcacheDma *dma = g_new0(XenMapcacheDma, 1);
+
+    dma->address = m->addr;
+    dma->size = m->size;
+    dma->count = m->count;
+    dma->device = g_strdup(mcache_owner_name(mcache_dma_owner(m->info)));
+    dma->writes = m->info & MCACHE_DMA_WRITE;
+    dma->held = !mcache_dma_is_young(m->info, now);
+    dma->age = now - mcache_dma_seconds(m->info);
+    return dma;
+}
+
+XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
+                                                 uint32_t limit, Error **errp)
+{
+    XenMapcacheDmaInfo *info;
+    Holders h = { .limit = has_limit ? limit : LIMIT };
+    uint32_t now, i;
+
+    if (!xen_map_cache_ready()) {
+        error_setg(errp, "this machine has no Xen mapcache");
+        return NULL;
+    }
+    if (!h.limit || h.limit > LIMIT_MAX) {
+        error_setg(errp, "'limit' is %" PRIu32 ", and can be 1 to %d",
+                   h.limit, LIMIT_MAX);
+        return NULL;
+    }
+    h.oldest = g_array_new(false, false, sizeof(MapCacheDma));
+    mcache_dma_foreach(note, &h);
+    cut(&h);
+    now = mcache_seconds();
+    info = g_new0(XenMapcacheDmaInfo, 1);
+    info->total = h.total;
+    for (i = h.oldest->len; i-- > 0;) {
+        QAPI_LIST_PREPEND(info->mappings,
+                          describe(&g_array_index(h.oldest, MapCacheDma, i),
+                                   now));
+    }
+    g_array_unref(h.oldest);
+    return info;
+}
