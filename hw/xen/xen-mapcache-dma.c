@@ -375,6 +375,22 @@ void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
     }
 }
 
+static void count(const MapCacheDma *dma, void *opaque)
+{
+    uint64_t *n = opaque;
+
+    n[!!(dma->info & MCACHE_DMA_HELD)] += dma->count;
+}
+
+void mcache_dma_count(uint64_t *transfers, uint64_t *held)
+{
+    uint64_t n[2] = { 0, 0 };
+
+    mcache_dma_foreach(count, n);
+    *transfers = n[0];
+    *held = n[1];
+}
+
 /* --- reports ------------------------------------------------------------ */
 
 typedef struct DmaLine {

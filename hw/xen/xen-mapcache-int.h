@@ -570,6 +570,9 @@ typedef struct MapCacheDma {
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque);
 
+/* How many are outstanding: transfers, and what is held for long by nature. */
+void mcache_dma_count(uint64_t *transfers, uint64_t *held);
+
 void mcache_dma_init(void);
 
 /*

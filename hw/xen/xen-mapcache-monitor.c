@@ -154,6 +154,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     }
 
     xen_map_cache_get_stats(&stats);
+    mcache_dma_count(&stats.dma, &stats.held);
     info = g_new0(XenMapcacheInfo, 1);
     info->hits = stats.hits;
     info->misses = stats.misses;

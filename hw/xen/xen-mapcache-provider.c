@@ -73,6 +73,7 @@ static void stats_retrieve(StatsResultList **result, StatsTarget target,
         return;
     }
     xen_map_cache_get_stats(&stats);
+    mcache_dma_count(&stats.dma, &stats.held);
     for (i = ARRAY_SIZE(statistics) - 1; i >= 0; i--) {
         if (apply_str_list_filter(statistics[i].name, names)) {
             QAPI_LIST_PREPEND(list, stats_of(&statistics[i], &stats));

@@ -613,6 +613,7 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
             return p;
         }
         /* No memory for it: a bucket that is mapped may do as well. */
+        info |= MCACHE_DMA_HELD;
     }
 
     p = mcache_lock_run(addr, plen, false);
