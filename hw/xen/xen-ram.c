@@ -18,9 +18,11 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
+#include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
 #include "system/runstate.h"
 #include "system/xen.h"
@@ -315,11 +317,41 @@ static const RAMForeignOps device_ops = {
     .reclaim = device_reclaim,
 };
 
+/*
+ * Populating the memory of @block failed in the middle: frames that are there
+ * now, and were not in @before, go back to Xen.
+ */
+static void device_depopulate(RAMBlock *block, const unsigned long *before)
+{
+    unsigned long i, n = 0, pages = block->max_length >> XC_PAGE_SHIFT;
+    g_autofree unsigned long *now = bitmap_new(pages);
+    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+    bool told = xen_map_cache_probe(block->offset, block->max_length, now) !=
+                XEN_FRAMES_UNKNOWN;
+
+    for (i = 0; told && i < pages; i++) {
+        if (test_bit(i, now) && !test_bit(i, before)) {
+            gfn[n++] = (block->offset >> XC_PAGE_SHIFT) + i;
+        }
+    }
+    if (!told || (n && xc_domain_decrease_reservation_exact(
+                          xen_xc, xen_domid, n, 0, gfn))) {
+        warn_report("xen: frames at 0x" RAM_ADDR_FMT " for the memory of '%s', "
+                    "which could not be had, stay with the guest",
+                    block->offset, memory_region_name(block->mr));
+    }
+}
+
 /* Gives the guest frames for a device's memory where it was allocated. */
 static void device_populate(RAMBlock *block, Error **errp)
 {
     unsigned long i, pages = block->max_length >> XC_PAGE_SHIFT;
+    g_autofree unsigned long *before = bitmap_new(pages);
     g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+    /* While the machine is being made, an error ends QEMU. */
+    bool plugged = phase_check(PHASE_MACHINE_READY) &&
+                   xen_map_cache_probe(block->offset, block->max_length,
+                                       before) != XEN_FRAMES_UNKNOWN;
 
     trace_xen_ram_alloc(block->offset, block->max_length);
     for (i = 0; i < pages; i++) {
@@ -331,6 +363,9 @@ static void device_populate(RAMBlock *block, Error **errp)
                          "guest memory at 0x" RAM_ADDR_FMT " for the memory "
                          "of '%s'", pages, block->offset,
                          memory_region_name(block->mr));
+        if (plugged) {
+            device_depopulate(block, before);
+        }
     }
 }
 

@@ -49,8 +49,8 @@ static void plug_memory(XenTest *t)
 }
 #define plug_memory(...) XEN_AT(plug_memory(__VA_ARGS__))
 
-/* A network card with an option ROM: returns the file's name. */
-static const char *plug_rom(XenTest *t)
+/* A file of an option ROM: its name. */
+static const char *rom_file(XenTest *t)
 {
     const char *rom = xen_test_keep(t, g_strdup_printf("%s/rom", t->dir));
     g_autofree uint8_t *bytes = g_malloc(ROM_PAGES * XEN_TEST_PAGE);
@@ -60,6 +60,15 @@ static const char *plug_rom(XenTest *t)
     }
     g_assert_true(g_file_set_contents(rom, (char *)bytes,
                                       ROM_PAGES * XEN_TEST_PAGE, NULL));
+    return rom;
+}
+#define rom_file(...) XEN_AT(rom_file(__VA_ARGS__))
+
+/* A network card with an option ROM: returns the file's name. */
+static const char *plug_rom(XenTest *t)
+{
+    const char *rom = rom_file(t);
+
     qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments':"
                              " {'driver': 'e1000', 'id': 'dev',"
                              " 'romfile': %s, 'addr': '7'}}", rom);
@@ -321,17 +330,17 @@ static const char *under_dma(XenTest *t)
 static const char *restored(XenTest *t)
 {
     g_autofree char *args = NULL;
-    const char *rom_file;
+    const char *file;
     uint64_t blocks;
 
     boot(t);
     blocks = xen_test_stat(t, "blocks");
-    rom_file = plug_rom(t);
+    file = plug_rom(t);
     xensim_pci_write(t->dom, 0, DEVFN, ROM_REG, 4, FIRST | ROM_ENABLE);
     xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_MEMORY, 0));
     args = g_strdup_printf("-drive file='%s/disk',format=raw,if=ide,index=0,"
                            "media=disk -device e1000,id=dev,romfile='%s',"
-                           "addr=7", t->dir, rom_file);
+                           "addr=7", t->dir, file);
     xen_test_save_restore(t, args);
     XEN_TRY(same_rom(t, FIRST));
     unplug(t);
@@ -345,6 +354,86 @@ static const char *restored(XenTest *t)
     return lets_go(t, blocks);
 }
 
+/* ---- at the domain's limit ---- */
+
+typedef struct Plugged {
+    const char *path, *name;
+    unsigned pages;     /* that the guest is given for it */
+    const char *command;
+} Plugged;
+
+static const Plugged all_plugged[] = {
+    { "hotplug/limit/e1000", "e1000", 64,
+      "{'execute': 'device_add', 'arguments': {'driver': 'e1000', 'id': 'dev',"
+      " 'addr': '7', 'romsize': 262144, 'romfile': %s}}" },
+    { "hotplug/limit/secondary-vga", "secondary-vga", 0x1000,
+      "{'execute': 'device_add', 'arguments': {'driver': 'secondary-vga',"
+      " 'id': 'dev', 'vgamem_mb': 16, 'addr': '7'}}" },
+    { "hotplug/limit/bochs-display", "bochs-display", 0x1000,
+      "{'execute': 'device_add', 'arguments': {'driver': 'bochs-display',"
+      " 'id': 'dev', 'vgamem': 16777216, 'romfile': '', 'addr': '7'}}" },
+};
+
+static uint64_t counted(XenTest *t)
+{
+    XensimMemInfo info;
+
+    xensim_mem_info(t->dom, &info);
+    return info.tot_pages;
+}
+
+/* What QEMU says against plugging @p (g_free), or NULL. */
+static char *try_plug(XenTest *t, const Plugged *p)
+{
+    QDict *answer = qtest_qmp(t->qts, p->command, rom_file(t));
+    QDict *error = qdict_get_qdict(answer, "error");
+    char *why = error ? g_strdup(qdict_get_str(error, "desc")) : NULL;
+
+    qobject_unref(answer);
+    return why;
+}
+
+/* The device cannot be made, and the guest has as many frames as before. */
+static const char *is_refused(XenTest *t, const Plugged *p)
+{
+    uint64_t before = counted(t);
+    g_autofree char *why = try_plug(t, p);
+
+    XEN_REQUIRE(why, "has plugged %s", p->name);
+    XEN_REQUIRE(g_str_has_prefix(why, "xen: "), "refuses %s by \"%s\"",
+                p->name, why);
+    XEN_REQUIRE(counted(t) == before, "has %" PRIu64 " frames, not %" PRIu64,
+                counted(t), before);
+    return NULL;
+}
+#define is_refused(...) XEN_AT(is_refused(__VA_ARGS__))
+
+/* There are frames for none of the device, for a part, and for all but one. */
+static const char *at_limit(XenTest *t)
+{
+    const Plugged *p = t->data;
+    const unsigned room[] = { 0, 1, p->pages / 2, p->pages - 1 };
+    g_autofree char *why = NULL;
+    XensimMemInfo info;
+
+    boot(t);
+    xensim_mem_info(t->dom, &info);
+    for (unsigned i = 0; i < G_N_ELEMENTS(room); i++) {
+        xensim_set_max_pages(t->dom, info.tot_pages + room[i]);
+        XEN_TRY(is_refused(t, p));
+    }
+    xensim_set_max_pages(t->dom, info.max_pages);
+    xen_test_dma_read(t, 40, 0x800000, 16);
+    XEN_TRY(xen_test_disk_at(t, 0x800000, 40, 16, SEED,
+                             "read other bytes after a device was refused"));
+    why = try_plug(t, p);
+    XEN_REQUIRE(!why, "refuses %s when there is room: %s", p->name, why);
+    XEN_REQUIRE(counted(t) == info.tot_pages + p->pages,
+                "gave %s %" PRIu64 " frames", p->name,
+                counted(t) - info.tot_pages);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -355,5 +444,9 @@ int main(int argc, char **argv)
     xen_test_add("hotplug/rom", rom, "ok");
     xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
     xen_test_add("hotplug/restore", restored, "lost page 0");
+    for (unsigned i = 0; i < G_N_ELEMENTS(all_plugged); i++) {
+        xen_test_add_data(all_plugged[i].path, at_limit, &all_plugged[i],
+                          "ended with status 1|has * frames, not *");
+    }
     return g_test_run();
 }
