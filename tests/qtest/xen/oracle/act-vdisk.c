@@ -317,7 +317,12 @@ static void cancel(OracleSide *side, const OracleDevice *device,
                guest_virtq_kick(disk->queue, true));
     oracle_saw(side, "virtio disk: reset",
                guest_virtio_reset(disk->queue->dev));
+    /* In which order they ended is no matter, nor what the ring says of it. */
     disk->lost = true;
+    disk = act_vdisk_ready(side, device);
+    if (disk) {
+        disk->lost = guest_virtq_settle(disk->queue);
+    }
 }
 
 const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS] = {
