@@ -229,7 +229,8 @@ static uint64_t draw_own(const ActVdisk *disk, OracleBytes *bytes, bool write)
 {
     const uint64_t at[] = {
         disk->queue->desc, disk->queue->avail, table_at(disk, 0),
-        disk->headers + ORACLE_PAGE, disk->queue->used,
+        /* Flags, which come first, depend on when they are read. */
+        disk->headers + ORACLE_PAGE, disk->queue->used + 2,
     };
 
     /* A read into the used entries would be taken for the request's end. */
