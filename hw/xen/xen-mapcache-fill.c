@@ -183,6 +183,7 @@ typedef struct Fill {
     uint32_t mapped;        /* of them, or served before */
     int err;                /* why not the next one; 0: nothing failed */
     bool lost;              /* … and its slot's addresses may not be ours */
+    bool locked;            /* its calls are made with the lock */
 } Fill;
 
 /* Is the slot of the run's bucket @i to be filled by it? */
@@ -264,6 +265,20 @@ static void fill_end_locked(Fill *f)
     }
 }
 
+static void fill_unlock(const Fill *f)
+{
+    if (!f->locked) {
+        qemu_mutex_unlock(&mapcache.lock);
+    }
+}
+
+static void fill_lock(const Fill *f)
+{
+    if (!f->locked) {
+        qemu_mutex_lock(&mapcache.lock);
+    }
+}
+
 /*
  * Fills once.  True if the answer is *@status; false if an invalidate came, or
  * what had been mapped before was evicted meanwhile.
@@ -276,9 +291,9 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
     if (fresh) {
-        qemu_mutex_unlock(&mapcache.lock);
+        fill_unlock(f);
         *status = page_status(f->first * MCACHE_BUCKET_PAGES + page);
-        qemu_mutex_lock(&mapcache.lock);
+        fill_lock(f);
         if (*status != XEN_MAP_OK) {
             return true;
         }
@@ -291,9 +306,9 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
         return true;
     }
     fill_take_locked(f);
-    qemu_mutex_unlock(&mapcache.lock);
+    fill_unlock(f);
     fill_map(f);
-    qemu_mutex_lock(&mapcache.lock);
+    fill_lock(f);
     fill_end_locked(f);
     mcache_evict_locked(f->nr, f->mapped);
 
@@ -314,18 +329,27 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 {
     XenMapStatus status;
-    bool done;
+    bool done, overtaken = false;
 
     if (!mcache_forward_get(first)) {
         return XEN_MAP_UNAVAILABLE;
     }
     do {
-        Fill f = { .first = first, .n = MIN(n, mapcache.max_slots / 2) };
+        /*
+         * A guest may send invalidates so fast that one comes in each call.
+         * None comes while the lock is held, so that the second one counts.
+         */
+        Fill f = {
+            .first = first,
+            .n = MIN(n, mapcache.max_slots / 2),
+            .locked = overtaken,
+        };
 
         mcache_calls_wait_locked(first, f.n);
         mcache_call_begin_locked(&f.call, first, f.n);
         done = fill_once_locked(&f, page, &status);
         mcache_call_end_locked(&f.call);
+        overtaken = true;
     } while (!done);
     return status;
 }

@@ -334,11 +334,12 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
 }
 
 /*
- * Maps once.  True if the answer is *@host and *@status; false if an invalidate
- * came meanwhile.
+ * Maps once; the call is made with the lock if @locked.  True if the answer is
+ * *@host and *@status; false if an invalidate came meanwhile.
  */
 static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                              uint8_t **host, XenMapStatus *status)
+                              bool locked, uint8_t **host,
+                              XenMapStatus *status)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1), len = *plen;
     size_t pages = DIV_ROUND_UP(in_page + len, XC_PAGE_SIZE);
@@ -348,9 +349,13 @@ static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
 
     *host = NULL;
     mcache_call_begin_locked(&call, 0, 0);
-    qemu_mutex_unlock(&mapcache.lock);
+    if (!locked) {
+        qemu_mutex_unlock(&mapcache.lock);
+    }
     p = exact_map(addr >> XC_PAGE_SHIFT, &pages, status);
-    qemu_mutex_lock(&mapcache.lock);
+    if (!locked) {
+        qemu_mutex_lock(&mapcache.lock);
+    }
     old = mcache_call_is_old_locked(&call);
     if (p && !old) {
         len = MIN(len, (pages << XC_PAGE_SHIFT) - in_page);
@@ -382,8 +387,9 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
             return NULL;
         }
         mapcache.stats.misses++;
-        while (!exact_once_locked(addr, plen, info, &host, status)) {
-            ;
+        /* With the lock once an invalidate came: see mcache_fill_locked(). */
+        if (!exact_once_locked(addr, plen, info, false, &host, status)) {
+            exact_once_locked(addr, plen, info, true, &host, status);
         }
         if (host) {
             return host;
