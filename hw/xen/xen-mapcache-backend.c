@@ -5,8 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * None of them needs a lock, and none is to be called with mapcache.lock: they
- * take long.
+ * None of them needs a lock.  They take long, so that mapcache.lock is not held
+ * over them, but for a map call that an invalidate has overtaken already:
+ * mcache_fill_locked() says why.
  */
 
 #include "qemu/osdep.h"

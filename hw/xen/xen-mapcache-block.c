@@ -137,7 +137,7 @@ void mcache_block_announce(void)
 
 /* @present: a bit for each page, may be NULL.  Without the lock. */
 static XenFrames probe(const xen_pfn_t *gfn, size_t pages,
-                              unsigned long *present)
+                       unsigned long *present)
 {
     size_t done, n, i, there = 0;
     g_autofree int *err = g_new(int, PROBE_PAGES);
@@ -214,8 +214,8 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
         if (err[i]) {
             continue;
         }
-        if (!mcache_map_frames(host + (i << XC_PAGE_SHIFT), gfn + i,
-                                      end - i, part_err)) {
+        if (!mcache_map_frames(host + (i << XC_PAGE_SHIFT), gfn + i, end - i,
+                               part_err)) {
             error_setg_errno(errp, errno, "mapping %zu of its pages",
                              end - i);
             break;

@@ -10,7 +10,7 @@
  * meanwhile, for two reasons.  Who misses a bucket that is being mapped waits
  * for that.  And an invalidate, which has stepped the generation, waits for all
  * calls that began before: whoever made one sees the new generation when it
- * comes back, unmaps what it has mapped, and maps again.
+ * comes back, unmaps what it has mapped, and maps again, with the lock.
  *
  * The list is as long as there are threads in such calls.
  */

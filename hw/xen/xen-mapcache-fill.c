@@ -118,8 +118,8 @@ static void slot_publish(uint32_t nr)
 }
 
 /*
- * Is the page there now?  Asked of Xen, at the price of a single page.  Without
- * the lock.
+ * Is the page there now?  Asked of Xen, at the price of a single page.  Needs
+ * no lock.
  */
 static XenMapStatus page_status(uint64_t gfn)
 {
@@ -214,7 +214,7 @@ static void fill_take_locked(Fill *f)
     f->n = i;
 }
 
-/* The map calls, until one fails.  Without the lock. */
+/* The map calls, until one fails.  Needs no lock. */
 static void fill_map(Fill *f)
 {
     for (f->mapped = 0; f->mapped < f->n; f->mapped++) {

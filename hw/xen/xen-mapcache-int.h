@@ -149,8 +149,9 @@ typedef struct MapCache {
 
     /*
      * Guards everything below, slot phases but for LIVE's locks, and the
-     * forward table's changes.  Taken after the BQL, never before it; never
-     * held over a call that maps or unmaps, nor while an RCU grace period is
+     * forward table's changes.  Taken after the BQL, never before it; not
+     * held over a call that maps or unmaps, but for a map call that an
+     * invalidate has overtaken once; never while an RCU grace period is
      * waited for.  A hit does not need it.
      */
     QemuMutex lock;
@@ -294,7 +295,7 @@ static inline uint32_t mcache_seconds(void)
     return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
 }
 
-/* --- xen-mapcache-backend.c: without the lock --------------------------- */
+/* --- xen-mapcache-backend.c: needs no lock ------------------------------ */
 
 /*
  * One call that maps @pages frames at @host, which they replace, or anywhere if
@@ -383,7 +384,7 @@ void mcache_slot_lose(uint32_t nr);
 /*
  * After a failed map call: sees to it that the slot's addresses are ours.
  * False if they may not be: then the slot is to be LOST, and the reaper finds
- * out.  Without the lock.
+ * out.  Needs no lock.
  */
 bool mcache_slot_reserve_again(uint32_t nr);
 

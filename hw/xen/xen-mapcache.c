@@ -57,7 +57,8 @@
  * list (xen-mapcache-calls.c): who misses the same bucket waits for it, and so
  * does an invalidate that begins meanwhile.  What a call mapped in a generation
  * that is over when it returns is unmapped again, by who made it, before the
- * invalidate ends.
+ * invalidate ends.  The second map call for it is made with the lock, so that
+ * invalidates without a pause cannot overtake it for ever.
  *
  * Lock order: BQL, mapcache.lock, the registry's locks.  A hit needs none.
  * Nobody waits for a grace period with the BQL, since a reader may be waiting
