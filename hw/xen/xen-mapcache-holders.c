@@ -14,6 +14,12 @@
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 
+void mcache_told_stats(XenMapCacheStats *stats)
+{
+    xen_map_cache_get_stats(stats);
+    mcache_dma_count(&stats->dma, &stats->held);
+}
+
 /* Mappings that are told, unless the caller says otherwise, and at most. */
 #define LIMIT       64
 #define LIMIT_MAX   65536

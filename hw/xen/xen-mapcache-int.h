@@ -18,6 +18,7 @@
  * xen-mapcache-outside.c  what lies outside the arena: grants, exact pages
  * xen-mapcache-block.c    device memory, and dummies for it
  * xen-mapcache-announce.c when RAM block notifiers are told of it
+ * xen-mapcache-holders.c  who holds what, for the monitor
  */
 
 #ifndef HW_XEN_MAPCACHE_INT_H
@@ -763,6 +764,14 @@ void mcache_block_announce(void);
 
 /* Tells the machine that an incoming state has been loaded.  Likewise. */
 void mcache_block_loaded(void);
+
+/* --- xen-mapcache-holders.c ------------------------------------------ */
+
+/*
+ * xen_map_cache_get_stats() for the monitor and query-stats: who holds what is
+ * counted one by one, so that what is held by its bucket counts as held.
+ */
+void mcache_told_stats(XenMapCacheStats *stats);
 
 /* --- xen-mapcache-announce.c ----------------------------------------- */
 

@@ -139,6 +139,7 @@ static void fill_sizes(XenMapcacheInfo *info, const XenMapCacheStats *stats)
     info->slots = count_slots(&mapped, &retained);
     info->bucket_size = MCACHE_BUCKET_SIZE;
     info->bytes_max = stats->buckets_max * MCACHE_BUCKET_SIZE;
+    info->idle_seconds = mapcache.idle;
     info->bytes_mapped = mapped << XC_PAGE_SHIFT;
     info->bytes_retained = retained << XC_PAGE_SHIFT;
     info->bytes_blocks = stats->block_bytes;
@@ -153,8 +154,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
         return NULL;
     }
 
-    xen_map_cache_get_stats(&stats);
-    mcache_dma_count(&stats.dma, &stats.held);
+    mcache_told_stats(&stats);
     info = g_new0(XenMapcacheInfo, 1);
     info->hits = stats.hits;
     info->misses = stats.misses;
@@ -250,6 +250,10 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    " of them retained; %" PRIu64 " of device memory\n",
                    info->bytes_mapped, info->bytes_retained,
                    info->bytes_blocks);
+    monitor_printf(mon, "limits: %" PRIu64 " bytes of guest RAM; unused "
+                   "buckets are unmapped after %" PRIu32 " s%s\n",
+                   info->bytes_max, info->idle_seconds,
+                   info->idle_seconds ? "" : " (never)");
     slots = info->slots;
     monitor_printf(mon, "slots: %" PRIu64 " free, %" PRIu64 " filling, %"
                    PRIu64 " live, %" PRIu64 " stale, %" PRIu64 " retired, %"

@@ -13,7 +13,9 @@
 #include "qapi/util.h"
 #include "system/stats.h"
 
+#include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
 
 typedef struct Statistic {
     const char *name;
@@ -39,6 +41,7 @@ static const Statistic statistics[] = {
     COUNTER("unmap-calls", unmap_calls),
     COUNTER("invalidates", invalidates),
     COUNTER("unmatched", unmatched),
+    COUNTER("idle", idle),
     GAUGE("buckets", STATS_UNIT__MAX, buckets),
     GAUGE("buckets-pending", STATS_UNIT__MAX, buckets_pending),
     GAUGE("blocks", STATS_UNIT__MAX, blocks),
@@ -72,8 +75,7 @@ static void stats_retrieve(StatsResultList **result, StatsTarget target,
     if (target != STATS_TARGET_VM) {
         return;
     }
-    xen_map_cache_get_stats(&stats);
-    mcache_dma_count(&stats.dma, &stats.held);
+    mcache_told_stats(&stats);
     for (i = ARRAY_SIZE(statistics) - 1; i >= 0; i--) {
         if (apply_str_list_filter(statistics[i].name, names)) {
             QAPI_LIST_PREPEND(list, stats_of(&statistics[i], &stats));

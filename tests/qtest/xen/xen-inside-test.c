@@ -100,6 +100,32 @@ static const char *held_bytes(XenTest *t)
     return NULL;
 }
 
+/* The configuration is that of the command line, or the default. */
+static const char *limits(XenTest *t)
+{
+    boot(t, "-machine mapcache-size=48M,mapcache-idle=7 ");
+    /* An eighth is kept free for who cannot wait. */
+    XEN_REQUIRE(xen_test_stat(t, "bytes-max") == 42u << 20 &&
+                xen_test_stat(t, "idle-seconds") == 7,
+                "tells the limits %" PRIu64 " bytes and %" PRIu64 " s",
+                xen_test_stat(t, "bytes-max"),
+                xen_test_stat(t, "idle-seconds"));
+    XEN_REQUIRE(strstr(human(t, "info xen-mapcache"),
+                       "limits: 44040192 bytes of guest RAM; unused buckets "
+                       "are unmapped after 7 s\r\n"),
+                "does not tell its limits to people");
+    xen_test_stop(t);
+    xen_test_boot(t, "-machine mapcache-idle=0 ");
+    XEN_REQUIRE(xen_test_stat(t, "idle-seconds") == 0 &&
+                strstr(human(t, "info xen-mapcache"), "after 0 s (never)"),
+                "tells a time after which it keeps buckets for ever");
+    xen_test_stop(t);
+    xen_test_boot(t, "");
+    XEN_REQUIRE(xen_test_stat(t, "idle-seconds") == 60,
+                "has another default");
+    return NULL;
+}
+
 /* The element of @list whose member "name" is @name, or NULL. */
 static QDict *named(QList *list, const char *name)
 {
@@ -132,7 +158,7 @@ static const char *statistics(XenTest *t)
 {
     static const char *const names[] = {
         "hits", "misses", "map-calls", "map-pages", "buckets", "blocks",
-        "bytes-blocks", "dma", "held", "invalidates",
+        "bytes-blocks", "dma", "held", "invalidates", "idle",
     };
     QDict *stats, *schemas, *some;
     QList *values, *kinds;
@@ -270,6 +296,7 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     xen_test_add("inside/sizes", sizes, NULL);
     xen_test_add("inside/held-bytes", held_bytes, NULL);
+    xen_test_add("inside/limits", limits, NULL);
     xen_test_add("inside/statistics", statistics, NULL);
     xen_test_add("inside/holders", holders, NULL);
     return g_test_run();
