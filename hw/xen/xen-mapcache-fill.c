@@ -33,7 +33,6 @@ static uint32_t *mcache_forward_get(uint64_t bucket)
 static bool slots_free(uint64_t nr, uint32_t n)
 {
     return nr + n <= mapcache.nr_slots &&
-           (n == 1 || xen_foreign_map_has_fixed()) &&
            find_next_bit(mapcache.used_map, nr + n, nr) == nr + n;
 }
 
@@ -48,9 +47,6 @@ static uint32_t slots_find(uint64_t bucket, uint32_t n)
 
     if (slots_free(nr, n)) {
         return nr;
-    }
-    if (n > 1 && !xen_foreign_map_has_fixed()) {
-        return mapcache.nr_slots;
     }
     nr = bitmap_find_next_zero_area(mapcache.used_map, mapcache.nr_slots, 0,
                                     n, 0);
@@ -146,32 +142,22 @@ static bool slot_serves(uint32_t nr, uint64_t bucket)
 }
 
 /*
- * Where the run of buckets [@first, @first + *@n) goes: around what is mapped
- * already if the slots behind it are free or serve it, else to fresh slots,
- * else cut to one bucket.  @fresh: what is mapped will not do.  Returns
- * nr_slots if there is no room.
+ * Where the run of buckets [@first, @first + @n) goes: around what is mapped
+ * already if the slots behind it are free or serve it, else to fresh slots.
+ * @fresh: what is mapped will not do.  Returns nr_slots if there is no room.
  */
-static uint32_t run_place(uint64_t first, uint32_t *n, uint32_t now,
-                          bool fresh)
+static uint32_t run_place(uint64_t first, uint32_t n, uint32_t now, bool fresh)
 {
     uint32_t nr = now ? now - 1 : first % mapcache.nr_slots;
     uint32_t i = 0;
 
     if (!fresh) {
-        while (i < *n && (slot_serves(nr + i, first + i) ||
-                          slots_free(nr + i, 1))) {
+        while (i < n && (slot_serves(nr + i, first + i) ||
+                         slots_free(nr + i, 1))) {
             i++;
         }
     }
-    if (i == *n) {
-        return nr;
-    }
-    nr = slots_find(first, *n);
-    if (nr == mapcache.nr_slots && *n > 1) {
-        *n = 1;
-        nr = now && !fresh ? now - 1 : slots_find(first, 1);
-    }
-    return nr;
+    return i == n ? nr : slots_find(first, n);
 }
 
 /* A run of buckets that are mapped into adjacent slots. */
@@ -298,7 +284,7 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
             return true;
         }
     }
-    f->nr = run_place(f->first, &f->n, *fwd, fresh);
+    f->nr = run_place(f->first, f->n, *fwd, fresh);
     *status = XEN_MAP_UNAVAILABLE;
     if (f->nr == mapcache.nr_slots) {
         mapcache.stats.no_room++;
@@ -331,7 +317,11 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
     XenMapStatus status;
     bool done, overtaken = false;
 
-    if (!mcache_forward_get(first)) {
+    if (n > mapcache.max_slots / 2) {
+        mapcache.stats.no_room++;
+        return XEN_MAP_UNAVAILABLE;
+    }
+    if ((n > 1 && !xen_foreign_map_has_fixed()) || !mcache_forward_get(first)) {
         return XEN_MAP_UNAVAILABLE;
     }
     do {
@@ -339,11 +329,7 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
          * A guest may send invalidates so fast that one comes in each call.
          * None comes while the lock is held, so that the second one counts.
          */
-        Fill f = {
-            .first = first,
-            .n = MIN(n, mapcache.max_slots / 2),
-            .locked = overtaken,
-        };
+        Fill f = { .first = first, .n = n, .locked = overtaken };
 
         mcache_calls_wait_locked(first, f.n);
         mcache_call_begin_locked(&f.call, first, f.n);

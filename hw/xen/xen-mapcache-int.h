@@ -444,8 +444,9 @@ void mcache_report_hole(hwaddr addr);
 /*
  * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
  * slots if @n > 1, with the page @page of the first one present.  The status
- * is that page's: of the other buckets some may be mapped, or none.  Lets go
- * of the lock meanwhile.
+ * is that page's: of the other buckets some may be mapped, or none.
+ * XEN_MAP_UNAVAILABLE if there are not as many adjacent slots.  Lets go of the
+ * lock meanwhile.
  */
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
@@ -718,11 +719,12 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /*
  * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
- * there is no slot for it, of a transfer; @info is what its record says.  NULL
- * and *@status if there is none.
+ * there is no slot for it, of a transfer; @info is what its record says.
+ * @first: if there is none, the buckets are asked, so that it need not be one
+ * of the last.  NULL and *@status if there is none.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                          XenMapStatus *status);
+                          bool first, XenMapStatus *status);
 
 /* xen_map_cache_copy(), of what is not in the arena. */
 XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,

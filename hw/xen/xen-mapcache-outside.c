@@ -37,10 +37,14 @@ static xengnttab_handle *outside_gnttab;
 static uint64_t nr_grants;
 
 /*
- * Mappings of exactly their pages take an area of the kernel's, or two, each.
- * What devices hold leaves transfers theirs.
+ * Mappings of exactly their pages take an area of the kernel's, or two, each,
+ * of the 65,530 that a process may have.  What devices hold leaves transfers
+ * theirs.  A device that holds more should have it in buckets first; where
+ * these are too few, it is given as many pieces as virtio-gpu asks for.
  */
-#define EXACT_MAX       1024
+#define TRANSFERS_MAX   1024
+#define HELD_FIRST_MAX  1024
+#define HELD_MAX        (16 * 1024)
 static unsigned nr_exact[2];    /* transfers, held; under the lock */
 
 void mcache_outside_init(void)
@@ -296,11 +300,12 @@ static void *exact_map(uint64_t gfn, size_t *pages,
 }
 
 /* Takes one off the budget that @info is of, or gives it back. */
-static bool exact_take_locked(uint64_t info)
+static bool exact_take_locked(uint64_t info, bool first)
 {
     bool is_held = info & MCACHE_DMA_HELD;
 
-    if (nr_exact[is_held] == EXACT_MAX) {
+    if (nr_exact[is_held] >= (!is_held ? TRANSFERS_MAX :
+                              first ? HELD_FIRST_MAX : HELD_MAX)) {
         return false;
     }
     nr_exact[is_held]++;
@@ -377,12 +382,12 @@ static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
 }
 
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                          XenMapStatus *status)
+                          bool first, XenMapStatus *status)
 {
     uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        if (!exact_take_locked(info)) {
+        if (!exact_take_locked(info, first)) {
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
         }

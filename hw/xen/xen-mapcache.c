@@ -429,11 +429,11 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
 
 /*
  * Locks the mapping of *@plen bytes at @addr as it lies.  NULL if that needs
- * filling first.  *@plen is cut at the first absent page, and, if
- * @cut_at_end, at the end of the adjacent slots.
+ * filling first, or the buckets do not lie side by side.  *@plen is cut at the
+ * first absent page, and nowhere else: a device may have room for no more
+ * pieces than the guest gave it.
  */
-static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
-                                bool cut_at_end)
+static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
     uint64_t bucket = addr >> MCACHE_BUCKET_SHIFT;
@@ -454,16 +454,14 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen,
     for (n = 1; len < *plen; n++) {
         ram_addr_t next = addr + len;
 
-        if (next & (MCACHE_BUCKET_SIZE - 1) || !xen_foreign_map_has_fixed()) {
-            break; /* an absent page within the bucket; or no neighbours */
+        if (next & (MCACHE_BUCKET_SIZE - 1)) {
+            break; /* an absent page within the bucket */
         }
-        s = mcache_find_and_lock(bucket + n, gen);
+        s = xen_foreign_map_has_fixed() ?
+            mcache_find_and_lock(bucket + n, gen) : NULL;
         if (!s || s - mapcache.slot != nr + n) {
             if (s) {
                 slot_unlock(s);
-            }
-            if (cut_at_end) {
-                break;
             }
             mcache_slots_unlock(nr, n);
             return NULL;
@@ -564,7 +562,7 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
     *status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
                                  buckets_spanned(addr, *plen), page_of(addr));
     if (*status == XEN_MAP_OK) {
-        p = mcache_lock_run(addr, plen, true);
+        p = mcache_lock_run(addr, plen);
         *status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
     }
     mapcache.stats.holes += *status == XEN_MAP_ABSENT;
@@ -577,17 +575,20 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
     return p;
 }
 
-/* A transfer for which there is no slot. */
+/* What there is no slot for, or no row of slots. */
 static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
                               XenMapStatus *status)
 {
     uint8_t *p;
 
+    if (info & MCACHE_DMA_HELD) {
+        return mcache_pages_map(addr, plen, info, false, status);
+    }
     if (*plen <= MCACHE_COPY_BYTES) {
         return NULL;
     }
     mcache_count(&mcache_thread()->n.dma_made);
-    p = mcache_pages_map(addr, plen, info, status);
+    p = mcache_pages_map(addr, plen, info, false, status);
     if (!p) {
         mcache_count(&mcache_thread()->n.dma_ended);
     }
@@ -609,23 +610,23 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
     }
 
     if (use == XEN_MAP_HELD) {
-        p = mcache_pages_map(addr, plen, info | MCACHE_DMA_HELD, status);
+        info |= MCACHE_DMA_HELD;
+        p = mcache_pages_map(addr, plen, info, true, status);
         if (p || *status == XEN_MAP_ABSENT) {
             return p;
         }
-        /* No memory for it: a bucket that is mapped may do as well. */
-        info |= MCACHE_DMA_HELD;
+        /* A bucket that is mapped may do as well. */
     }
 
-    p = mcache_lock_run(addr, plen, false);
+    p = mcache_lock_run(addr, plen);
     if (p) {
         mcache_count(&mcache_thread()->n.hits);
     } else {
         p = mcache_fill_and_lock(addr, plen, status);
     }
     if (!p) {
-        return *status == XEN_MAP_UNAVAILABLE && use == XEN_MAP_DMA
-               ? map_dma_exact(addr, plen, info, status) : NULL;
+        return *status == XEN_MAP_UNAVAILABLE ?
+               map_dma_exact(addr, plen, info, status) : NULL;
     }
     if (!dma_record(p, *plen, info)) {
         dma_unlock(p, *plen);

@@ -97,6 +97,12 @@ uint64_t twin_present(uint64_t addr, uint64_t len, bool *unseen);
 /* How often the arena was too small: only where it is made so. */
 uint64_t twin_no_room(void);
 
+/*
+ * Do the bytes lie in two buckets that cannot be put side by side?  Then they
+ * are to be copied if they are few.
+ */
+bool twin_has_no_row(uint64_t addr, uint64_t len);
+
 /* The first eight bytes of a page; all looking is by this. */
 uint64_t twin_peek(const uint8_t *host);
 

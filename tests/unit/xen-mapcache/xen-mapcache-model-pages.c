@@ -87,6 +87,11 @@ uint64_t twin_no_room(void)
     return stats.no_room;
 }
 
+bool twin_has_no_row(uint64_t addr, uint64_t len)
+{
+    return !twin_can_replace() && (addr & (BUCKET - 1)) + len > BUCKET;
+}
+
 uint64_t twin_peek(const uint8_t *host)
 {
     uint64_t v;
@@ -137,12 +142,6 @@ void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
 {
     uint64_t least = unseen ? MIN(want, XENSIM_PAGE_SIZE -
                                         (addr & PAGE_MASK)) : want;
-
-#if defined(TWIN_TIGHT)
-    least = MIN(least, XENSIM_PAGE_SIZE - (addr & PAGE_MASK));
-#elif defined(TWIN_COMPAT)
-    least = MIN(least, BUCKET - (addr & (BUCKET - 1)));
-#endif
 
     if (got > want || got < least) {
         g_error("op %" PRIu64 ": address 0x%" PRIx64 ": length 0x%" PRIx64
