@@ -32,8 +32,8 @@
 
 /* --- retries ------------------------------------------------------------- */
 
-#define RETRIES             3
-#define RETRY_DELAY_US      1000
+#define RETRIES             6
+#define RETRY_DELAY_US      100     /* the first; the others double: 6.3 ms */
 #define RETRY_PAUSE_MS      100
 
 /* Until then (ms) nothing is retried: the failure lasts. */
@@ -51,11 +51,11 @@ static bool wait_to_retry(unsigned *tries)
     if (now < qatomic_read(&failing_until)) {
         return false;
     }
-    if (++*tries > RETRIES) {
+    if (*tries == RETRIES) {
         qatomic_set(&failing_until, now + RETRY_PAUSE_MS);
         return false;
     }
-    g_usleep(RETRY_DELAY_US);
+    g_usleep(RETRY_DELAY_US << (*tries)++);
     return true;
 }
 
