@@ -226,7 +226,8 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
     uint32_t first = (addr - block_offset) >> XC_PAGE_SHIFT;
-    uint32_t pages = DIV_ROUND_UP(in_page + *plen, XC_PAGE_SIZE), i;
+    uint32_t pages = DIV_ROUND_UP(in_page + MIN(*plen, MCACHE_DMA_MAX),
+                                  XC_PAGE_SIZE), i;
     g_autofree uint32_t *refs = g_try_new(uint32_t, pages);
     int prot = PROT_READ | (is_write ? PROT_WRITE : 0);
     void *host = NULL;
@@ -239,9 +240,9 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         }
         host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
                                                xen_domid, refs, prot);
-        if (!host && pages > 1) {
-            /* One bad reference spoils them all: the first may be good. */
-            pages = 1;
+        /* One bad reference spoils them all: the first half may be good. */
+        while (!host && pages > 1 && grant_status(errno) == XEN_MAP_ABSENT) {
+            pages /= 2;
             host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
                                                    xen_domid, refs, prot);
         }

@@ -16,7 +16,7 @@
     "-machine xenpvh,pci-ecam-base=0xe0000000,pci-ecam-size=0x10000000," \
     "pci-mmio-base=0xc0000000,pci-mmio-size=0x10000000 "
 
-enum { SEED = 91, DISK_PAGES = 64, QUEUE_LEN = 16,
+enum { SEED = 91, DISK_PAGES = 2048, QUEUE_LEN = 16,
        /* Guest pages: a queue of three, a request's header and status. */
        RING = 0x400, REQUEST = 0x410, DATA = 0x500 };
 
@@ -377,6 +377,27 @@ static const char *bad_reference(XenTest *t)
     return done(&v);
 }
 
+/*
+ * One bad reference at the end of many: what is good before it is not had page
+ * by page, or the device runs out of pieces, of which it has 1,024.
+ */
+static const char *long_piece(XenTest *t)
+{
+    enum { GOOD = 1100 };
+    Virtio v;
+    int ref;
+
+    start_disk(t, &v);
+    ref = grant(t, DATA, GOOD, false);
+    transfer(&v, false, 5);
+    add(&v, GRANT(ref), (GOOD + 1) * XEN_TEST_PAGE, DESC_NEXT | DESC_WRITE);
+    XEN_REQUIRE(finish(&v), "fails to read before a bad reference");
+    XEN_TRY(xen_test_disk_at(t, DATA * XEN_TEST_PAGE, 5, GOOD, SEED,
+                             "read other bytes before a bad reference"));
+    XEN_TRY(let_go(t, ref, GOOD));
+    return done(&v);
+}
+
 /* Xen refuses each call that maps a grant, once. */
 static const char *refused(XenTest *t)
 {
@@ -401,6 +422,68 @@ static const char *refused(XenTest *t)
     XEN_REQUIRE(finish(&v), "fails to read afterwards");
     XEN_TRY(xen_test_disk_at(t, DATA * XEN_TEST_PAGE, 1, 1, SEED,
                              "read other bytes afterwards"));
+    return done(&v);
+}
+
+/* Moves four pages between the disk's page @page and what is granted. */
+static bool move_four(Virtio *v, bool write, unsigned page, int ref)
+{
+    transfer(v, write, page);
+    add(v, GRANT(ref), 4 * XEN_TEST_PAGE, DESC_NEXT | (write ? 0 : DESC_WRITE));
+    return finish(v);
+}
+
+/* The guest's four pages are those of @seed. */
+static const char *four_are(XenTest *t, uint64_t seed, const char *what)
+{
+    XEN_REQUIRE(xensim_stamp_check(t->dom, DATA, 4, seed) == XENSIM_NO_GFN,
+                "%s", what);
+    return NULL;
+}
+
+/*
+ * More grants are in flight than can be mapped, and @count calls fail (0: all).
+ * All is moved, or the guest is told that it was not.
+ */
+static const char *fail_some(Virtio *v, int ref, bool write, unsigned count)
+{
+    XensimFault fault = { .call = "xengnttab_map_domain_grant_refs",
+                          .count = count, .error = ENOMEM };
+    XenTest *t = v->t;
+    bool moved;
+    int id;
+
+    start_in_ram(v);
+    xensim_stamp(t->dom, DATA, 4, 100);
+    XEN_REQUIRE(move_four(v, true, 40, ref), "fails to write at first");
+    xensim_stamp(t->dom, DATA, 4, 101);
+    id = xensim_fault_arm(t->sim, &fault);
+    moved = move_four(v, write, 40, ref);
+    XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "mapped no grant");
+    xensim_fault_disarm(t->sim, id);
+    XEN_REQUIRE(moved == !!count, "says that it moved %s",
+                moved ? "what it cannot have" : "nothing");
+    XEN_TRY(four_are(t, moved && !write ? 100 : 101,
+                     "the guest's pages are not what they were"));
+    XEN_TRY(let_go(t, ref, 4));
+
+    start_in_ram(v);
+    XEN_REQUIRE(move_four(v, false, 40, ref), "fails to read afterwards");
+    return four_are(t, moved && write ? 101 : 100,
+                    "the disk does not have what it was said to have");
+}
+
+static const char *unavailable(XenTest *t)
+{
+    static const unsigned counts[] = { 1, 3, 6, 0 };
+    Virtio v;
+    int ref;
+
+    start_disk(t, &v);
+    ref = grant(t, DATA, 4, false);
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(counts); i++) {
+        XEN_TRY(fail_some(&v, ref, i % 2, counts[i / 2]));
+    }
     return done(&v);
 }
 
@@ -503,7 +586,9 @@ int main(int argc, char **argv)
     xen_test_add("grant/pieces", pieces, "ok");
     xen_test_add("grant/readonly", readonly, "ended with status 255");
     xen_test_add("grant/bad-reference", bad_reference, "ended with status 255");
+    xen_test_add("grant/long-piece", long_piece, "ended with status 255");
     xen_test_add("grant/refused", refused, "ended with status 255");
+    xen_test_add("grant/unavailable", unavailable, "ended with status 255");
     xen_test_add("grant/rings", rings, "ok");
     /* It ends when it meets the grant, seen before or after that. */
     xen_test_add("grant/revoked", revoked,
