@@ -16,6 +16,9 @@ enum {
     NOWHERE = 0xe0000000u,      /* nothing is there */
     LISTS = 1024 + 256,         /* bytes that a port's lists take */
     BOUNCE = 4096,              /* ... of so many for all */
+    LAST_PORT = 4,
+    COMMANDS = 1,               /* a port uses its list of 1024 bytes */
+    ANSWERS = 0x10,             /* ... and that of 256 */
     MEM = 0x100000,             /* the driver's own memory */
     BUFFER = 0x200000,
 };
@@ -41,17 +44,28 @@ static char *disk_args(const char *dir)
                            "-device ide-hd,drive=d,bus=ahci.%d", dir, PORT);
 }
 
-/* The lists of the ports without a disk are where they must be bounced. */
-static void set_up(Machine *m)
+/* Starts what @bits say of port @i, whose lists lie nowhere. */
+static void start_port(Machine *m, unsigned i, uint32_t bits)
+{
+    uint64_t regs = m->ahci.port + ((int)i - PORT) * 0x80ll;
+
+    ok(m, guest_mmio_out(m->pc, regs + 0x00, 4, NOWHERE + i * 0x1000));
+    ok(m, guest_mmio_out(m->pc, regs + 0x08, 4, NOWHERE + i * 0x1000 + 0x400));
+    ok(m, guest_mmio_out(m->pc, regs + 0x18, 4, bits));
+}
+
+/*
+ * The lists of the ports without a disk are where they must be bounced.  That
+ * leaves 256 bytes, or nothing.
+ */
+static void set_up(Machine *m, bool nothing)
 {
     ok(m, guest_ahci_init(m->pc, &m->ahci, PORT, XEN_TEST_AHCI_BAR, MEM));
     for (unsigned i = 0; i < BOUNCE / LISTS; i++) {
-        uint64_t regs = m->ahci.port + (i - PORT) * 0x80ll;
-
-        ok(m, guest_mmio_out(m->pc, regs + 0x00, 4, NOWHERE + i * 0x1000));
-        ok(m, guest_mmio_out(m->pc, regs + 0x08, 4,
-                             NOWHERE + i * 0x1000 + 0x400));
-        ok(m, guest_mmio_out(m->pc, regs + 0x18, 4, 0x11)); /* start */
+        start_port(m, i, COMMANDS | ANSWERS);
+    }
+    if (nothing) {
+        start_port(m, LAST_PORT, ANSWERS);
     }
     guest_pc_set_timeout(m->pc, 5000);
 }
@@ -59,9 +73,9 @@ static void set_up(Machine *m)
 static void tear_down(Machine *m)
 {
     for (unsigned i = 0; i < BOUNCE / LISTS; i++) {
-        ok(m, guest_mmio_out(m->pc, m->ahci.port + (i - PORT) * 0x80ll + 0x18,
-                             4, 0));
+        start_port(m, i, 0);
     }
+    start_port(m, LAST_PORT, 0);
     ok(m, guest_ahci_stop(&m->ahci));
 }
 
@@ -117,12 +131,14 @@ static const char *pieces(Machine *m)
 
 static const char *all(Machine *m)
 {
-    set_up(m);
-    XEN_TRY(sectors(m, 1));
-    XEN_TRY(sectors(m, 3));
-    XEN_TRY(sectors(m, 200));
-    XEN_TRY(pieces(m));
-    tear_down(m);
+    for (unsigned nothing = 0; nothing < 2; nothing++) {
+        set_up(m, nothing);
+        XEN_TRY(sectors(m, 1));
+        XEN_TRY(sectors(m, 3));
+        XEN_TRY(sectors(m, 200));
+        XEN_TRY(pieces(m));
+        tear_down(m);
+    }
     return NULL;
 }
 
