@@ -248,10 +248,16 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
     host = xen_map_cache_dma(block->mr, block->offset + addr, block->offset,
                              len, held ? XEN_MAP_HELD : XEN_MAP_DMA,
                              is_write, as, &status);
-    if (likely(host) || flags & RAM_FOREIGN_SHARED) {
-        return host;
+    if (likely(host)) {
+        if (likely(*len == wanted || !(flags & RAM_FOREIGN_SHARED))) {
+            return host;
+        }
+        xen_invalidate_map_cache_entry(host, *len);
     }
     *len = wanted;
+    if (flags & RAM_FOREIGN_SHARED) {
+        return NULL;
+    }
     if (status == XEN_MAP_ABSENT) {
         return xen_ram_stand_in(addr, len, held, is_write);
     }

@@ -223,8 +223,8 @@ static const char *scattered_write(XenTest *t)
     return scattered(t, true);
 }
 
-/* The mapcache's limit on what is held is less than this many times 256. */
-#define PICTURES_MAX    80
+/* With what buckets hold, the limit of 16,384 is met before. */
+#define PICTURES_MAX    128
 
 /*
  * Pictures of 256 scattered pieces each, until the device may hold no more:
