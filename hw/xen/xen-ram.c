@@ -22,8 +22,10 @@
 #include "qemu/error-report.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
+#include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
+#include "system/hostmem.h"
 #include "system/runstate.h"
 #include "system/xen.h"
 #include "system/xen-mapcache.h"
@@ -390,6 +392,19 @@ static void guest_ram_init(RAMBlock *block)
     ram_block_discard_disable(true);
 }
 
+/* Memory that is wanted before the guest's own is there. */
+static void refuse_early(MemoryRegion *mr, Error **errp)
+{
+    if (object_dynamic_cast(memory_region_owner(mr), TYPE_MEMORY_BACKEND)) {
+        error_setg(errp, "xen: memory backend '%s' cannot be created before "
+                   "the guest's memory: create it with object-add while QEMU "
+                   "runs", memory_region_name(mr));
+    } else {
+        error_setg(errp, "xen: machine '%s' does not run on Xen: use xenfv, "
+                   "pc or xenpvh", MACHINE_GET_CLASS(current_machine)->name);
+    }
+}
+
 void xen_ram_alloc(RAMBlock *block, Error **errp)
 {
     if (xen_mr_is_memory(block->mr)) {
@@ -398,9 +413,7 @@ void xen_ram_alloc(RAMBlock *block, Error **errp)
     }
     if (!xen_map_cache_ready()) {
         /* It would take the addresses that belong to the guest's RAM. */
-        error_setg(errp, "xen: memory '%s' cannot be created before the "
-                   "machine: use a backend that the machine or a hot-plugged "
-                   "device creates", memory_region_name(block->mr));
+        refuse_early(block->mr, errp);
         return;
     }
     block->foreign = &device_ops;

@@ -261,8 +261,8 @@ static const char *picture(XenTest *t)
     return NULL;
 }
 
-/* Memory that is wanted before the machine, and so the mapcache, is there. */
-static const char *early_memory(XenTest *t)
+/* It does not start with @args, and says why in one line, that has @text. */
+static const char *refuses(XenTest *t, const char *args, const char *text)
 {
     g_autofree char *line = NULL;
     g_autofree char *log = NULL;
@@ -273,11 +273,10 @@ static const char *early_memory(XenTest *t)
 
     xen_test_domain(t, 0);
     line = g_strdup_printf("%s -xen-domid %u -nodefaults -no-user-config "
-                           "-display none -machine xenfv -m 64 "
-                           "-object memory-backend-ram,id=early,size=1M",
+                           "-display none -m 64 %s",
                            getenv(t->stock ? "XENSIM_STOCK_QEMU" :
                                   "QTEST_QEMU_BINARY"),
-                           xensim_domid(t->dom));
+                           xensim_domid(t->dom), args);
     argv = g_strsplit(line, " ", -1);
     pid = xensim_spawn(t->dom, (const char *const *)argv, NULL, fd);
     close(fd);
@@ -298,7 +297,22 @@ static const char *early_memory(XenTest *t)
     }
     XEN_REQUIRE(WEXITSTATUS(wstatus) == 1 && said == 1,
                 "is not refused in one line");
+    XEN_REQUIRE(t->stock || strstr(log, text), "does not say \"%s\"", text);
     return NULL;
+}
+
+/* Memory that is wanted before the machine, and so the mapcache, is there. */
+static const char *early_memory(XenTest *t)
+{
+    return refuses(t, "-machine xenfv "
+                   "-object memory-backend-ram,id=early,size=1M",
+                   "memory backend 'early' cannot be created before");
+}
+
+/* A machine that does not ask Xen for its memory. */
+static const char *other_machine(XenTest *t)
+{
+    return refuses(t, "-machine q35,accel=xen", "does not run on Xen");
 }
 
 /* A user may allow less guest memory to be mapped than there is. */
@@ -367,6 +381,7 @@ int main(int argc, char **argv)
                  "left a frame behind");
     xen_test_add("create/picture", picture, NULL);
     xen_test_add("create/early-memory", early_memory, "ended by signal*");
+    xen_test_add("create/other-machine", other_machine, "ended by signal*");
     xen_test_add("create/mapcache-size", mapcache_size, NULL);
     xen_test_add("create/one-access", one_access, NULL);
     return g_test_run();
