@@ -7,7 +7,7 @@
  *
  * None of them needs a lock.  They take long, so that mapcache.lock is not held
  * over them, but for a map call that an invalidate has overtaken already:
- * mcache_fill_locked() says why.
+ * mcache_call_unlock() says why.
  */
 
 #include "qemu/osdep.h"

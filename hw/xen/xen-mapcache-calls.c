@@ -35,7 +35,22 @@ void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n)
     c->gen = mapcache.gen;
     c->bucket = bucket;
     c->n = n;
+    c->again = false;
     QLIST_INSERT_HEAD(&calls, c, next);
+}
+
+void mcache_call_unlock(const MapCacheCall *c)
+{
+    if (!c->again) {
+        qemu_mutex_unlock(&mapcache.lock);
+    }
+}
+
+void mcache_call_lock(const MapCacheCall *c)
+{
+    if (!c->again) {
+        qemu_mutex_lock(&mapcache.lock);
+    }
 }
 
 bool mcache_call_is_old_locked(const MapCacheCall *c)

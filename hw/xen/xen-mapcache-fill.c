@@ -169,7 +169,6 @@ typedef struct Fill {
     uint32_t mapped;        /* of them, or served before */
     int err;                /* why not the next one; 0: nothing failed */
     bool lost;              /* … and its slot's addresses may not be ours */
-    bool locked;            /* its calls are made with the lock */
 } Fill;
 
 /* Is the slot of the run's bucket @i to be filled by it? */
@@ -251,20 +250,6 @@ static void fill_end_locked(Fill *f)
     }
 }
 
-static void fill_unlock(const Fill *f)
-{
-    if (!f->locked) {
-        qemu_mutex_unlock(&mapcache.lock);
-    }
-}
-
-static void fill_lock(const Fill *f)
-{
-    if (!f->locked) {
-        qemu_mutex_lock(&mapcache.lock);
-    }
-}
-
 /*
  * Fills once.  True if the answer is *@status; false if an invalidate came, or
  * what had been mapped before was evicted meanwhile.
@@ -277,9 +262,9 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
     /* A published slot without the page: a hole, unless it came since. */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
     if (fresh) {
-        fill_unlock(f);
+        mcache_call_unlock(&f->call);
         *status = page_status(f->first * MCACHE_BUCKET_PAGES + page);
-        fill_lock(f);
+        mcache_call_lock(&f->call);
         if (*status != XEN_MAP_OK) {
             return true;
         }
@@ -292,9 +277,9 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
         return true;
     }
     fill_take_locked(f);
-    fill_unlock(f);
+    mcache_call_unlock(&f->call);
     fill_map(f);
-    fill_lock(f);
+    mcache_call_lock(&f->call);
     fill_end_locked(f);
     mcache_evict_locked(f->nr, f->mapped);
 
@@ -315,7 +300,7 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
 {
     XenMapStatus status;
-    bool done, overtaken = false;
+    bool done, again = false;
 
     if (n > mapcache.max_slots / 2) {
         mapcache.stats.no_room++;
@@ -325,17 +310,14 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
         return XEN_MAP_UNAVAILABLE;
     }
     do {
-        /*
-         * A guest may send invalidates so fast that one comes in each call.
-         * None comes while the lock is held, so that the second one counts.
-         */
-        Fill f = { .first = first, .n = n, .locked = overtaken };
+        Fill f = { .first = first, .n = n };
 
         mcache_calls_wait_locked(first, f.n);
         mcache_call_begin_locked(&f.call, first, f.n);
+        f.call.again = again;
         done = fill_once_locked(&f, page, &status);
         mcache_call_end_locked(&f.call);
-        overtaken = true;
+        again = true;
     } while (!done);
     return status;
 }

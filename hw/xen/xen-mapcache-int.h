@@ -324,6 +324,7 @@ typedef struct MapCacheCall {
     uint32_t gen;           /* the generation that it began in */
     uint64_t bucket;        /* the first that it maps */
     uint64_t n;             /* … and how many; 0: none that others look for */
+    bool again;             /* an invalidate overtook the first: made locked */
     QLIST_ENTRY(MapCacheCall) next;
 } MapCacheCall;
 
@@ -334,6 +335,14 @@ void mcache_calls_init(void);
  * [@bucket, @bucket + @n), or something else if @n is 0, or to unmap.
  */
 void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n);
+
+/*
+ * Lets go of the lock, and takes it back.  Not if @c is made again: a guest may
+ * send invalidates so fast that one comes in each call, but none comes while
+ * the lock is held.  So nothing is overtaken twice.
+ */
+void mcache_call_unlock(const MapCacheCall *c);
+void mcache_call_lock(const MapCacheCall *c);
 
 /*
  * Has an invalidate begun since?  It waits for the call's end, and what was

@@ -340,11 +340,11 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
 }
 
 /*
- * Maps once; the call is made with the lock if @locked.  True if the answer is
- * *@host and *@status; false if an invalidate came meanwhile.
+ * Maps once, or @again.  True if the answer is *@host and *@status; false if an
+ * invalidate came meanwhile.
  */
 static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
-                              bool locked, uint8_t **host,
+                              bool again, uint8_t **host,
                               XenMapStatus *status)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1), len = *plen;
@@ -355,13 +355,10 @@ static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
 
     *host = NULL;
     mcache_call_begin_locked(&call, 0, 0);
-    if (!locked) {
-        qemu_mutex_unlock(&mapcache.lock);
-    }
+    call.again = again;
+    mcache_call_unlock(&call);
     p = exact_map(addr >> XC_PAGE_SHIFT, &pages, status);
-    if (!locked) {
-        qemu_mutex_lock(&mapcache.lock);
-    }
+    mcache_call_lock(&call);
     old = mcache_call_is_old_locked(&call);
     if (p && !old) {
         len = MIN(len, (pages << XC_PAGE_SHIFT) - in_page);
@@ -393,7 +390,6 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
             return NULL;
         }
         mapcache.stats.misses++;
-        /* With the lock once an invalidate came: see mcache_fill_locked(). */
         if (!exact_once_locked(addr, plen, info, false, &host, status)) {
             exact_once_locked(addr, plen, info, true, &host, status);
         }

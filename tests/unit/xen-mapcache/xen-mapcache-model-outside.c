@@ -185,17 +185,16 @@ void twin_op_grant(void)
     grant_make(g, gfn, 1 + twin_take(GRANT_PAGES));
     beyond = beyond && !grant_is_good(g->ref + g->pages);
     addr = BLOCK_AT + ((uint64_t)g->ref << XENSIM_PAGE_SHIFT);
-    /* A bad reference behind the good ones: then the first is had alone. */
+    /* A bad reference behind the good ones: then the first half is had. */
     len = (g->pages + beyond) * XENSIM_PAGE_SIZE;
     WITH_RCU_READ_LOCK_GUARD() {
         g->host = xen_map_cache_dma(harness_grants, addr, BLOCK_AT, &len,
                                     XEN_MAP_DMA, twin_take(2), NULL, NULL);
     }
     g_assert_nonnull(g->host);
-    if (beyond && len == XENSIM_PAGE_SIZE) {
-        for (; g->pages > 1; g->pages--) {
-            xensim_grant_revoke(harness_dom, g->ref + g->pages - 1);
-        }
+    for (k = beyond ? (g->pages + 1) / 2 : g->pages; k < g->pages;
+         g->pages--) {
+        xensim_grant_revoke(harness_dom, g->ref + g->pages - 1);
     }
     g_assert_cmpuint(len, ==, g->pages * XENSIM_PAGE_SIZE);
     for (k = 0; k < g->pages; k++) {
