@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Laying the series over a tree, and bringing edits back."""
 import os
+import re
 
 import overlay
 import patches
@@ -460,3 +461,31 @@ def test_what_is_built_on_one_base_is_built_on_the_others(b):
         missing = added(b.real_repo, sources.common_name(name)) \
             - added(b.real_repo, name)
         assert not missing, f'{name} lacks {sorted(missing)[0]}'
+
+
+TEXT = re.compile(r'(?:"(?:[^"\\\n]|\\.)*"\s*)+')
+
+
+def messages(repo, name):
+    """The texts of several words that a file of the series brings."""
+    with open(os.path.join(repo, name), encoding='utf-8') as src:
+        text = src.read()
+    if sources.target_of(name) != name:
+        text = ''.join(line[1:] for line in text.splitlines(True)
+                       if line.startswith('+'))
+    joined = (re.sub(r'"\s*"', '', match.group().strip())
+              for match in TEXT.finditer(text))
+    return {message for message in joined if ' ' in message}
+
+
+def test_messages_are_the_same_on_every_base(b):
+    """What a base's own patch says is said on the main base in these words."""
+    names = sources.series_files(b.real_repo)
+    common = set().union(*(messages(b.real_repo, n) for n in names
+                           if not sources.APART.match(n)
+                           and n.endswith(('.c', '.c.patch'))))
+    apart = [n for n in names if '.c.patch-' in n]
+    assert len(common) > 100 and len(apart) > 5, (len(common), apart)
+    for name in apart:
+        other = messages(b.real_repo, name) - common
+        assert not other, f'{name} says {min(other)}'
