@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import sources
 from bench import Skip
 
 LINK = re.compile(r'\]\(([^)\s]+)\)')
@@ -80,6 +81,20 @@ def test_files_that_are_named_are_there(b):
                        for top in (b.real_repo, tree)):
                 wrong.append(f'{name}: {path}')
     assert not wrong, '\n'.join(wrong)
+
+
+def test_packagers_are_told_each_file_that_changes(b):
+    """By its name or by that of its folder, so that a conflict is foreseen."""
+    with open(os.path.join(b.real_repo, 'docs', 'packagers.md'),
+              encoding='utf-8') as src:
+        told = set(QUOTED.findall(src.read()))
+    changed = [s.path for s in sources.of_base(b.real_repo, sources.MAIN)
+               if s.kind == 'patch'
+               and not s.path.startswith(('tests/', 'docs/'))]
+    assert len(changed) > 40, changed
+    missing = [path for path in changed
+               if not told & {path, os.path.dirname(path) + '/'}]
+    assert not missing, ', '.join(missing)
 
 
 def test_targets_that_are_named_are_there(b):
