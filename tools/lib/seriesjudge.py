@@ -75,11 +75,10 @@ def checkpatch(path, tree):
 
 
 def judge(every, over, tools):
-    """Size and style of each (part, path of its patch)."""
+    """The style of each (part, path of its patch)."""
     accepted = read_accepted(os.path.join(tools, 'series.checkpatch'))
     used, wrong, count = set(), [], 0
     for part, path in every:
-        check_size(part, path)
         for level, name, what in checkpatch(path, over.tree):
             entry = next((e for e in accepted
                           if e[0].fullmatch(name) and e[1] in what), None)

@@ -199,6 +199,29 @@ def test_a_patch_above_a_thousand_lines_needs_a_reason(b):
     seriesjudge.check_size(parts[2], large)
 
 
+def lines_of(repo, name):
+    """How many changed lines a file of the series brings to its patch."""
+    import seriesjudge
+    with open(os.path.join(repo, name), encoding='utf-8') as src:
+        text = src.read()
+    return seriesjudge.changed_count(text) if name.endswith('.patch') \
+        else text.count('\n')
+
+
+def test_no_patch_of_the_series_is_too_large(b):
+    """As "make series" finds too, which makes them."""
+    import seriesjudge
+    import sources
+    export = load(b, 'export-series')
+    parts = export.read_list(os.path.join(b.tools, 'series.list'))
+    export.assign(parts, sources.series_files(b.real_repo), 'series.list')
+    for part in parts:
+        count = sum(lines_of(b.real_repo, name) for name in part.paths
+                    if not sources.APART.match(name))
+        assert count <= seriesjudge.LARGEST or part.series \
+            or part.why_large, f'"{part.subject}" has {count} lines'
+
+
 def test_what_checkpatch_says_has_a_reason(b):
     import seriesjudge
     accepted = seriesjudge.read_accepted(
