@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A disk's DMA to what cannot be mapped, on a controller whose lists leave no
- * bounce buffer for a whole block.  On a guest of Xen's and on a machine of
- * QEMU's own, for nothing of it is Xen's.
+ * bounce buffer for a whole block; and commands in all of its slots.  On a
+ * guest of Xen's and on a machine of QEMU's own, for nothing of it is Xen's.
  */
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
@@ -21,6 +21,8 @@ enum {
     ANSWERS = 0x10,             /* ... and that of 256 */
     MEM = 0x100000,             /* the driver's own memory */
     BUFFER = 0x200000,
+    TABLES = MEM + 0x10000,     /* of commands in all slots */
+    SLOTS = 32,
 };
 
 typedef struct Machine {
@@ -129,6 +131,34 @@ static const char *pieces(Machine *m)
     return NULL;
 }
 
+/* A command in each slot, all issued at once: each writes a sector. */
+static const char *slots(Machine *m)
+{
+    uint8_t bytes[SLOTS * GUEST_SECTOR_SIZE];
+    g_autofree char *path = g_strconcat(m->dir, "/disk", NULL);
+    g_autofree char *image = NULL;
+    uint32_t task;
+
+    for (unsigned i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = i * 11 + i / GUEST_SECTOR_SIZE;
+    }
+    ok(m, guest_mem_write(m->pc, BUFFER, bytes, sizeof(bytes)));
+    for (unsigned i = 0; i < SLOTS; i++) {
+        const GuestSg sg = { BUFFER + i * GUEST_SECTOR_SIZE,
+                             GUEST_SECTOR_SIZE };
+
+        ok(m, guest_ahci_prepare(&m->ahci, i, true, 32 + i, 1,
+                                 TABLES + i * 0x100, &sg, 1));
+    }
+    ok(m, guest_ahci_issue(&m->ahci, UINT32_MAX));
+    XEN_REQUIRE(guest_ahci_wait(&m->ahci, UINT32_MAX, &task) == 0,
+                "commands in all slots: %s", guest_pc_error(m->pc));
+    g_assert_true(g_file_get_contents(path, &image, NULL, NULL));
+    XEN_REQUIRE(!memcmp(image + 32 * GUEST_SECTOR_SIZE, bytes, sizeof(bytes)),
+                "commands in all slots wrote other bytes");
+    return NULL;
+}
+
 static const char *all(Machine *m)
 {
     for (unsigned nothing = 0; nothing < 2; nothing++) {
@@ -137,6 +167,7 @@ static const char *all(Machine *m)
         XEN_TRY(sectors(m, 3));
         XEN_TRY(sectors(m, 200));
         XEN_TRY(pieces(m));
+        XEN_TRY(slots(m));
         tear_down(m);
     }
     return NULL;

@@ -219,7 +219,8 @@ int guest_ahci_prepare(GuestAhci *ahci, unsigned slot, bool write,
                        uint64_t lba, unsigned sectors, uint64_t table,
                        const GuestSg *sg, unsigned n)
 {
-    const uint32_t header[4] = {
+    /* The rest is reserved, and zeros. */
+    const uint32_t header[8] = {
         5 | (write ? 0x40 : 0) | n << 16, 0, table, 0,
     };
     int rc = check_pieces(ahci, sectors, sg, n);
