@@ -160,7 +160,7 @@ static bool judge(const OraclePlan *plan, const OracleStream *stream,
     total.of_qemu += judgement == ORACLE_OF_QEMU;
     total.faults += judgement == ORACLE_FAULT;
     if (judgement == ORACLE_FAULT && result.end != ORACLE_BROKEN &&
-        !from_file && !plan->both_plain) {
+        (!from_file || option.findings) && !plan->both_plain) {
         keep(plan, stream, name, &result);
     }
     oracle_result_clear(&result);

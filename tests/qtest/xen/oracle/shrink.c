@@ -47,6 +47,39 @@ static bool is_same_thing(const char *a, const char *b)
     return len == strcspn(b, "[0123456789") && strncmp(a, b, len) == 0;
 }
 
+/* Do both say the same, but for numbers? */
+static bool is_same_text(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+
+    do {
+        size_t len = strcspn(a, digits);
+
+        if (len != strcspn(b, digits) || strncmp(a, b, len)) {
+            return false;
+        }
+        a += len;
+        b += len;
+        a += strspn(a, digits);
+        b += strspn(b, digits);
+    } while (*a && *b);
+    return *a == *b;
+}
+
+/* Have both found the same? */
+static bool is_same_finding(const OracleResult *x, const OracleResult *y)
+{
+    g_autofree char *a = assertion(x->text);
+    g_autofree char *b = assertion(y->text);
+
+    if (x->end != y->end || x->end == ORACLE_SAME) {
+        return x->end == y->end;
+    }
+    return a && b ? strcmp(a, b) == 0 :
+           is_end(x->end) ? is_same_text(x->text, y->text)
+                          : is_same_thing(x->text, y->text);
+}
+
 /* Did the plain machine end, or differ from itself, as @result has it? */
 static bool is_alike(const OracleResult *own, const OracleResult *result)
 {
@@ -103,7 +136,7 @@ static bool comes_again(const OraclePlan *plan, const OracleStream *stream,
         OracleResult again;
 
         oracle_run(plan, stream, &again);
-        same = again.end == result->end;
+        same = is_same_finding(&again, result);
         if (same) {
             oracle_result_clear(result);
             *result = again;
@@ -145,7 +178,7 @@ static bool try(Shrinker *s, OracleStream *less)
     if (g_get_monotonic_time() < s->end) {
         oracle_run(s->plan, less, &result);
     }
-    alike = result.end == s->result->end;
+    alike = is_same_finding(&result, s->result);
     if (alike) {
         oracle_stream_free(s->best);
         s->best = less;
