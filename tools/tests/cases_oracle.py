@@ -15,17 +15,22 @@ end 2
 '''
 
 
-def run(bench, *options, env=None):
-    """The exit status of the oracle, and what it printed."""
+def environment(bench):
+    """The oracle's program, and its environment."""
     program = os.path.join(bench.real_build, ORACLE)
     qemu = os.path.join(bench.real_build, 'qemu', 'qemu-system-i386')
     if not os.path.exists(program) or not os.path.exists(qemu):
         raise Skip('the oracle or QEMU is not built')
     lib = os.path.join(bench.real_build, 'xensim', 'libxensim.so')
+    return program, {**os.environ, 'QTEST_QEMU_BINARY': qemu,
+                     'XENSIM_LIB': lib}
+
+
+def run(bench, *options, env=None):
+    """The exit status of the oracle, and what it printed."""
+    program, usual = environment(bench)
     res = subprocess.run(
-        [program, '--timeless', *options],
-        env={**os.environ, 'QTEST_QEMU_BINARY': qemu, 'XENSIM_LIB': lib,
-             **(env or {})},
+        [program, '--timeless', *options], env={**usual, **(env or {})},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=300, check=False)
     return res.returncode, res.stdout
@@ -121,3 +126,15 @@ def test_a_device_that_nobody_knows(bench):
     status, output = run(bench, '--without', 'floppy')
     assert status == 1, output
     one_line(output, 'no device or action floppy')
+
+
+def test_more_time_than_an_int_has_microseconds(bench):
+    program, env = environment(bench)
+    with subprocess.Popen(
+            [program, '--time', '4000', '--actions', '1', '--without', 'pci'],
+            env=env, stdout=subprocess.PIPE, text=True) as oracle:
+        try:
+            line = oracle.stdout.readline()
+        finally:
+            oracle.kill()
+    assert line.startswith('# seed-1: same: 1 actions'), line

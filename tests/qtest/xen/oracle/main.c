@@ -327,7 +327,7 @@ static bool time_is_up(unsigned i)
 {
     gint64 us = g_get_monotonic_time() - total.start;
 
-    return option.time ? us > option.time * G_USEC_PER_SEC
+    return option.time ? us > (gint64)option.time * G_USEC_PER_SEC
                        : i >= (unsigned)option.seeds;
 }
 
