@@ -173,6 +173,14 @@ XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
     return probe(gfn, size >> XC_PAGE_SHIFT, present);
 }
 
+bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size)
+{
+    const XenBlockOps *ops = qatomic_read(&block_ops);
+
+    return ops ? ops->claim(addr, size)
+               : xen_map_cache_probe(addr, size, NULL) == XEN_FRAMES_NONE;
+}
+
 /* Anonymous memory in a file of its own, so that it can be mapped again. */
 static void *dummy_map(size_t size, int *memfd, Error **errp)
 {
@@ -406,25 +414,24 @@ bool xen_map_cache_block_is_announced(uint8_t *host)
 bool xen_map_cache_block_unannounce(uint8_t *host)
 {
     const XenBlockOps *ops = qatomic_read(&block_ops);
-    bool announced = true; /* as above */
-    ram_addr_t addr = 0;
-    hwaddr size = 0;
+    bool announced;
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
         o = mcache_outside_find_locked(host);
-        if (o) {
-            announced = o->announced;
-            o->announced = false;
-            /* Its address may be another's before its readers are gone. */
-            QLIST_SAFE_REMOVE(o, next);
-            addr = o->addr;
-            size = o->size;
-        }
     }
-    if (size && ops) {
-        ops->gone(addr, size);
+    if (!o) {
+        return true; /* as above */
     }
+    /* It stays what it is meanwhile: that takes the BQL. */
+    if (ops) {
+        ops->gone(o->addr, o->size);
+    }
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    announced = o->announced;
+    o->announced = false;
+    /* Its address may be another's before its readers are gone. */
+    QLIST_SAFE_REMOVE(o, next);
     return announced;
 }
 

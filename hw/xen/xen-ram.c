@@ -18,13 +18,14 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
+#include "qemu/units.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-reservation.h"
 #include "system/hostmem.h"
 #include "system/runstate.h"
 #include "system/xen.h"
@@ -325,55 +326,35 @@ static const RAMForeignOps device_ops = {
     .reclaim = device_reclaim,
 };
 
-/*
- * Populating the memory of @block failed in the middle: frames that are there
- * now, and were not in @before, go back to Xen.
- */
-static void device_depopulate(RAMBlock *block, const unsigned long *before)
-{
-    unsigned long i, n = 0, pages = block->max_length >> XC_PAGE_SHIFT;
-    g_autofree unsigned long *now = bitmap_new(pages);
-    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
-    bool told = xen_map_cache_probe(block->offset, block->max_length, now) !=
-                XEN_FRAMES_UNKNOWN;
-
-    for (i = 0; told && i < pages; i++) {
-        if (test_bit(i, now) && !test_bit(i, before)) {
-            gfn[n++] = (block->offset >> XC_PAGE_SHIFT) + i;
-        }
-    }
-    if (!told || (n && xc_domain_decrease_reservation_exact(
-                          xen_xc, xen_domid, n, 0, gfn))) {
-        warn_report("xen: frames at 0x" RAM_ADDR_FMT " for the memory of '%s', "
-                    "which could not be had, stay with the guest",
-                    block->offset, memory_region_name(block->mr));
-    }
-}
-
 /* Gives the guest frames for a device's memory where it was allocated. */
 static void device_populate(RAMBlock *block, Error **errp)
 {
-    unsigned long i, pages = block->max_length >> XC_PAGE_SHIFT;
-    g_autofree unsigned long *before = bitmap_new(pages);
-    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+    hwaddr at = block->offset;
+    uint64_t size = block->max_length;
     /* While the machine is being made, an error ends QEMU. */
-    bool plugged = phase_check(PHASE_MACHINE_READY) &&
-                   xen_map_cache_probe(block->offset, block->max_length,
-                                       before) != XEN_FRAMES_UNKNOWN;
+    bool plugged = phase_check(PHASE_MACHINE_READY);
+    int ret;
 
-    trace_xen_ram_alloc(block->offset, block->max_length);
-    for (i = 0; i < pages; i++) {
-        gfn[i] = (block->offset >> XC_PAGE_SHIFT) + i;
+    trace_xen_ram_alloc(at, size);
+    if (plugged && !xen_map_cache_claim_block(at, size)) {
+        error_setg(errp, "xen: the memory of '%s' (%" PRIu64 " KiB) would be at "
+                   "0x%" HWADDR_PRIx " in the guest, where other memory or "
+                   "another device is", memory_region_name(block->mr),
+                   size / KiB, at);
+        return;
     }
-    if (xc_domain_populate_physmap_exact(xen_xc, xen_domid, pages, 0, 0,
-                                         gfn)) {
-        error_setg_errno(errp, errno, "xen: cannot allocate %lu pages of "
-                         "guest memory at 0x" RAM_ADDR_FMT " for the memory "
-                         "of '%s'", pages, block->offset,
-                         memory_region_name(block->mr));
-        if (plugged) {
-            device_depopulate(block, before);
-        }
+    ret = xen_reservation_populate(at, size, NULL);
+    if (!ret) {
+        return;
+    }
+    error_setg_errno(errp, -ret, "xen: cannot allocate %" PRIu64 " pages of "
+                     "guest memory at 0x%" HWADDR_PRIx " for the memory of "
+                     "'%s'", size >> XC_PAGE_SHIFT, at,
+                     memory_region_name(block->mr));
+    if (plugged && xen_reservation_give_back(at, size)) {
+        warn_report("xen: frames at 0x%" HWADDR_PRIx " for the memory of '%s', "
+                    "which could not be allocated, stay with the guest", at,
+                    memory_region_name(block->mr));
     }
 }
 
@@ -425,7 +406,17 @@ void xen_ram_alloc(RAMBlock *block, Error **errp)
 
 void xen_ram_map_device(RAMBlock *block)
 {
-    if (block->foreign == &device_ops) {
-        block->host = xen_map_cache_block(block->offset, block->max_length);
+    hwaddr at = block->offset;
+
+    if (block->foreign != &device_ops) {
+        return;
+    }
+    block->host = xen_map_cache_block(at, block->max_length);
+    /* It could not be mapped, and has no use for its frames. */
+    if (!runstate_check(RUN_STATE_INMIGRATE) && xen_map_cache_is_dummy(at) &&
+        xen_reservation_depopulate(at, block->max_length, NULL)) {
+        warn_report("xen: the frames at 0x%" HWADDR_PRIx " of '%s', which "
+                    "cannot be mapped, stay with the guest", at,
+                    memory_region_name(block->mr));
     }
 }

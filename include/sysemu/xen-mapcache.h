@@ -263,7 +263,12 @@ typedef struct XenBlockOps {
      * section, any thread, also with the mapcache's lock.
      */
     hwaddr (*gaddr)(ram_addr_t addr, uint64_t *len);
-    /* It is freed, and was mapped.  With the BQL. */
+    /*
+     * It is about to get frames, in a guest that runs, and is not known yet:
+     * makes way, and says whether nothing else is there.  With the BQL.
+     */
+    bool (*claim)(ram_addr_t addr, ram_addr_t size);
+    /* It is about to be freed, and is mapped.  With the BQL. */
     void (*gone)(ram_addr_t addr, ram_addr_t size);
     /*
      * An incoming state has been loaded, well.  In the main loop, with the
@@ -277,6 +282,13 @@ typedef struct XenBlockOps {
  * the machine waits for an incoming state, not known.
  */
 void xen_map_cache_set_block_ops(const XenBlockOps *ops);
+
+/*
+ * A device with memory is plugged into a guest that runs: true if frames may
+ * be put at [@addr, @addr + @size), that is, if the guest has nothing there.
+ * With the BQL.
+ */
+bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 
 /* True if the device memory at @addr is a dummy that waits for its place. */
 bool xen_map_cache_is_dummy(ram_addr_t addr);

@@ -109,11 +109,13 @@ bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 bool xen_pieces_cover(ram_addr_t ram, uint64_t size);
 
 /*
- * The device whose frames are at [@gaddr, @gaddr + @size) has gone, and they
- * could not: others may be put there.  The last XEN_PIECES_ABANDONED are kept.
+ * The device whose frames are at [@gaddr, @gaddr + @size) has gone, and Xen did
+ * not take them back: others may be put there.  The last XEN_PIECES_ABANDONED
+ * are kept.  They are gone when others are there, or when they went back.
  */
 #define XEN_PIECES_ABANDONED 16
 void xen_pieces_abandon(hwaddr gaddr, uint64_t size);
+void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
 
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */
@@ -193,13 +195,11 @@ extern XenShownList xen_shown;
 void xen_physmap_settle(void);
 
 /*
- * Brings frames of [@ram, @ram + @size) to their initial range, as far as
- * nothing else is there.
+ * A block that is about to be made is to have its initial range at [@ram, @ram
+ * + @size): displaced frames of others leave, and what devices that have gone
+ * left there goes back to Xen.  False if something else is there.
  */
-void xen_physmap_go_initial(ram_addr_t ram, uint64_t size);
-
-/* True if frames may be put at @gaddr for the memory [@ram, @ram + @size). */
-bool xen_physmap_is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size);
+bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
 
 /*
  * xen-physmap-restore.c

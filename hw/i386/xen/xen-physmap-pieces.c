@@ -203,6 +203,27 @@ void xen_pieces_abandon(hwaddr gaddr, uint64_t size)
     next = (next + 1) % XEN_PIECES_ABANDONED;
 }
 
+void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size)
+{
+    hwaddr end = gaddr + size;
+    unsigned i;
+
+    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
+        hwaddr first = abandoned[i].gaddr, last = first + abandoned[i].size;
+
+        if (!xen_overlap(gaddr, size, first, last - first)) {
+            continue;
+        }
+        abandoned[i].size = 0;
+        if (first < gaddr) {
+            xen_pieces_abandon(first, gaddr - first);
+        }
+        if (last > end) {
+            xen_pieces_abandon(end, last - end);
+        }
+    }
+}
+
 /* What is at @gaddr if that is no device's. */
 static XenAt rest_at(hwaddr gaddr, uint64_t *len)
 {

@@ -52,6 +52,7 @@
 #include "qemu/rcu_queue.h"
 #include "exec/ramlist.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-reservation.h"
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-physmap.h"
@@ -304,9 +305,6 @@ static G_NORETURN void lose(const XenShown *s, unsigned long missing)
 /* Nothing shows @block, and only the pages @found of it are in the guest. */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
-    unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE, n = 0, i;
-    g_autofree xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
-
     /* With an old libxen that was known, and said, when it was mapped. */
     if (xen_foreign_map_has_fixed() ||
         !xen_pieces_cover(block->offset, block->max_length)) {
@@ -320,16 +318,11 @@ static void give_up(RAMBlock *block, const unsigned long *found)
         g_array_append_val(located, block->offset);
         return;
     }
-    for (i = 0; i < pages; i++) {
-        if (!test_bit(i, found)) {
-            gfn[n++] = block->offset / XEN_GUEST_PAGE_SIZE + i;
-        }
-    }
     touch(block);
     if (xen_foreign_map_has_fixed() &&
         !xen_pieces_cover(block->offset, block->max_length) &&
-        xc_domain_populate_physmap_exact(xen_xc, xen_domid, n, 0, 0,
-                                         gfn) == 0) {
+        xen_reservation_populate(block->offset, block->max_length,
+                                 found) == 0) {
         set_located(block);
     } else {
         warn_report("Xen gives it no new frames: accesses to it are emulated, "

@@ -25,6 +25,7 @@
 #include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-reservation.h"
 #include "system/xen-mapcache.h"
 #include "xen-dirty.h"
 #include "xen-physmap.h"
@@ -42,12 +43,16 @@ XenShownList xen_shown;
  * Targets
  */
 
+static bool is_firmware(hwaddr gaddr, uint64_t size)
+{
+    return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
+}
+
 static bool is_target_candidate(const XenShown *s)
 {
     RAMBlock *block = xen_physmap_block(s->ram);
 
-    if (xen_overlap(s->gaddr, s->size, FIRMWARE_START,
-                    4 * GiB - FIRMWARE_START)) {
+    if (is_firmware(s->gaddr, s->size)) {
         return false;
     }
     if (!block->host) {
@@ -93,7 +98,8 @@ static GPtrArray *choose_targets(void)
 
 static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len);
 
-bool xen_physmap_is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
+/* True if frames may be put at @gaddr for the memory [@ram, @ram + @size). */
+static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 {
     uint64_t done, len;
     ram_addr_t other;
@@ -134,13 +140,14 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
     unsigned i;
     int ret;
 
-    if (!xen_physmap_is_free(to, ram, size)) {
+    if (!is_free(to, ram, size)) {
         return "it is occupied by other memory or another device";
     }
     ret = xen_frames_move(from, to, size, &moved);
     for (i = 0; i < moved.n; i++) {
         uint64_t offset = moved.piece[i].offset;
 
+        xen_pieces_abandon_end(to + offset, moved.piece[i].size);
         xen_pieces_put(ram + offset, to + offset, moved.piece[i].size);
         /* A write may have been reported where they were. */
         xen_dirty_frames_moved(to + offset, moved.piece[i].size);
@@ -183,7 +190,8 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
     return why;
 }
 
-void xen_physmap_go_initial(ram_addr_t ram, uint64_t size)
+/* Brings frames to their initial range, as far as nothing else is there. */
+static void go_initial(ram_addr_t ram, uint64_t size)
 {
     bool moved;
     g_autofree char *why = relocate(ram, ram, size, &moved);
@@ -199,7 +207,8 @@ void xen_physmap_go_initial(ram_addr_t ram, uint64_t size)
 
 /*
  * True if the memory map shows at @gaddr something else than the block of
- * @ram.  @len: in: bytes asked for; out: for how many the answer holds.
+ * @ram, which may not be there yet.  @len: in: bytes asked for; out: for how
+ * many the answer holds.
  */
 static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 {
@@ -215,7 +224,9 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
         other = false;
         *len = start - gaddr;
     } else {
-        other = section.mr->ram_block != xen_physmap_block(ram);
+        /* Registers have no block, either. */
+        other = !section.mr->ram_block ||
+                section.mr->ram_block != xen_physmap_block(ram);
         *len = MIN(*len, start + int128_get64(section.size) - gaddr);
     }
     memory_region_unref(section.mr);
@@ -288,10 +299,32 @@ static void make_way(GPtrArray *targets)
             len = p[i].size - done;
             if (must_leave(targets, p[i].ram + done, p[i].gaddr + done,
                            &len)) {
-                xen_physmap_go_initial(p[i].ram + done, len);
+                go_initial(p[i].ram + done, len);
             }
         }
     }
+}
+
+bool xen_physmap_claim(ram_addr_t ram, uint64_t size)
+{
+    uint64_t done, len;
+    ram_addr_t other;
+
+    for (done = 0; done < size; done += len) {
+        len = size - done;
+        if (is_shown_other(ram + done, ram, &len)) {
+            return false;
+        }
+        if (xen_pieces_at(ram + done, &len, &other) == XEN_AT_MEMORY) {
+            go_initial(other, len);
+        }
+    }
+    if (is_firmware(ram, size) || !is_free(ram, ram, size) ||
+        xen_reservation_give_back(ram, size)) {
+        return false;
+    }
+    xen_pieces_abandon_end(ram, size);
+    return true;
 }
 
 /*

@@ -51,6 +51,10 @@
  * QEMU keeps its mapping, and reads the ROM from its file when it starts
  * anew.  After a restore the ROM is lost then, and reads as zeros.
  *
+ * A device that is unplugged gives its frames back to Xen, wherever they are;
+ * one that is plugged in gets new ones at its initial range, or is refused if
+ * the guest has something else there.
+ *
  * When Xen fails to move frames, some may have moved.  The pieces say which,
  * and the next try goes on from there.
  *
@@ -75,6 +79,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-reservation.h"
 #include "system/xen-mapcache.h"
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
@@ -102,23 +107,43 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 }
 
 /*
- * A block is freed.  Nothing shows it any more.  Its frames are the guest's
- * now, and the next block may be allocated at the same initial range.
+ * Frames of the memory [@addr, @addr + *@len) are at @gaddr, if they are not
+ * other memory's: they go back to Xen.  @len is cut to what has one answer.
+ */
+static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
+{
+    ram_addr_t ram;
+    int ret;
+
+    if (xen_pieces_at(gaddr, len, &ram) == XEN_AT_UNKNOWN || ram != addr) {
+        return;
+    }
+    ret = xen_reservation_give_back(gaddr, *len);
+    if (ret) {
+        xen_complain("%" PRIu64 " KiB of frames at 0x%" HWADDR_PRIx " of %s, "
+                     "which has been unplugged, stay with the guest: %s",
+                     *len / 1024, gaddr, xen_physmap_name(addr),
+                     strerror(-ret));
+        xen_pieces_abandon(gaddr, *len);
+    }
+}
+
+/*
+ * A block is freed.  Nothing shows it any more.  The next block may be
+ * allocated at the same initial range.
  */
 static void block_gone(ram_addr_t addr, ram_addr_t size)
 {
     uint64_t done, len;
 
-    xen_physmap_go_initial(addr, size);
-    RCU_READ_LOCK_GUARD();
     for (done = 0; done < size; done += len) {
         hwaddr gaddr;
 
         len = size - done;
-        gaddr = xen_physmap_translate(addr + done, &len);
-        if (gaddr != addr + done) {
-            xen_pieces_abandon(gaddr, len);
+        WITH_RCU_READ_LOCK_GUARD() {
+            gaddr = xen_physmap_translate(addr + done, &len);
         }
+        give_back(addr + done, gaddr, &len);
     }
     xen_pieces_put(addr, addr, size);
     xen_physmap_compat_sync();
@@ -127,6 +152,7 @@ static void block_gone(ram_addr_t addr, ram_addr_t size)
 static const XenBlockOps block_ops = {
     .place = block_place,
     .gaddr = xen_physmap_translate,
+    .claim = xen_physmap_claim,
     .gone = block_gone,
     .loaded = xen_physmap_restore_end,
 };

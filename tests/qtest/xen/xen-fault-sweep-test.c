@@ -425,6 +425,7 @@ static const Part plugging = {
     plug_boot, plug_works, plug_service, 4, {
         "xenforeignmemory_map2",
         "xc_domain_populate_physmap_exact",
+        "xc_domain_decrease_reservation_exact",
         "xendevicemodel_map_pcidev_to_ioreq_server",
         "xendevicemodel_unmap_pcidev_from_ioreq_server",
         "xendevicemodel_modified_memory",

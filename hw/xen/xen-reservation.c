@@ -1,0 +1,65 @@
+/*
+ * Frames that Xen gives the guest for the memory of its devices
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "hw/xen/xen_native.h"
+#include "hw/xen/xen-reservation.h"
+#include "system/xen.h"
+#include "system/xen-mapcache.h"
+
+/*
+ * The pages of a range whose bit in @bits is @value, *@n of them; all if @bits
+ * is NULL (g_free).
+ */
+static xen_pfn_t *gfns_with(hwaddr gaddr, uint64_t size,
+                            const unsigned long *bits, bool value,
+                            unsigned long *n)
+{
+    unsigned long pages = size >> XC_PAGE_SHIFT, i;
+    xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
+
+    *n = 0;
+    for (i = 0; i < pages; i++) {
+        if (!bits || test_bit(i, bits) == value) {
+            gfn[(*n)++] = (gaddr >> XC_PAGE_SHIFT) + i;
+        }
+    }
+    return gfn;
+}
+
+int xen_reservation_populate(hwaddr gaddr, uint64_t size,
+                             const unsigned long *present)
+{
+    unsigned long n;
+    g_autofree xen_pfn_t *gfn = gfns_with(gaddr, size, present, false, &n);
+
+    return n && xc_domain_populate_physmap_exact(xen_xc, xen_domid, n, 0, 0,
+                                                 gfn) ? -errno : 0;
+}
+
+int xen_reservation_depopulate(hwaddr gaddr, uint64_t size,
+                               const unsigned long *present)
+{
+    unsigned long n;
+    g_autofree xen_pfn_t *gfn = gfns_with(gaddr, size, present, true, &n);
+
+    return n && xc_domain_decrease_reservation_exact(xen_xc, xen_domid, n, 0,
+                                                     gfn) ? -errno : 0;
+}
+
+int xen_reservation_give_back(hwaddr gaddr, uint64_t size)
+{
+    g_autofree unsigned long *present = bitmap_new(size >> XC_PAGE_SHIFT);
+
+    /* Xen stops at the first page that has no frame. */
+    if (xen_map_cache_probe(gaddr, size, present) == XEN_FRAMES_UNKNOWN) {
+        return -EIO;
+    }
+    return xen_reservation_depopulate(gaddr, size, present);
+}
