@@ -98,15 +98,6 @@ CASE(follow, bochs, "bochs-display")
 CASE(follow, virtio, "virtio-vga")
 CASE(follow, vmware, "vmware-svga")
 
-/* QXL has four kinds of memory; SPICE listens below the test's directory. */
-static char *qxl_args(XenTest *t, const char *more)
-{
-    return g_strdup_printf("-spice unix=on,addr=%s/spice,disable-ticketing=on "
-                           "-device qxl-vga,addr=8,vgamem_mb=8,ram_size_mb=16,"
-                           "vram_size_mb=8%s ", t->dir, more);
-}
-#define qxl_args(...) XEN_AT(qxl_args(__VA_ARGS__))
-
 static const char *follow_qxl(XenTest *t)
 {
     g_autofree char *args = qxl_args(t, "");
@@ -115,9 +106,6 @@ static const char *follow_qxl(XenTest *t)
 
     return follow(t, &d);
 }
-
-/* BAR 1 of such a QXL shows the first half of what its BAR 4 shows. */
-#define QXL_LARGER_64BIT ",vram64_size_mb=16"
 
 static const char *qxl_two_bars(XenTest *t)
 {

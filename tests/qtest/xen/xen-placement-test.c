@@ -160,10 +160,13 @@ static const char *own_pages(XenTest *t)
     return in_place(t, &vga, SECOND, 10);
 }
 
-/* A BAR is sized while it is on: that takes it over the firmware. */
-static const char *firmware(XenTest *t)
+/*
+ * A BAR is sized while it is on: that takes it over the firmware.  All that is
+ * there has a frame, so that one which comes or goes is noticed.
+ */
+static const char *over_firmware(XenTest *t, const Device *d, unsigned reg,
+                                 const uint32_t *values, unsigned n)
 {
-    g_autofree char *args = placed(t);
     enum { FIRST_GFN = 0xfc000, GFNS = 0x4000 };
     g_autofree uint64_t *mfn = g_new(uint64_t, GFNS);
 
@@ -171,16 +174,50 @@ static const char *firmware(XenTest *t)
     for (unsigned i = 0; i < GFNS; i++) {
         mfn[i] = xensim_gfn_to_mfn(t->dom, FIRST_GFN + i);
     }
-    for (unsigned k = 0; k < 3; k++) {
-        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4,
-                         k ? 0xfc000000 + (k << 24) : 0xffffffff);
+    for (unsigned k = 0; k < n; k++) {
+        xensim_pci_write(t->dom, 0, DEVFN, reg, 4, values[k]);
         for (unsigned i = 0; i < GFNS; i++) {
             XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, FIRST_GFN + i) == mfn[i],
                         "changed what is at 0x%x000", FIRST_GFN + i);
         }
     }
-    place(t, &vga, SECOND);
-    return in_place(t, &vga, SECOND, 10);
+    place(t, d, SECOND);
+    return in_place(t, d, SECOND, 10);
+}
+#define over_firmware(...) XEN_AT(over_firmware(__VA_ARGS__))
+
+static const char *firmware(XenTest *t)
+{
+    static const uint32_t values[] = { 0xffffffff, 0xfd000000, 0xfe000000 };
+    g_autofree char *args = placed(t);
+
+    return over_firmware(t, &vga, 0x10, values, G_N_ELEMENTS(values));
+}
+
+/*
+ * The same of a BAR of 64 bits: its lower half alone takes it to the end of the
+ * first 4 GiB, and then all of it to the end of all addresses.
+ */
+static const char *firmware_64(XenTest *t)
+{
+    static const uint32_t low[] = { 0xffffffff, 0xfd00000c, 0xfe00000c };
+    static const uint32_t high[] = { 0xffffffff, 0, 1, 0 };
+    g_autofree char *qxl = qxl_args(t, QXL_LARGER_64BIT);
+    g_autofree char *args = machine(t, qxl);
+    const Device d = { "qxl", args, { { 4, 16 * MiB } } };
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    place(t, &d, FIRST);
+    stamp(t, &d, FIRST, 10);
+    for (unsigned i = 0; i < 4; i++) {
+        XEN_TRY(over_firmware(t, &d, 0x20, low, G_N_ELEMENTS(low)));
+        xensim_pci_write(t->dom, 0, DEVFN, 0x20, 4, 0xffffffff);
+        XEN_TRY(over_firmware(t, &d, 0x24, high, G_N_ELEMENTS(high)));
+    }
+    XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
+                "had the caches of the host flushed");
+    return NULL;
 }
 
 /* Another device's registers where displaced memory is: they are reached. */
@@ -221,6 +258,9 @@ int main(int argc, char **argv)
     xen_test_add("placement/passed-through", passed_through, NULL);
     xen_test_add("placement/own-pages", own_pages, NULL);
     xen_test_add("placement/firmware", firmware, NULL);
+    if (qtest_has_device("qxl-vga")) {
+        xen_test_add("placement/firmware-64", firmware_64, NULL);
+    }
     xen_test_add("placement/registers-over", registers_over, NULL);
     return g_test_run();
 }

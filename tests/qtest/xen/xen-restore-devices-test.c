@@ -93,6 +93,23 @@ static const char *other_last(XenTest *t)
     return restored(t, false, "");
 }
 
+/* A state of stock's, which moved the memory, too. */
+static const char *from_stock(XenTest *t)
+{
+    g_autofree char *args = args_of(t, true);
+
+    t->stock = true;
+    xen_test_start(t, args);
+    place(t, &display, FIRST);
+    stamp(t, &display, FIRST, 10);
+    t->stock = false;
+    xen_test_save_restore(t, args);
+    xen_test_ide(t);
+    XEN_TRY(in_place(t, &display, FIRST, 10));
+    XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
+    return NULL;
+}
+
 static const char *restricted(XenTest *t)
 {
     return restored(t, true, "-xen-domid-restrict ");
@@ -189,6 +206,9 @@ int main(int argc, char **argv)
     xen_test_add("restore/load-again", load_again, NULL);
     if (!xen_test_compat()) {
         add(&beside[0], "restricted", restricted);
+        if (*(getenv("XENSIM_STOCK_QEMU") ?: "")) {
+            add(&beside[0], "from-stock", from_stock);
+        }
     }
     return g_test_run();
 }

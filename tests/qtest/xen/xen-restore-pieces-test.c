@@ -265,6 +265,62 @@ static const char *larger(XenTest *t)
     return NULL;
 }
 
+/* A network card with an option ROM of @pages, before the display. */
+static char *machine_with_rom(XenTest *t, const char *name, unsigned pages)
+{
+    g_autofree char *file = g_strdup_printf("%s/%s", t->dir, name);
+    g_autofree char *bytes = g_malloc0(pages * XEN_TEST_PAGE);
+    g_autofree char *devices =
+        g_strdup_printf("-device e1000,addr=9,romfile='%s' %s", file,
+                        vga_2m.args);
+
+    g_assert_true(g_file_set_contents(file, bytes, pages * XEN_TEST_PAGE,
+                                      NULL));
+    return machine(t, devices);
+}
+
+/*
+ * An option ROM that is larger than the one that the guest was saved with: all
+ * that comes after it has another initial range.
+ */
+static const char *rom_grew(XenTest *t, bool shown)
+{
+    g_autofree char *before = machine_with_rom(t, "small", 16);
+    g_autofree char *after = machine_with_rom(t, "large", 64);
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    if (shown) {
+        place(t, &vga_2m, FIRST);
+        stamp(t, &vga_2m, FIRST, 10);
+    }
+    xen_test_save_restore(t, after);
+    if (shown) {
+        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+    }
+    place(t, &vga_2m, SECOND);
+    stamp(t, &vga_2m, SECOND, 20);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, after);
+        decode(t, true);
+        XEN_TRY(in_place(t, &vga_2m, SECOND, 20));
+        decode(t, false);
+    }
+    /* The ROM is lost, since a part of it is missing: a dummy is left. */
+    xen_test_stop(t);
+    return NULL;
+}
+
+static const char *rom_grew_shown(XenTest *t)
+{
+    return rom_grew(t, true);
+}
+
+static const char *rom_grew_hidden(XenTest *t)
+{
+    return rom_grew(t, false);
+}
+
 /* ---- a restored guest that does not run ---- */
 
 /* -S: the picture is right as soon as the state is loaded. */
@@ -340,6 +396,8 @@ int main(int argc, char **argv)
         xen_test_add("pieces/halves", halves, NULL);
         xen_test_add("pieces/added", added, NULL);
         xen_test_add("pieces/larger", larger, NULL);
+        xen_test_add("pieces/rom-grew-shown", rom_grew_shown, NULL);
+        xen_test_add("pieces/rom-grew-hidden", rom_grew_hidden, NULL);
         xen_test_add("pieces/added-restricted", added_restricted, NULL);
     }
     return g_test_run();
