@@ -55,6 +55,8 @@ typedef struct TsConfig {
     const char *vga;            /* a -device argument; NULL: standard VGA of
                                    16 MiB; "" for none */
     const char *disk;           /* raw image on ide0 master; NULL: none */
+    const char *plugged;        /* a -device argument that comes after all
+                                   others; NULL: none */
     const char *rom_dir;        /* -L; NULL: the binary's own choice */
     bool restricted;            /* -xen-domid-restrict */
     const char *const *args;    /* further arguments, NULL-terminated */
@@ -113,6 +115,14 @@ TsGuest *ts_restore(Toolstack *ts, const TsConfig *config, const char *dir,
  */
 GBytes *ts_physmap_get(XensimXs *xs, uint32_t domid);
 void ts_physmap_put(XensimXs *xs, uint32_t domid, GBytes *physmap);
+
+/*
+ * A device was plugged into GUEST by QMP, DEVICE as an argument of -device
+ * (copied); NULL: there is none any more.  Its configuration tells: the next
+ * device model of the guest has the device, and its next domain may have as
+ * many pages as this one.
+ */
+void ts_set_plugged(TsGuest *guest, const char *device);
 
 /*
  * "Migrate to localhost": log dirty pages, stop, save the device model, copy

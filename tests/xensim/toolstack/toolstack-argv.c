@@ -18,6 +18,7 @@ void ts_config_copy(TsConfig *to, const TsConfig *from)
                                          : "xenfv,suppress-vmdesc=on");
     to->vga = g_strdup(from->vga ? from->vga : DEFAULT_VGA);
     to->disk = g_strdup(from->disk);
+    to->plugged = g_strdup(from->plugged);
     to->rom_dir = g_strdup(from->rom_dir);
     to->args = (const char *const *)g_strdupv((char **)from->args);
     to->env = (const char *const *)g_strdupv((char **)from->env);
@@ -30,6 +31,7 @@ void ts_config_clear(TsConfig *config)
     g_free((char *)config->machine);
     g_free((char *)config->vga);
     g_free((char *)config->disk);
+    g_free((char *)config->plugged);
     g_free((char *)config->rom_dir);
     g_strfreev((char **)config->args);
     g_strfreev((char **)config->env);
@@ -113,6 +115,9 @@ char **ts_qemu_argv(const TsConfig *config, uint32_t domid,
     }
     for (i = 0; c.args && c.args[i]; i++) {
         add(argv, c.args[i], NULL);
+    }
+    if (c.plugged) {
+        add(argv, "-device", c.plugged);
     }
     g_ptr_array_add(argv, NULL);
     ts_config_clear(&c);

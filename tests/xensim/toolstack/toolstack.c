@@ -76,6 +76,16 @@ const TsConfig *ts_config(TsGuest *guest)
     return &guest->config;
 }
 
+void ts_set_plugged(TsGuest *guest, const char *device)
+{
+    XensimMemInfo info;
+
+    g_free((char *)guest->config.plugged);
+    guest->config.plugged = g_strdup(device);
+    xensim_mem_info(guest->dom, &info);
+    guest->config.max_pages = info.max_pages;
+}
+
 /* ---- making and unmaking ---- */
 
 /* A guest with its domain and keys, without device model. */

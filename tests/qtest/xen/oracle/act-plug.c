@@ -8,6 +8,8 @@
 
 #define SLOT        31u         /* beyond those that devices have */
 #define DEVFN       (SLOT << 3)
+#define OWNER       "0000:00:1f.0/"
+#define GONE_MS     5000
 #define EJECT_PORT  0xae08      /* a bit for each slot: it may go */
 #define MAX_BYTES   0x400000u   /* of a BAR that is placed */
 #define ROOM_PAGES  0x3000u     /* what the toolstack allows for each */
@@ -57,9 +59,31 @@ static void allow_pages(OracleSide *side, uint64_t pages)
 
 static void unplug(OracleSide *side)
 {
+    oracle_side_plugged(side, NULL);
     oracle_qmp(side, "device_del", "{\"id\":\"plug\"}");
     oracle_saw(side, "eject", guest_out(oracle_pc(side), EJECT_PORT, 4,
                                         1u << SLOT));
+}
+
+/* Is the memory of what was in the slot there still? */
+static bool is_left(OracleSide *side)
+{
+    g_autofree char *told = oracle_monitor(side, "info ramblock");
+
+    return told && strstr(told, OWNER);
+}
+
+/*
+ * QEMU frees the memory of what was unplugged a little later.  It ends itself,
+ * with plain RAM as well, if a like device comes before that.
+ */
+static void await_room(OracleSide *side)
+{
+    unsigned ms;
+
+    for (ms = 0; ms < GONE_MS && is_left(side); ms++) {
+        g_usleep(1000);
+    }
 }
 
 /* Its BARs go to where nothing else is, and are written and read there. */
@@ -105,10 +129,13 @@ static void plug(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         unplug(side);
     }
+    await_room(side);
     allow_pages(side, ROOM_PAGES);
-    oracle_qmp(side, "device_add", args);
-    p->plugged = true;
-    if (used) {
+    p->plugged = oracle_qmp(side, "device_add", args);
+    if (p->plugged) {
+        oracle_side_plugged(side, args);
+    }
+    if (p->plugged && used) {
         use(side, bytes);
     }
 }
@@ -140,6 +167,7 @@ static void at_the_limit(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         return;
     }
+    await_room(side);
     xensim_mem_info(dom, &info);
     xensim_set_max_pages(dom, info.tot_pages + room);
     oracle_qmp(side, "device_add", args);

@@ -60,6 +60,9 @@ GuestPc *oracle_pc(OracleSide *side);
 /* End of RAM, in bytes from 0; the guest has none above 4 GiB. */
 uint64_t oracle_ram_bytes(const OracleSide *side);
 
+/* Has the mapcache of this stream's machine little room? */
+bool oracle_is_tight(const OracleSide *side);
+
 /* NULL if the machine of this stream does not have @device. */
 const OraclePlace *oracle_place(const OracleSide *side,
                                 const OracleDevice *device);
@@ -69,9 +72,19 @@ void *oracle_state(OracleSide *side, const OracleDevice *device);
 
 /*
  * A monitor command, with @args an object in JSON or NULL.  What comes of it
- * is told as by oracle_saw(): success, or the error's text.
+ * is told as by oracle_saw(): success, or the error's text.  True if it
+ * succeeded.
  */
-void oracle_qmp(OracleSide *side, const char *command, const char *args);
+bool oracle_qmp(OracleSide *side, const char *command, const char *args);
+
+/* What the human monitor answers to @line (g_free); NULL if it does not. */
+char *oracle_monitor(OracleSide *side, const char *line);
+
+/*
+ * The machine has @device, an argument of -device, beside those that it was
+ * started with: a restore has to know.  NULL: it has none any more.
+ */
+void oracle_side_plugged(OracleSide *side, const char *device);
 
 /* Virtual time goes on by @ns, and timers run, on this side. */
 void oracle_pass_time(OracleSide *side, uint64_t ns);

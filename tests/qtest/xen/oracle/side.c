@@ -14,6 +14,7 @@
  * QEMU tries again to get memory that is unavailable.
  */
 #define ANSWER_MS   5000
+#define END_MS      1000        /* of a process whose monitor is closed */
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -443,6 +444,11 @@ uint64_t oracle_ram_bytes(const OracleSide *side)
     return (uint64_t)side->shape.ram_mib << 20;
 }
 
+bool oracle_is_tight(const OracleSide *side)
+{
+    return side->shape.cache_mib;
+}
+
 bool oracle_is_ram(uint64_t page)
 {
     return page < 0xa0 || page >= 0x100;
@@ -506,23 +512,54 @@ TsQmp *oracle_side_qmp(OracleSide *side)
     return qmp;
 }
 
-void oracle_qmp(OracleSide *side, const char *command, const char *args)
+/* Its end comes a little later than that of the connection. */
+static bool is_lost_soon(OracleSide *side)
+{
+    unsigned ms;
+
+    for (ms = 0; ms < END_MS && !oracle_side_lost(side); ms++) {
+        g_usleep(1000);
+    }
+    return side->lost;
+}
+
+bool oracle_qmp(OracleSide *side, const char *command, const char *args)
 {
     TsQmp *qmp = oracle_side_qmp(side);
     GError *err = NULL;
 
     if (!qmp) {
-        return;
+        return false;
     }
     if (ts_qmp_run(qmp, command, args, &err)) {
         oracle_saw(side, command, 0);
-    } else if (err->domain == TS_QMP_ERROR) {
+        return true;
+    }
+    if (err->domain == TS_QMP_ERROR) {
         oracle_saw(side, command, g_str_hash(err->message));
         g_error_free(err);
-    } else if (oracle_side_lost(side)) {
+    } else if (is_lost_soon(side)) {
         g_error_free(err);
     } else {
         oracle_side_give_up(side, err);
+    }
+    return false;
+}
+
+char *oracle_monitor(OracleSide *side, const char *line)
+{
+    g_autofree char *args = g_strdup_printf("{\"command-line\": \"%s\"}", line);
+    TsQmp *qmp = oracle_side_qmp(side);
+    g_autoptr(TsJson) told = qmp ?
+        ts_qmp_command(qmp, "human-monitor-command", args, NULL) : NULL;
+
+    return told ? g_strdup(told->string) : NULL;
+}
+
+void oracle_side_plugged(OracleSide *side, const char *device)
+{
+    if (side->guest) {
+        ts_set_plugged(side->guest, device);
     }
 }
 
