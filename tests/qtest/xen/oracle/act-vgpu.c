@@ -6,6 +6,11 @@
 
 #define PICTURES    8u
 #define MAX_PIECES  16384u      /* of a picture: what the device takes */
+/*
+ * The same on a machine with a small mapcache, where the pieces of all pictures
+ * have to be held one by one: docs/oracle.md.
+ */
+#define FEW_PIECES  100u
 #define ENTRY_BYTES 16u
 
 enum {
@@ -106,6 +111,11 @@ static void create(OracleSide *side, const OracleDevice *device, uint32_t id,
     command(side, device, &cmd, 4, NULL, 0);
 }
 
+static unsigned most_pieces(OracleSide *side)
+{
+    return oracle_is_tight(side) ? FEW_PIECES : MAX_PIECES;
+}
+
 /* A picture with memory in pieces anywhere, which may not be enough. */
 static void picture(OracleSide *side, const OracleDevice *device,
                     OracleBytes *bytes)
@@ -115,7 +125,8 @@ static void picture(OracleSide *side, const OracleDevice *device,
     uint32_t width = oracle_draw_count(bytes, 1024);
     uint32_t height = oracle_draw_count(bytes, 1024);
     uint64_t total = 4 * width * height;
-    unsigned n = oracle_draw_sg(side, bytes, sg, MAX_PIECES, 4, total, false);
+    unsigned n = oracle_draw_sg(side, bytes, sg, most_pieces(side), 4, total,
+                                false);
 
     create(side, device, id, width, height);
     attach(side, device, id, sg, n - oracle_bits(bytes, 1) ?: 1);
@@ -127,7 +138,8 @@ static void one_page(OracleSide *side, const OracleDevice *device,
 {
     g_autofree GuestSg *sg = g_new(GuestSg, MAX_PIECES);
     unsigned pictures = oracle_range(bytes, 1, PICTURES);
-    unsigned n = oracle_range(bytes, 1024, MAX_PIECES), i;
+    unsigned n = MIN(oracle_range(bytes, 1024, MAX_PIECES),
+                     most_pieces(side)), i;
     uint64_t gpa = oracle_draw_ram(side, bytes, ORACLE_PAGE, ORACLE_PAGE);
 
     for (i = 0; i < n; i++) {

@@ -6,7 +6,7 @@
 #define CHUNK       (256 * 1024u)
 #define SETTLE_MS   10000
 #define INVALIDATES 5
-#define HELD_PAGES  32u         /* of one ring or list, at most */
+#define HELD_RECORDS "65536"    /* the most that QEMU tells */
 
 /* ---- what was told ---- */
 
@@ -236,13 +236,12 @@ static int64_t counter(TsQmp *qmp, const char *name)
 }
 
 /* Which ones they are (g_free). */
-static char *outstanding(TsQmp *qmp)
+static char *outstanding(OracleSide *side)
 {
-    g_autoptr(TsJson) told = ts_qmp_command(qmp, "human-monitor-command",
-        "{\"command-line\": \"info xen-mapcache dma\"}", NULL);
+    g_autofree char *told = oracle_monitor(side, "info xen-mapcache dma");
 
     return g_strdup_printf("the mapcache counts a transfer, and none is under "
-                           "way: %s", told && told->string ? told->string : "");
+                           "way: %s", told ?: "");
 }
 
 /* Ended transfers may be unmapped a little later. */
@@ -269,6 +268,29 @@ static void add_mapped(void *opaque, const XensimMapRun *run)
     }
 }
 
+/* Beyond so many, what is held may be mapped by its buckets. */
+#define HELD_EXACT  1000
+
+/* Pages that devices hold; a page counts for each mapping that has it. */
+static uint64_t held_pages(TsQmp *qmp)
+{
+    g_autoptr(TsJson) told = ts_qmp_command(qmp, "x-query-xen-mapcache-dma",
+        "{\"limit\": " HELD_RECORDS "}", NULL);
+    const TsJson *list = ts_json_get(told, "mappings");
+    uint64_t pages = 0;
+    unsigned i;
+
+    for (i = 0; list && i < list->items->len; i++) {
+        const TsJson *one = list->items->pdata[i];
+        uint64_t start = ts_json_get_int(one, "address", 0);
+        uint64_t end = start + ts_json_get_int(one, "size", 0);
+
+        pages += (DIV_ROUND_UP(end, ORACLE_PAGE) - start / ORACLE_PAGE) *
+                 ts_json_get_int(one, "count", 1);
+    }
+    return pages;
+}
+
 /*
  * Is no more of the guest's RAM mapped, after an invalidate, than what devices
  * hold?  What is mapped again at once is no fault, hence more than one try.
@@ -286,7 +308,7 @@ static bool lets_go(OracleSide *side, TsQmp *qmp)
             return false;
         }
         xensim_mappings_foreach(dom, add_mapped, &mapped);
-        if (mapped.pages <= counter(qmp, "held") * HELD_PAGES) {
+        if (mapped.pages <= held_pages(qmp)) {
             return true;
         }
     }
@@ -304,10 +326,11 @@ static char *look_at_xen(OracleSide *side)
         return g_strdup("the mapcache counts a release that matches nothing");
     }
     if (!settles(qmp, "dma")) {
-        return outstanding(qmp);
+        return outstanding(side);
     }
     /* A call that failed may have left a ring to be held by its bucket. */
-    if (!counter(qmp, "map-failures") && !lets_go(side, qmp)) {
+    if (!counter(qmp, "map-failures") &&
+        counter(qmp, "held") <= HELD_EXACT && !lets_go(side, qmp)) {
         return g_strdup("after an invalidate, more of the guest's RAM is "
                         "mapped than devices hold");
     }
