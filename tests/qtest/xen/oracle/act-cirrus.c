@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A Cirrus card beside the VGA: its memory, and copies that it makes. */
 #include "qemu/osdep.h"
-#include "actions.h"
+#include "act-display.h"
+#include "act-pci.h"
 
 #define VRAM_BYTES  (4u << 20)
 #define BAR_BYTES   (32u << 20)
@@ -41,14 +42,15 @@ static void draw(OracleSide *side, const OracleDevice *device,
                  OracleBytes *bytes)
 {
     unsigned n = oracle_range(bytes, 1, 64), i;
-    uint64_t at = oracle_place(side, device)->mmio +
-                  4 * oracle_range(bytes, 0, VRAM_BYTES / 4 - n);
+    uint64_t offset = 4 * oracle_range(bytes, 0, VRAM_BYTES / 4 - n);
+    ActCirrus *c = oracle_state(side, device);
+    uint64_t at = act_display_at(side, c->devfn, BAR_BYTES);
     uint32_t data[64];
 
     oracle_pattern(data, sizeof(data), oracle_bits(bytes, 32));
-    for (i = 0; i < n; i++) {
+    for (i = 0; at && i < n; i++) {
         oracle_saw_at(side, "cirrus: drawn", i,
-                      guest_mmio_out(oracle_pc(side), at + 4 * i, 4,
+                      guest_mmio_out(oracle_pc(side), at + offset + 4 * i, 4,
                                      data[i]));
     }
 }
@@ -67,17 +69,19 @@ static void copy(OracleSide *side, const OracleDevice *device,
     }
     guest_mmio_out(pc, c->registers + COPY_START, 1, START);
     if (!guest_mmio_in(pc, c->registers + COPY_START, 1, &val)) {
-        oracle_saw(side, "cirrus: copied", val);
+        oracle_saw(side, "cirrus: copied", act_register(val, 1));
     }
 }
 
 static void look(OracleSide *side, const OracleDevice *device)
 {
-    uint64_t at = oracle_place(side, device)->mmio, offset, val;
+    ActCirrus *c = oracle_state(side, device);
+    uint64_t at = act_display_at(side, c->devfn, BAR_BYTES), offset, val;
 
-    for (offset = 0; offset < VRAM_BYTES; offset += LOOK_STEP) {
+    for (offset = 0; at && offset < VRAM_BYTES; offset += LOOK_STEP) {
         if (!guest_mmio_in(oracle_pc(side), at + offset, 4, &val)) {
-            oracle_saw_at(side, "cirrus: video memory", offset, val);
+            oracle_saw_at(side, "cirrus: video memory", offset,
+                          act_register(val, 4));
         }
     }
 }

@@ -7,8 +7,7 @@
 #define LOOKED_AT   0x400000u
 #define WINDOW      0xa0000u
 
-/* Where BAR 0 shows the memory now; 0: nowhere, or over other things. */
-static uint64_t shown_at(OracleSide *side, unsigned devfn, uint64_t bytes)
+uint64_t act_display_at(OracleSide *side, unsigned devfn, uint64_t bytes)
 {
     GuestPc *pc = oracle_pc(side);
     uint32_t command;
@@ -23,16 +22,35 @@ static uint64_t shown_at(OracleSide *side, unsigned devfn, uint64_t bytes)
     return at;
 }
 
+/*
+ * Can the guest's CPU reach all of it without QEMU?  Where other things lie
+ * over the video memory, there are no frames on Xen.
+ */
+static bool is_memory(OracleSide *side, uint64_t gpa, uint64_t len)
+{
+    XensimDomain *dom = oracle_domain(side) ?:
+                        oracle_domain(oracle_peer(side));
+    uint64_t page;
+
+    for (page = gpa / ORACLE_PAGE;
+         dom && page <= (gpa + len - 1) / ORACLE_PAGE; page++) {
+        if (xensim_gfn_to_mfn(dom, page) == XENSIM_NO_MFN) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void act_display_draw(OracleSide *side, OracleBytes *args, unsigned devfn,
                       uint64_t bytes)
 {
     size_t len = oracle_draw_count(args, 0x10000);
     uint64_t offset = oracle_range(args, 0, bytes - len);
-    uint64_t at = shown_at(side, devfn, bytes);
+    uint64_t at = act_display_at(side, devfn, bytes);
     g_autofree uint8_t *data = g_malloc(len);
 
     oracle_pattern(data, len, oracle_bits(args, 32));
-    if (at) {
+    if (at && is_memory(side, at + offset, len)) {
         oracle_saw(side, "display: drawn",
                    guest_mem_write(oracle_pc(side), at + offset, data, len));
     }
@@ -41,11 +59,12 @@ void act_display_draw(OracleSide *side, OracleBytes *args, unsigned devfn,
 void act_display_look(OracleSide *side, unsigned devfn, uint64_t bytes)
 {
     g_autofree uint8_t *data = g_malloc(LOOK_BYTES);
-    uint64_t at = shown_at(side, devfn, bytes), offset;
+    uint64_t at = act_display_at(side, devfn, bytes), offset;
 
     for (offset = 0; at && offset < MIN(bytes, LOOKED_AT);
          offset += LOOK_BYTES) {
-        if (!guest_mem_read(oracle_pc(side), at + offset, data, LOOK_BYTES)) {
+        if (is_memory(side, at + offset, LOOK_BYTES) &&
+            !guest_mem_read(oracle_pc(side), at + offset, data, LOOK_BYTES)) {
             oracle_saw_bytes(side, "video memory", offset, data, LOOK_BYTES);
         }
     }

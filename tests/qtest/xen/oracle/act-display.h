@@ -6,6 +6,12 @@
 #include "actions.h"
 
 /*
+ * Where BAR 0 of @devfn shows the video memory of @bytes now; 0: nowhere, or
+ * over other things.
+ */
+uint64_t act_display_at(OracleSide *side, unsigned devfn, uint64_t bytes);
+
+/*
  * The guest's CPU writes a pattern into the video memory of @bytes that BAR 0
  * of @devfn shows, wherever that is.
  */
