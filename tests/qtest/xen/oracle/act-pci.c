@@ -135,6 +135,38 @@ static void registers(OracleSide *side, const OracleDevice *device,
     }
 }
 
+#define CAPABILITIES    0x34    /* where the first one is */
+#define MSI             5
+#define MSI_X           0x11
+
+/*
+ * Is the register one of the capability for MSI or MSI-X?  Without a driver
+ * their addresses and data are zeros.  On Xen these are no writes to address 0
+ * but interrupts that a PV driver has to know.
+ */
+static bool is_msi(GuestPc *pc, unsigned devfn, unsigned reg)
+{
+    uint32_t at, word;
+    unsigned n;
+
+    if (guest_pci_in(pc, devfn, CAPABILITIES, 1, &at)) {
+        return false;
+    }
+    for (n = 0; at && n < 48; n++) {
+        unsigned len;
+
+        if (guest_pci_in(pc, devfn, at & 0xfc, 4, &word)) {
+            return false;
+        }
+        len = (word & 0xff) == MSI ? 24 : (word & 0xff) == MSI_X ? 12 : 0;
+        if (reg - (at & 0xfc) < len) {
+            return true;
+        }
+        at = word >> 8 & 0xff;
+    }
+    return false;
+}
+
 static void configuration(OracleSide *side, const OracleDevice *device,
                           OracleBytes *bytes)
 {
@@ -143,7 +175,7 @@ static void configuration(OracleSide *side, const OracleDevice *device,
     unsigned reg = ROUND_DOWN(oracle_bits(bytes, 8), len);
     unsigned devfn;
 
-    if (draw_device(side, bytes, &devfn)) {
+    if (draw_device(side, bytes, &devfn) && !is_msi(pc, devfn, reg)) {
         act_disturb(side);
         oracle_saw(side, "configuration: returns",
                    guest_pci_out(pc, devfn, reg, len,
