@@ -20,4 +20,7 @@ extern const OracleDevice oracle_vgpu;
 extern const OracleDevice oracle_cirrus;
 extern const OracleDevice oracle_plug;      /* devices that come and go */
 
+#define ORACLE_OTHERS   15
+extern const OracleDevice oracle_others[ORACLE_OTHERS]; /* without driver */
+
 #endif

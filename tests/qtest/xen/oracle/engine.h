@@ -22,7 +22,7 @@
 #include "plain-machine.h"
 #include "toolstack.h"
 
-#define ORACLE_MAX_DEVICES  28u         /* PCI slots 4 to 31 */
+#define ORACLE_MAX_DEVICES  32u         /* a bit of OracleShape.devices each */
 #define ORACLE_FIRST_SLOT   4u
 
 /* ---- shape.c ---- */
