@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain's memory to another domain, or to a file and back.
+ * A domain's memory, and what Xen itself knows of it, to another domain, or to
+ * a file and back.
  *
  * Only what was written to is moved: the rest of machine memory is a hole in
  * its file, and reads as zeros on either side.
@@ -17,7 +18,7 @@
 
 #include "host-priv.h"
 
-#define FILE_MAGIC 0x58534d454d303031ull
+#define FILE_MAGIC 0x58534d454d303032ull
 
 typedef struct Run {
     uint64_t gfn, mfn, pages;
@@ -59,6 +60,43 @@ static bool is_port_param(unsigned i)
 {
     return i == HVM_PARAM_STORE_EVTCHN || i == HVM_PARAM_CONSOLE_EVTCHN ||
            i == HVM_PARAM_BUFIOREQ_EVTCHN;
+}
+
+/*
+ * What Xen itself knows of a guest, and a toolstack saves with the guest's
+ * memory: parameters, and interrupt lines and their routes.  A device model that
+ * restores its devices does not tell them again.
+ */
+typedef struct Known {
+    uint64_t param[XSIM_HVM_PARAMS];
+    uint8_t intx[32][4];
+    uint8_t isa[16];
+    uint8_t gsi[256];
+    uint8_t route[4];
+} Known;
+
+static void get_known(const XsimDom *d, Known *known)
+{
+    memcpy(known->param, d->hvm_param, sizeof(known->param));
+    memcpy(known->intx, d->intx_level, sizeof(known->intx));
+    memcpy(known->isa, d->isa_level, sizeof(known->isa));
+    memcpy(known->gsi, d->gsi_level, sizeof(known->gsi));
+    memcpy(known->route, d->link_route, sizeof(known->route));
+}
+
+static void put_known(XsimDom *d, const Known *known)
+{
+    unsigned i;
+
+    for (i = 0; i < XSIM_HVM_PARAMS; i++) {
+        if (!is_port_param(i)) {
+            d->hvm_param[i] = known->param[i];
+        }
+    }
+    memcpy(d->intx_level, known->intx, sizeof(known->intx));
+    memcpy(d->isa_level, known->isa, sizeof(known->isa));
+    memcpy(d->gsi_level, known->gsi, sizeof(known->gsi));
+    memcpy(d->link_route, known->route, sizeof(known->route));
 }
 
 /* Next piece of [mfn, mfn + n) that has data; false if there is none. */
@@ -109,11 +147,13 @@ int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src)
     XsimView *v = &dst->sim->v;
     XsimDom *s = xsim_host_dom(src), *d = xsim_host_dom(dst);
     RunList list = { NULL, 0, 0, false };
+    Known known;
     int rc = 0;
     size_t i;
 
     xsim_lock(&s->lock);
     xsim_p2m_walk(v, src->slot, add_run, &list);
+    get_known(s, &known);
     xsim_unlock(&s->lock);
     rc = list.failed ? -ENOMEM : 0;
     xsim_lock(&d->lock);
@@ -130,10 +170,8 @@ int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src)
             copy_run(dst, r);
         }
     }
-    for (i = 0; !rc && i < XSIM_HVM_PARAMS; i++) {
-        if (!is_port_param(i)) {
-            d->hvm_param[i] = s->hvm_param[i];
-        }
+    if (!rc) {
+        put_known(d, &known);
     }
     xsim_unlock(&d->lock);
     free(list.run);
@@ -149,7 +187,7 @@ int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src)
  */
 typedef struct FileHead {
     uint64_t magic;
-    uint64_t param[XSIM_HVM_PARAMS];
+    Known known;
 } FileHead;
 
 typedef struct FilePiece {
@@ -243,7 +281,7 @@ int xensim_domain_save_memory(XensimDomain *dom, int fd)
 
     xsim_lock(&d->lock);
     xsim_p2m_walk(v, dom->slot, add_run, &list);
-    memcpy(head.param, d->hvm_param, sizeof(head.param));
+    get_known(d, &head.known);
     xsim_unlock(&d->lock);
     rc = list.failed ? -ENOMEM : put(fd, &head, sizeof(head));
     for (i = 0; !rc && i < list.n; i++) {
@@ -283,7 +321,6 @@ int xensim_domain_load_memory(XensimDomain *dom, int fd)
     XsimDom *d = xsim_host_dom(dom);
     FilePiece piece = { 0, 1, 0 };
     FileHead head;
-    unsigned i;
     int rc = get(fd, &head, sizeof(head));
 
     if (!rc && head.magic != FILE_MAGIC) {
@@ -298,10 +335,8 @@ int xensim_domain_load_memory(XensimDomain *dom, int fd)
             rc = load_piece(dom, fd, &piece);
         }
     }
-    for (i = 0; !rc && i < XSIM_HVM_PARAMS; i++) {
-        if (!is_port_param(i)) {
-            d->hvm_param[i] = head.param[i];
-        }
+    if (!rc) {
+        put_known(d, &head.known);
     }
     return rc;
 }

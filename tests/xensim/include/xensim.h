@@ -152,8 +152,9 @@ void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
 /*
  * Memory of @src, copied into *new* machine frames at the same gfns of @dst;
- * absent gfns stay absent, HVM parameters are copied (event channel ports,
- * which are per domain, are not).  @dst is usually created
+ * absent gfns stay absent.  What Xen itself knows of the guest is copied too:
+ * HVM parameters (event channel ports, which are per domain, are not), and
+ * interrupt lines and their routes.  @dst is usually created
  * XENSIM_DOM_EMPTY; what it has already is given up first.  ioreq server
  * pages are not memory of the domain and are not copied.  @src may go on
  * living (local migration).  0, -ENOMEM if @dst's limit is too low.
