@@ -189,6 +189,17 @@ bool oracle_side_lost(OracleSide *side)
     return side->lost != NULL;
 }
 
+/* Its end comes a little later than that of the connection. */
+static bool is_lost_soon(OracleSide *side)
+{
+    unsigned ms;
+
+    for (ms = 0; ms < END_MS && !oracle_side_lost(side); ms++) {
+        g_usleep(1000);
+    }
+    return side->lost;
+}
+
 /* ---- saved and restored ---- */
 
 /* A directory for the guest's state, empty. */
@@ -267,7 +278,14 @@ static bool start_plain(OracleSide *side, const char *qemu,
     };
 
     side->plain = plain_machine_start(&config, err);
-    return side->plain && !plain_machine_watch_lines(side->plain);
+    if (side->plain && plain_machine_watch_lines(side->plain)) {
+        /* It did not start: a device that it does not have, say. */
+        is_lost_soon(side);
+        g_set_error(err, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", side->lost ?
+                    side->lost->message : "the plain machine does not answer");
+        return false;
+    }
+    return side->plain;
 }
 
 static char *xen_machine(const OracleShape *shape)
@@ -510,17 +528,6 @@ TsQmp *oracle_side_qmp(OracleSide *side)
         oracle_side_give_up(side, err);
     }
     return qmp;
-}
-
-/* Its end comes a little later than that of the connection. */
-static bool is_lost_soon(OracleSide *side)
-{
-    unsigned ms;
-
-    for (ms = 0; ms < END_MS && !oracle_side_lost(side); ms++) {
-        g_usleep(1000);
-    }
-    return side->lost;
 }
 
 bool oracle_qmp(OracleSide *side, const char *command, const char *args)
