@@ -11,7 +11,9 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
 }
 
 XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
-                                                 uint32_t limit, Error **errp)
+                                                 uint32_t limit,
+                                                 bool has_held, bool held,
+                                                 Error **errp)
 {
     error_setg(errp, "this machine has no Xen mapcache");
     return NULL;

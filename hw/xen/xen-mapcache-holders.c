@@ -27,7 +27,9 @@ void mcache_told_stats(XenMapCacheStats *stats)
 typedef struct Holders {
     GArray *oldest;     /* MapCacheDma; up to twice @limit, then cut */
     uint32_t limit;
-    uint64_t total;     /* mappings, told or not */
+    bool transfers;     /* they are wanted, */
+    bool held;          /* ... and so is what is held */
+    uint64_t total;     /* mappings that are wanted, told or not */
 } Holders;
 
 static gint by_age(gconstpointer a, gconstpointer b, gpointer opaque)
@@ -55,6 +57,9 @@ static void note(const MapCacheDma *m, void *opaque)
 {
     Holders *h = opaque;
 
+    if (!(m->info & MCACHE_DMA_HELD ? h->held : h->transfers)) {
+        return;
+    }
     h->total += m->count;
     g_array_append_vals(h->oldest, m, 1);
     if (h->oldest->len == 2 * h->limit) {
@@ -62,25 +67,17 @@ static void note(const MapCacheDma *m, void *opaque)
     }
 }
 
-static XenMapcacheDma *describe(const MapCacheDma *m, uint32_t now)
-{
-    XenMapcacheDma *dma = g_new0(XenMapcacheDma, 1);
-
-    dma->address = m->addr;
-    dma->size = m->size;
-    dma->count = m->count;
-    dma->device = g_strdup(mcache_owner_name(mcache_dma_owner(m->info)));
-    dma->writes = m->info & MCACHE_DMA_WRITE;
-    dma->held = !mcache_dma_is_young(m->info, now);
-    dma->age = now - mcache_dma_seconds(m->info);
-    return dma;
-}
-
 XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
-                                                 uint32_t limit, Error **errp)
+                                                 uint32_t limit,
+                                                 bool has_held, bool held,
+                                                 Error **errp)
 {
     XenMapcacheDmaInfo *info;
-    Holders h = { .limit = has_limit ? limit : LIMIT };
+    Holders h = {
+        .limit = has_limit ? limit : LIMIT,
+        .transfers = !has_held || !held,
+        .held = !has_held || held,
+    };
     uint32_t now, i;
 
     if (!xen_map_cache_ready()) {
@@ -100,8 +97,9 @@ XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
     info->total = h.total;
     for (i = h.oldest->len; i-- > 0;) {
         QAPI_LIST_PREPEND(info->mappings,
-                          describe(&g_array_index(h.oldest, MapCacheDma, i),
-                                   now));
+                          mcache_dma_describe(&g_array_index(h.oldest,
+                                                             MapCacheDma, i),
+                                              now));
     }
     g_array_unref(h.oldest);
     return info;

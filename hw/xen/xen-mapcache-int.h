@@ -18,6 +18,7 @@
  * xen-mapcache-outside.c  what lies outside the arena: grants, exact pages
  * xen-mapcache-block.c    device memory, and dummies for it
  * xen-mapcache-announce.c when RAM block notifiers are told of it
+ * xen-mapcache-events.c   events for who watches from outside
  * xen-mapcache-holders.c  who holds what, for the monitor
  */
 
@@ -775,6 +776,25 @@ void mcache_block_announce(void);
 
 /* Tells the machine that an incoming state has been loaded.  Likewise. */
 void mcache_block_loaded(void);
+
+/* --- xen-mapcache-events.c --------------------------------------------- */
+
+/* With the BQL, before the machine runs. */
+void mcache_events_init(void);
+
+/*
+ * An invalidate found transfers outstanding; a lookup or a DMA mapping was
+ * served by single pages or a copy.  Any thread, without the lock.  The events
+ * are sent by the main loop, each at most once a second.
+ */
+void mcache_event_outstanding(void);
+void mcache_event_low(void);
+
+/*
+ * What the monitor tells of @m, of which one is as old as another; @now is of
+ * mcache_seconds().  The caller's to free.
+ */
+struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 
 /* --- xen-mapcache-holders.c ------------------------------------------ */
 

@@ -179,11 +179,12 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     return info;
 }
 
-static void print_dma(Monitor *mon)
+/* All DMA mappings, or of those that are not held. */
+static void print_dma(Monitor *mon, bool transfers)
 {
     Error *err = NULL;
-    g_autoptr(XenMapcacheDmaInfo) info = qmp_x_query_xen_mapcache_dma(false, 0,
-                                                                      &err);
+    g_autoptr(XenMapcacheDmaInfo) info =
+        qmp_x_query_xen_mapcache_dma(false, 0, transfers, false, &err);
     const XenMapcacheDmaList *l;
     uint64_t told = 0;
 
@@ -191,8 +192,8 @@ static void print_dma(Monitor *mon)
         hmp_handle_error(mon, err);
         return;
     }
-    monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 "\n",
-                   info->total);
+    monitor_printf(mon, "outstanding %s: %" PRIu64 "\n",
+                   transfers ? "transfers" : "DMA mappings", info->total);
     for (l = info->mappings; l; l = l->next) {
         const XenMapcacheDma *m = l->value;
 
@@ -222,11 +223,11 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
         return;
     }
     if (what) {
-        if (g_str_equal(what, "dma")) {
-            print_dma(mon);
+        if (g_str_equal(what, "dma") || g_str_equal(what, "transfers")) {
+            print_dma(mon, *what == 't');
         } else {
             monitor_printf(mon, "info xen-mapcache knows nothing of '%s': say "
-                           "nothing, or 'dma'\n", what);
+                           "nothing, 'dma' or 'transfers'\n", what);
         }
         return;
     }

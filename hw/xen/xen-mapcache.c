@@ -102,6 +102,7 @@ void xen_map_cache_init(void)
     mcache_calls_init();
     mcache_arena_init();
     mcache_dma_init();
+    mcache_events_init();
     mcache_owner_init();
     mcache_outside_init();
     mcache_reaper_init();
@@ -333,6 +334,7 @@ G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen,
 XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                 bool is_write)
 {
+    XenMapStatus status;
     hwaddr len = *plen;
     uint8_t *p;
 
@@ -345,7 +347,11 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
             return XEN_MAP_OK;
         }
     }
-    return mcache_pages_copy(addr, buf, plen, is_write);
+    status = mcache_pages_copy(addr, buf, plen, is_write);
+    if (status == XEN_MAP_OK) {
+        mcache_event_low();
+    }
+    return status;
 }
 
 /* --- DMA ------------------------------------------------------------- */
@@ -589,7 +595,9 @@ static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
     }
     mcache_count(&mcache_thread()->n.dma_made);
     p = mcache_pages_map(addr, plen, info, false, status);
-    if (!p) {
+    if (p) {
+        mcache_event_low();
+    } else {
         mcache_count(&mcache_thread()->n.dma_ended);
     }
     return p;
@@ -811,7 +819,7 @@ ram_addr_t mcache_ram_addr_locked(const void *ptr)
 
 void xen_invalidate_map_cache(void)
 {
-    bool report;
+    bool transfers, report;
     uint32_t gen;
 
     qemu_mutex_lock(&mapcache.lock);
@@ -834,10 +842,14 @@ void xen_invalidate_map_cache(void)
     }
     mcache_calls_wait_old_locked();
     mcache_unmap_again_locked();
-    report = mcache_dma_outstanding_locked() || qatomic_read(&mapcache.held_came);
+    transfers = mcache_dma_outstanding_locked() != 0;
+    report = transfers || qatomic_read(&mapcache.held_came);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 
+    if (transfers) {
+        mcache_event_outstanding();
+    }
     if (report) {
         mcache_dma_report();
     }

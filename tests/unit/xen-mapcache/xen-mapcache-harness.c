@@ -106,6 +106,19 @@ void mcache_announce_later(void)
     }
 }
 
+/* Nor does anybody watch. */
+void mcache_events_init(void)
+{
+}
+
+void mcache_event_outstanding(void)
+{
+}
+
+void mcache_event_low(void)
+{
+}
+
 void harness_bql(bool locked)
 {
     have_bql = locked;
