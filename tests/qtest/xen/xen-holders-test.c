@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * "info xen-mapcache dma" names the device whose request stalls, or that holds
+ * what the guest gave it, whichever thread mapped it.
+ */
+#include "qemu/osdep.h"
+#include "drivers/ahci.h"
+#include "drivers/virtio.h"
+#include "xen-test-common.h"
+
+enum {
+    IO = 0xc200,
+    REGISTERS = 0xf6000000u,
+    DRIVER = 0x100000,          /* the driver's own memory */
+    TABLE = 0x600000,
+    DATA = 0x800000,
+};
+
+/*
+ * A disk that moves a byte in a second: what it read to guess its geometry
+ * keeps it busy for minutes.
+ */
+#define SLOW_DISK \
+    "-drive if=none,id=slow,format=raw,file.driver=null-co," \
+    "file.size=1048576,file.read-zeroes=on,throttling.bps-total=1 "
+
+/* From now on it is as fast as any. */
+static void hurry(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'block_set_io_throttle', "
+        "'arguments': {'device': 'slow', 'bps': 0, 'bps_rd': 0, 'bps_wr': 0, "
+        "'iops': 0, 'iops_rd': 0, 'iops_wr': 0}}");
+}
+
+/* A device that is plugged has QEMU look for the names of all others again. */
+static void forget_owners(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments': "
+        "{'driver': 'virtio-rng-pci', 'id': 'other', 'addr': '9'}}");
+}
+
+/*
+ * NULL if people are told that the device @id, of the type @type, has @what of
+ * @bytes at @gpa: "writes, transfer", say.
+ */
+static const char *told(XenTest *t, uint64_t gpa, uint64_t bytes,
+                        const char *what, const char *type, const char *id)
+{
+    g_autofree char *want = g_strdup_printf(
+        "^  %016" PRIx64 "-%016" PRIx64 " \\(%s, [0-9]+ s\\): %s "
+        "\\(/machine/peripheral/%s(/virtio-backend)?\\)\r?$", gpa,
+        gpa + bytes - 1, what, type, id);
+    const char *all;
+
+    /* The device may not have begun yet when the guest has told it. */
+    for (unsigned i = 0; i < 500; i++) {
+        all = xen_test_keep(t, qtest_hmp(t->qts, "info xen-mapcache dma"));
+        if (g_regex_match_simple(want, all, G_REGEX_MULTILINE, 0)) {
+            return NULL;
+        }
+        g_usleep(10 * 1000);
+    }
+    XEN_REQUIRE(false, "does not tell of %s, but: %s", want, all);
+}
+#define told(...) XEN_AT(told(__VA_ARGS__))
+
+/* A request of virtio-blk that its disk does not serve. */
+static const char *stalled_blk(XenTest *t, const char *more)
+{
+    const GuestSg sg = { DATA, 2 * XEN_TEST_PAGE };
+    g_autofree char *args = g_strdup_printf(
+        SLOW_DISK "-device virtio-blk-pci,drive=slow,addr=7,id=stalled,"
+        "disable-legacy=off,disable-modern=on%s ", more);
+    GuestVblk blk;
+
+    xen_test_start(t, args);
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER));
+    forget_owners(t);
+    xen_test_ok(t, guest_vblk_start(&blk, false, 0, &sg, 1, &(uint16_t) { 0 }));
+    xen_test_ok(t, guest_vblk_kick(&blk));
+    XEN_TRY(told(t, sg.gpa, sg.len, "writes, transfer", "virtio-blk-device",
+                 "stalled"));
+    XEN_TRY(told(t, blk.queue.desc, blk.queue.size * 16, "reads, held",
+                 "virtio-blk-device", "stalled"));
+    hurry(t);
+    xen_test_ok(t, guest_vblk_wait(&blk, NULL));
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    return NULL;
+}
+
+static const char *blk(XenTest *t)
+{
+    return stalled_blk(t, "");
+}
+
+/* The iothread maps, and does not have the BQL. */
+static const char *blk_iothread(XenTest *t)
+{
+    return stalled_blk(t, ",iothread=io -object iothread,id=io");
+}
+
+static const char *scsi_iothread(XenTest *t)
+{
+    const GuestSg sg = { DATA, XEN_TEST_PAGE };
+    GuestVscsi scsi;
+    uint16_t tag;
+
+    xen_test_start(t, SLOW_DISK "-object iothread,id=io "
+                   "-device virtio-scsi-pci,iothread=io,addr=7,id=hba,"
+                   "disable-legacy=off,disable-modern=on "
+                   "-device scsi-hd,drive=slow ");
+    xen_test_ok(t, guest_vscsi_init(t->pc, &scsi, 0, IO, DRIVER));
+    forget_owners(t);
+    /* The first request is answered by "I was reset". */
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_ok(t, guest_vscsi_start(&scsi, 0, false, 0, &sg, 1, &tag));
+        xen_test_ok(t, guest_vscsi_kick(&scsi));
+        if (i == 0) {
+            g_assert_cmpint(guest_vscsi_wait(&scsi, NULL), ==, -EIO);
+        }
+    }
+    XEN_TRY(told(t, sg.gpa, sg.len, "writes, transfer", "virtio-scsi-device",
+                 "hba"));
+    hurry(t);
+    xen_test_ok(t, guest_vscsi_wait(&scsi, NULL));
+    xen_test_ok(t, guest_virtio_reset(&scsi.dev));
+    return NULL;
+}
+
+static const char *ahci(XenTest *t)
+{
+    const GuestSg sg = { DATA, XEN_TEST_PAGE };
+    GuestAhci ahci;
+    uint32_t task;
+
+    xen_test_start(t, XEN_TEST_AHCI SLOW_DISK
+                   "-device ide-hd,drive=slow,bus=ahci.0 ");
+    xen_test_ok(t, guest_ahci_init(t->pc, &ahci, 0, XEN_TEST_AHCI_BAR,
+                                   DRIVER));
+    xen_test_ok(t, guest_ahci_prepare(&ahci, 0, false, 0, 8, TABLE, &sg, 1));
+    xen_test_ok(t, guest_ahci_issue(&ahci, 1));
+    XEN_TRY(told(t, sg.gpa, sg.len, "writes, transfer", "ich9-ahci", "ahci"));
+    hurry(t);
+    xen_test_ok(t, guest_ahci_wait(&ahci, 1, &task));
+    xen_test_ok(t, guest_ahci_stop(&ahci));
+    return NULL;
+}
+
+/* What a display shows is held until the guest takes it away. */
+static const char *gpu(XenTest *t)
+{
+    enum { ID = 3, WIDTH = 64, HEIGHT = 64 };
+    const GuestSg sg[] = {
+        { DATA, 3 * XEN_TEST_PAGE }, { DATA + 0x10000, XEN_TEST_PAGE },
+    };
+    GuestVgpu gpu;
+
+    xen_test_start(t, "-device virtio-gpu-pci,addr=8,id=screen ");
+    xen_test_ok(t, guest_vgpu_init(t->pc, &gpu, 0, REGISTERS, DRIVER));
+    xen_test_ok(t, guest_vgpu_create(&gpu, ID, WIDTH, HEIGHT));
+    xen_test_ok(t, guest_vgpu_attach(&gpu, ID, sg, ARRAY_SIZE(sg)));
+    for (unsigned i = 0; i < ARRAY_SIZE(sg); i++) {
+        XEN_TRY(told(t, sg[i].gpa, sg[i].len, "(reads|writes), held",
+                     "virtio-gpu-device", "screen"));
+    }
+    xen_test_ok(t, guest_vgpu_detach(&gpu, ID));
+    xen_test_ok(t, guest_virtio_reset(&gpu.dev));
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    xen_test_init(argc, argv);
+    xen_test_add("holders/virtio-blk", blk, NULL);
+    xen_test_add("holders/virtio-blk-iothread", blk_iothread, NULL);
+    xen_test_add("holders/virtio-scsi-iothread", scsi_iothread, NULL);
+    xen_test_add("holders/ahci", ahci, NULL);
+    xen_test_add("holders/virtio-gpu", gpu, NULL);
+    return g_test_run();
+}
