@@ -50,6 +50,20 @@ def human_counters(text):
     return {key: int(match[1]) for key, match in found.items() if match}
 
 
+# A line of "info xen-mapcache transfers", which has the oldest first.
+TRANSFER = re.compile(r'^ +[0-9a-f]+-[0-9a-f]+ \(\w+, transfer, (\d+) s\): '
+                      r'(.+?)(?: \[\d+ times\])?\r?$', re.MULTILINE)
+
+
+def human_oldest(text):
+    """What oldest_of() returns, from what the human monitor prints."""
+    if not text.startswith('outstanding transfers: '):
+        return None
+    match = TRANSFER.search(text)
+    return {} if not match else {'device': printable(match[2]),
+                                 'seconds': int(match[1])}
+
+
 class Guest:
     """A device model that can be asked.  `label` is what the user calls it."""
 
@@ -98,8 +112,11 @@ class XlGuest(Guest):
             said = printable(text.strip().split('\n')[0])
             raise Lost('its QEMU is without the series'
                        if 'unknown command' in said else f'QEMU says: {said}')
+        oldest = xl('qemu-monitor-command', str(self.domid),
+                    'info xen-mapcache transfers')
         name = xl('domname', str(self.domid)).strip()
-        return {'name': printable(name), 'counters': counters, 'oldest': None}
+        return {'name': printable(name), 'counters': counters,
+                'oldest': human_oldest(oldest)}
 
 
 def xl(*args):

@@ -4,6 +4,7 @@ import concurrent.futures
 import csv
 import io
 import json
+import re
 import time
 
 from guests import BUCKET
@@ -128,12 +129,20 @@ def duration(seconds):
     return f'{seconds:.0f}s'
 
 
+def short_device(device):
+    """A device as its user calls it: by its id if it has one, else by its
+    type.  What QEMU tells is "TYPE (PLACE)"."""
+    match = re.search(r'\(/machine/peripheral/([^/)]+)', device)
+    return match[1] if match else device.split(' (')[0]
+
+
 def oldest(row):
     if row['oldest-device'] is None:
         return '-'
     if row['oldest-seconds'] is None:
         return 'none'
-    return f'{row["oldest-device"]} {duration(row["oldest-seconds"])}'
+    return (f'{duration(row["oldest-seconds"])} '
+            f'{short_device(row["oldest-device"])}')
 
 
 def plain(value):

@@ -12,7 +12,7 @@ import time
 
 import mapcacheview as view
 from bench import Skip, has
-from simguests import FakeMonitor, guests, meanwhile, until
+from simguests import SLOW_DISK, FakeMonitor, guests, meanwhile, until
 
 OURS = {'query-name': {'name': 'new'},
         'query-xen-mapcache': {
@@ -111,13 +111,23 @@ def test_top_holder(b):
         row = rows_of(top(b, '--once')[0])['new']
         assert (row['MAPPED'], row['IDLE'], row['DMA'], row['HELD'],
                 row['OLDEST']) == ('20.0M', '2.0M', '2', '7',
-                                   'ich9-ahci 12s'), row
+                                   '12s ich9-ahci'), row
         asked = [c for c in made['d3'].commands
                  if c['execute'] == 'x-query-xen-mapcache-dma']
         assert asked[0]['arguments'] == {'limit': 1, 'held': False}, asked
     none = {**OURS, 'x-query-xen-mapcache-dma': {'total': 0, 'mappings': []}}
     with fakes(b, d4=none):
         assert rows_of(top(b, '--once', '4')[0])['new']['OLDEST'] == 'none'
+
+
+def test_top_names_a_device_as_its_user_does(b):
+    for told, shown in (
+            ('virtio-blk-device (/machine/peripheral/disk/virtio-backend)',
+             'disk'),
+            ('ich9-ahci (/machine/peripheral/ahci)', 'ahci'),
+            ('piix3-ide (/machine/unattached/device[9])', 'piix3-ide'),
+            ('ich9-ahci', 'ich9-ahci'), ('', '')):
+        assert view.short_device(told) == shown, told
 
 
 def test_top_what_a_qemu_lacks_is_a_dash(b):
@@ -219,7 +229,7 @@ list) echo "Name      ID   Mem VCPUs  State  Time(s)"
 domid) [ "$2" = one ] && echo 5 || { echo "$2: no such domain" >&2; exit 1; } ;;
 domname) echo one ;;
 qemu-monitor-command) [ "$2" = 5 ] || { echo "no QMP" >&2; exit 1; }
-      cat "$0.out" ;;
+      cat "$0.$(echo "$3" | tr ' ' -)" ;;
 esac
 '''
 
@@ -229,18 +239,30 @@ def test_top_by_xl(b):
     as what QMP says."""
     os.chmod(b.write('bin/xl', XL), 0o755)
     env = {'PATH': b.path('bin') + ':' + os.environ['PATH']}
-    with guests(b, (5, 'one')) as (one,):
+    with guests(b, (5, 'one', SLOW_DISK)) as (one,):
         one.read(0x100000)
-        b.write('bin/xl.out', one.human('info xen-mapcache'))
+        one.stall()
+        for line in ('info xen-mapcache', 'info xen-mapcache transfers'):
+            b.write('bin/xl.' + line.replace(' ', '-'), one.human(line))
         by_xl = json.loads(top(b, '--once', '--json', '--xl', env=env)[0])
         by_qmp = json.loads(top(b, '--once', '--json')[0])
     by_xl, by_qmp = by_xl['guests'][0], by_qmp['guests'][0]
     assert by_xl['name'] == by_qmp['name'] == 'one'
     for key, value in by_xl['counters'].items():
         assert by_qmp['counters'][key] == value, key
-    assert by_xl['counters']['misses'] == 1, by_xl
+    assert by_xl['oldest-device'] == by_qmp['oldest-device'], (by_xl, by_qmp)
+    assert by_xl['oldest-device'].startswith('piix3-ide ('), by_xl
+    assert by_xl['oldest-seconds'] <= by_qmp['oldest-seconds'], (by_xl, by_qmp)
+    assert by_xl['counters']['dma'] == 1, by_xl
     assert {'hits', 'dma', 'held', 'buckets'} <= set(by_xl['counters'])
-    b.write('bin/xl.out', "unknown command: 'info xen-mapcache'\n")
+    # it has no transfer; it does not know
+    for said, oldest in (('outstanding transfers: 0\r\n', 'none'),
+                         ("info xen-mapcache knows nothing of it\r\n", '-')):
+        b.write('bin/xl.info-xen-mapcache-transfers', said)
+        row = rows_of(top(b, '--once', '--xl', env=env)[0])['one']
+        assert row['OLDEST'] == oldest, row
+    b.write('bin/xl.info-xen-mapcache',
+            "unknown command: 'info xen-mapcache'\n")
     _, said = top(b, '--once', '--xl', 'one', 'two', '6', env=env, status=1)
     assert len(said) == 3, said
     has('\n'.join(said), 'one: its QEMU is without the series',
@@ -290,7 +312,8 @@ def order(screen, *names):
 
 def test_top_live_screen(b):
     names = ('first', 'second', 'third')
-    with guests(b, (1, 'first'), (2, 'second'), (3, 'third')) as started:
+    with guests(b, (1, 'first'), (2, 'second'),
+                (3, 'third', SLOW_DISK)) as started:
         terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'),
                             '-i', '0.3', '--run-dir', b.path('run'))
         try:
@@ -306,6 +329,11 @@ def test_top_live_screen(b):
             started[1].read(0x200000)
             terminal.wait('by MAPPED')
             until(lambda: order(terminal.screen(), *names)[:1] == ['second'])
+            # a request that its disk does not end
+            started[2].stall()
+            screen = terminal.wait('s piix3-ide')
+            assert next(line for line in screen.splitlines()
+                        if 'third' in line).endswith('piix3-ide'), screen
             # a guest that ends is told of, and the others stay
             started[2].end()
             screen = terminal.wait('2 guests', 'third has ended')

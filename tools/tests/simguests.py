@@ -19,6 +19,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
 from qmp import Lost, Monitor       # noqa: E402
 
 
+# A byte in a second: what was read of it at start keeps it busy for minutes.
+SLOW_DISK = ('-drive', 'if=ide,format=raw,file.driver=null-co,'
+             'file.size=1048576,file.read-zeroes=on,throttling.bps-total=1')
+
+
 class Guest:
     """QEMU as the device model of a domain with this number."""
 
@@ -61,6 +66,18 @@ class Guest:
         """Have QEMU look at guest memory; the bytes are zeros."""
         text = self.human(f'xp /4xb {address}')
         assert re.search(': 0x00 0x00 0x00 0x00', text), text
+
+    def stall(self):
+        """Have its disk (SLOW_DISK) begin a read that does not end: as a guest
+        does it by ports, with the page of zeros at 0 as list of pieces."""
+        for width, port, value in (
+                ('w', 0xcf8, 0x80000904), ('h', 0xcfc, 5),
+                ('w', 0xcf8, 0x80000920), ('w', 0xcfc, 0xc001),
+                ('b', 0x1f6, 0xe0), ('b', 0x1f2, 1), ('b', 0x1f3, 0),
+                ('b', 0x1f4, 0), ('b', 0x1f5, 0), ('b', 0xc000, 8),
+                ('b', 0x1f7, 0xc8), ('b', 0xc000, 9)):
+            said = self.human(f'o /{width} {port:#x} {value:#x}')
+            assert not said, said
 
     def end(self):
         self.process.terminate()
