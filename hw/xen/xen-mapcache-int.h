@@ -719,6 +719,9 @@ uint64_t mcache_dma_made_locked(void);
 /* Lookups and DMA mappings that were served as they lay. */
 uint64_t mcache_hits_locked(void);
 
+/* Counts a miss that began at @start, of get_clock(), and ends now. */
+void mcache_miss_ended_locked(int64_t start);
+
 /* --- xen-mapcache-outside.c ----------------------------------------- */
 
 void mcache_outside_init(void);

@@ -14,6 +14,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
@@ -382,6 +383,7 @@ static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status)
 {
+    int64_t start = get_clock();
     uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
@@ -389,10 +391,10 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
         }
-        mapcache.stats.misses++;
         if (!exact_once_locked(addr, plen, info, false, &host, status)) {
             exact_once_locked(addr, plen, info, true, &host, status);
         }
+        mcache_miss_ended_locked(start);
         if (host) {
             return host;
         }
@@ -448,17 +450,18 @@ static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
 XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                bool is_write)
 {
+    int64_t start = get_clock();
     XenMapStatus status;
     MapCacheCall call;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        mapcache.stats.misses++;
         /* An invalidate waits, and the copy is made before it: nothing is old. */
         mcache_call_begin_locked(&call, 0, 0);
         qemu_mutex_unlock(&mapcache.lock);
         status = copy(addr, buf, plen, is_write);
         qemu_mutex_lock(&mapcache.lock);
         mcache_call_end_locked(&call);
+        mcache_miss_ended_locked(start);
         mapcache.stats.holes += status == XEN_MAP_ABSENT;
     }
     if (status == XEN_MAP_ABSENT) {

@@ -21,18 +21,21 @@ typedef struct Statistic {
     const char *name;
     StatsType type;
     StatsUnit unit;         /* STATS_UNIT__MAX: a number */
+    int16_t exponent;       /* of 10 */
     size_t offset;          /* in XenMapCacheStats */
 } Statistic;
 
 #define COUNTER(name_, member)                                          \
-    { name_, STATS_TYPE_CUMULATIVE, STATS_UNIT__MAX,                    \
+    { name_, STATS_TYPE_CUMULATIVE, STATS_UNIT__MAX, 0,                 \
       offsetof(XenMapCacheStats, member) }
 #define GAUGE(name_, unit_, member)                                     \
-    { name_, STATS_TYPE_INSTANT, unit_, offsetof(XenMapCacheStats, member) }
+    { name_, STATS_TYPE_INSTANT, unit_, 0, offsetof(XenMapCacheStats, member) }
 
 static const Statistic statistics[] = {
     COUNTER("hits", hits),
     COUNTER("misses", misses),
+    { "miss-latency", STATS_TYPE_LOG2_HISTOGRAM, STATS_UNIT_SECONDS, -9,
+      offsetof(XenMapCacheStats, miss_latency) },
     COUNTER("map-calls", map_calls),
     COUNTER("map-pages", map_pages),
     COUNTER("map-failures", map_failures),
@@ -54,13 +57,21 @@ static const Statistic statistics[] = {
 
 static Stats *stats_of(const Statistic *s, const XenMapCacheStats *from)
 {
+    const uint64_t *value = (const void *)((const char *)from + s->offset);
     Stats *stats = g_new0(Stats, 1);
+    int i;
 
     stats->name = g_strdup(s->name);
     stats->value = g_new0(StatsValue, 1);
-    stats->value->type = QTYPE_QNUM;
-    stats->value->u.scalar = *(const uint64_t *)((const char *)from +
-                                                 s->offset);
+    if (s->type == STATS_TYPE_LOG2_HISTOGRAM) {
+        stats->value->type = QTYPE_QLIST;
+        for (i = XEN_MAPCACHE_LATENCIES - 1; i >= 0; i--) {
+            QAPI_LIST_PREPEND(stats->value->u.list, value[i]);
+        }
+    } else {
+        stats->value->type = QTYPE_QNUM;
+        stats->value->u.scalar = *value;
+    }
     return stats;
 }
 
@@ -98,6 +109,9 @@ static void schemas_retrieve(StatsSchemaList **result, Error **errp)
         schema->type = statistics[i].type;
         schema->has_unit = statistics[i].unit != STATS_UNIT__MAX;
         schema->unit = statistics[i].unit;
+        schema->exponent = statistics[i].exponent;
+        schema->has_base = schema->exponent != 0;
+        schema->base = 10;
         QAPI_LIST_PREPEND(list, schema);
     }
     add_stats_schema(result, STATS_PROVIDER_XEN_MAPCACHE, STATS_TARGET_VM,

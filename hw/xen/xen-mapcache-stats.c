@@ -8,6 +8,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/thread.h"
+#include "qemu/timer.h"
 
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
@@ -83,4 +84,13 @@ uint64_t mcache_hits_locked(void)
                 qatomic_load_acquire(&t->n.dma_hits);
     }
     return hits;
+}
+
+void mcache_miss_ended_locked(int64_t start)
+{
+    uint64_t ns = MAX(get_clock() - start, 0);
+
+    mapcache.stats.misses++;
+    mapcache.stats.miss_latency[MIN(64 - clz64(ns),
+                                    XEN_MAPCACHE_LATENCIES - 1)]++;
 }

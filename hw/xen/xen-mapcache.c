@@ -78,6 +78,7 @@
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
+#include "qemu/timer.h"
 
 #include "block/block.h"
 #include "exec/memory.h"
@@ -237,17 +238,18 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 
 static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
 {
+    int64_t start = get_clock();
     XenMapStatus status;
     uint8_t *p = NULL;
 
     qemu_mutex_lock(&mapcache.lock);
-    mapcache.stats.misses++;
     status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1, page_of(addr));
     if (status == XEN_MAP_OK) {
         p = mcache_hit(addr, plen);
         status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
     }
     mapcache.stats.holes += status == XEN_MAP_ABSENT;
+    mcache_miss_ended_locked(start);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
     if (status == XEN_MAP_ABSENT) {
@@ -561,10 +563,10 @@ static bool dma_end(uint32_t nr, const uint8_t *host, hwaddr len)
 static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
                                      XenMapStatus *status)
 {
+    int64_t start = get_clock();
     uint8_t *p = NULL;
 
     qemu_mutex_lock(&mapcache.lock);
-    mapcache.stats.misses++;
     *status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
                                  buckets_spanned(addr, *plen), page_of(addr));
     if (*status == XEN_MAP_OK) {
@@ -572,6 +574,7 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
         *status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
     }
     mapcache.stats.holes += *status == XEN_MAP_ABSENT;
+    mcache_miss_ended_locked(start);
     mcache_check_locked();
     qemu_mutex_unlock(&mapcache.lock);
 

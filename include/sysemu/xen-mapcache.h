@@ -56,6 +56,12 @@ typedef enum XenMapStatus {
     XEN_MAP_UNAVAILABLE,    /* it could not be mapped, or Xen does not say */
 } XenMapStatus;
 
+/*
+ * Of how many misses each took less than 1 ns, from 1 to 2 ns, 2 to 4 ns, and
+ * so on; those that took longer than the last are in that, too.
+ */
+#define XEN_MAPCACHE_LATENCIES 40
+
 /* Counters since start; each is exact once the threads are quiet. */
 typedef struct XenMapCacheStats {
     uint64_t hits;             /* lookups and DMA mappings served as they lie */
@@ -78,6 +84,7 @@ typedef struct XenMapCacheStats {
     uint64_t grants;           /* mapped now: grants */
     uint64_t dma;              /* outstanding: DMA mappings of transfers */
     uint64_t held;             /* … and long-held ones */
+    uint64_t miss_latency[XEN_MAPCACHE_LATENCIES]; /* numbers of misses */
 } XenMapCacheStats;
 
 #ifdef CONFIG_XEN_IS_POSSIBLE

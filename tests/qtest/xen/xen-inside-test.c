@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "qobject/qlist.h"
+#include "qobject/qnum.h"
 #include "xen-test-common.h"
 #include "drivers/virtio.h"
 
@@ -151,6 +152,33 @@ static QList *only_stats(QDict *rsp)
            NULL;
 }
 
+/* All misses are in the histogram of what they took. */
+static const char *latencies(XenTest *t, QDict *value, QDict *kind)
+{
+    const QListEntry *e;
+    uint64_t misses = 0, short_ones = 0;
+    unsigned i = 0;
+
+    XEN_REQUIRE(value && kind &&
+                g_str_equal(qdict_get_str(kind, "type"), "log2-histogram") &&
+                g_str_equal(qdict_get_str(kind, "unit"), "seconds") &&
+                qdict_get_int(kind, "base") == 10 &&
+                qdict_get_int(kind, "exponent") == -9,
+                "has no histogram of what misses take, in nanoseconds");
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(value, "value"), e) {
+        uint64_t n = qnum_get_uint(qobject_to(QNum, qlist_entry_obj(e)));
+
+        misses += n;
+        /* No system call that maps takes less than 256 ns. */
+        short_ones += i++ <= 8 ? n : 0;
+    }
+    XEN_REQUIRE(misses && misses == xen_test_stat(t, "misses"),
+                "has %" PRIu64 " misses in its histogram", misses);
+    XEN_REQUIRE(!short_ones, "has misses that took no time");
+    return NULL;
+}
+#define latencies(...) XEN_AT(latencies(__VA_ARGS__))
+
 #define PROVIDER "'provider': 'xen-mapcache'"
 
 /* query-stats tells the same, each with a kind and a unit. */
@@ -185,6 +213,8 @@ static const char *statistics(XenTest *t)
                     xen_test_stat(t, names[i]), "tells another number of %s",
                     names[i]);
     }
+    XEN_TRY(latencies(t, named(values, "miss-latency"),
+                      named(kinds, "miss-latency")));
     XEN_REQUIRE(qdict_get_int(named(values, "map-calls"), "value") ==
                 xen_test_map_calls(t) - t->before.calls,
                 "counts other map calls than Xen");
