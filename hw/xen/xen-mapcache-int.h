@@ -120,8 +120,7 @@ typedef struct MapCacheSlot {
     uint8_t *host;          /* where the kernel put it */
 #endif
     DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
-    uint64_t info;          /* what else the record in @state says; while it
-                             * is FILLING, by which call */
+    uint64_t info;          /* what else @state says; FILLING: which call */
 } QEMU_ALIGNED(64) MapCacheSlot;
 
 QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);

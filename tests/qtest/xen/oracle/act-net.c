@@ -168,7 +168,8 @@ static const OracleAction actions[] = {
 const OracleDevice oracle_net = {
     .name = "net",
     /* What is restored does not tell the network: the other card would hear. */
-    .args = "-global migration.announce-rounds=0 -netdev hubport,id=net0,hubid=0 -netdev hubport,id=net1,hubid=0 "
+    .args = "-global migration.announce-rounds=0 "
+            "-netdev hubport,id=net0,hubid=0 -netdev hubport,id=net1,hubid=0 "
             "-device virtio-net-pci,netdev=net0,romfile=,addr=@SLOT@.0,"
             "multifunction=on "
             "-device e1000,netdev=net1,romfile=,addr=@SLOT@.1",
