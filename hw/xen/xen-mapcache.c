@@ -75,10 +75,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 
 #include "block/block.h"
 #include "exec/memory.h"
@@ -96,8 +98,20 @@ MapCache mapcache = {
 
 /* --- lookup ---------------------------------------------------------- */
 
+/* Xen counts in pages of 4 KiB, and a page of theirs has to be one of ours. */
+static void check_host_page(void)
+{
+    if (qemu_real_host_page_size() != XC_PAGE_SIZE) {
+        error_report("xen mapcache: this kernel has pages of %zu KiB; use one "
+                     "with pages of 4 KiB, as Xen has",
+                     (size_t)qemu_real_host_page_size() / KiB);
+        exit(EXIT_FAILURE);
+    }
+}
+
 void xen_map_cache_init(void)
 {
+    check_host_page();
     qemu_mutex_init(&mapcache.lock);
     mapcache.gen = 1;
     mcache_calls_init();

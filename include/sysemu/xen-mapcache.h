@@ -106,7 +106,8 @@ void xen_map_cache_add_property(ObjectClass *oc);
  * Sets the cache up.  Called once, with the BQL, after xen_fmem and
  * xen_domid are known and before a RAM block is allocated.  Opens the grant
  * device and reserves the arena here, because a restricted device model may
- * do neither later.  Ends QEMU with a message if no arena can be reserved.
+ * do neither later.  Ends QEMU with a message if no arena can be reserved, or
+ * if the kernel's pages are larger than Xen's.
  */
 void xen_map_cache_init(void);
 

@@ -426,6 +426,32 @@ static void test_late_reaper(void)
     g_test_trap_assert_passed();
 }
 
+/* --- a kernel with other pages than Xen's --------------------------- */
+
+int __wrap_getpagesize(void);
+
+static int host_page = PAGE;
+
+int __wrap_getpagesize(void)
+{
+    return host_page;
+}
+
+/* One page of the kernel would be 16 of the guest's: refused, in one line. */
+static void test_large_pages(void)
+{
+    if (g_test_subprocess()) {
+        harness_init(256 * MiB, 0);
+        host_page = 64 * KiB;
+        xen_map_cache_init();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+    g_test_trap_assert_stderr("*xen mapcache: this kernel has pages of 64 KiB; "
+                              "use one with pages of 4 KiB, as Xen has\n");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -433,6 +459,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
     g_test_add_func("/xen-mapcache/limits/early-failures",
                     test_early_failures);
+    g_test_add_func("/xen-mapcache/limits/large-pages", test_large_pages);
     g_test_add_func("/xen-mapcache/limits/late-reaper", test_late_reaper);
     g_test_add_func("/xen-mapcache/limits/shipped", test_shipped);
     return g_test_run();
