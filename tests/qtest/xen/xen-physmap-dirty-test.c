@@ -3,14 +3,13 @@
  * What was written: by QEMU, told to Xen during a migration; by the guest to
  * its video memory, asked of Xen.  And ioreqs that nobody should send.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-static const Device vga_2m = {
+static const DevMem vga_2m = {
     "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } }
 };
-
-/* Home of the first device's memory: right above RAM. */
-#define HOME_GFN ((XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE)
 
 static bool modified(XenTest *t, uint64_t gfn)
 {
@@ -29,13 +28,13 @@ static bool modified(XenTest *t, uint64_t gfn)
 /* Writes by DMA while the guest migrates: reported where they are. */
 static const char *migration(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    g_autofree char *args = machine(t, d->args);
-    uint64_t first = FIRST / XEN_TEST_PAGE, second = SECOND / XEN_TEST_PAGE;
+    const DevMem *d = &vga_2m;
+    g_autofree char *args = devmem_args(t, d->args);
+    uint64_t first = RANGE_A / XEN_TEST_PAGE, second = RANGE_B / XEN_TEST_PAGE;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, d, FIRST);
+    devmem_place(t, d, RANGE_A);
     xen_test_dma_read(t, 0, 0x900000, 2);
     XEN_REQUIRE(xensim_log_count(t->dom, XENSIM_LOG_MODIFIED) == 0,
                 "reports writes to Xen while nobody asks");
@@ -48,21 +47,21 @@ static const char *migration(XenTest *t)
     XEN_REQUIRE(modified(t, 0x900) && modified(t, 0x901) &&
                 modified(t, 0x902) && !modified(t, 0x903) &&
                 !modified(t, 0x8ff), "reports other pages than it wrote");
-    xen_test_dma_read(t, 0, FIRST + 0x11000, 1);
+    xen_test_dma_read(t, 0, RANGE_A + 0x11000, 1);
     XEN_REQUIRE(modified(t, first + 0x11) && !modified(t, first + 0x12) &&
-                !modified(t, HOME_GFN + 0x11),
+                !modified(t, DEVMEM_INITIAL_GFN + 0x11),
                 "reports a write to video memory elsewhere");
 
-    /* Frames that move in between are new to the other side. */
-    place(t, d, SECOND);
+    /* DevMemFrames that move in between are new to the other side. */
+    devmem_place(t, d, RANGE_B);
     XEN_REQUIRE(modified(t, second) && modified(t, second + 511) &&
                 modified(t, second + 100), "does not report moved frames");
     xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
-    xen_test_dma_read(t, 0, SECOND + 0x21000, 1);
+    xen_test_dma_read(t, 0, RANGE_B + 0x21000, 1);
     XEN_REQUIRE(modified(t, second + 0x21) && !modified(t, first + 0x21),
                 "reports a write where the memory was before");
     xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
-    decode(t, false);
+    devmem_decode(t, false);
     XEN_REQUIRE(xensim_log_count(t->dom, XENSIM_LOG_MODIFIED) == 0,
                 "reports frames that stayed where they were");
 
@@ -178,11 +177,11 @@ static const char *paint_8bit(XenTest *t, const char *id, uint64_t lfb,
  */
 static const char *stranded(XenTest *t)
 {
-    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8,"
-                                    "vgamem_mb=2 ");
+    g_autofree char *args = devmem_args(t, "-device VGA,id=one,addr=8,"
+                                        "vgamem_mb=2 ");
     XensimFault fault = { .call = "xendevicemodel_relocate_memory",
                           .first = 2, .error = EBUSY };
-    uint64_t first = FIRST / XEN_TEST_PAGE;
+    uint64_t first = RANGE_A / XEN_TEST_PAGE;
     GuestVga vga;
     int id;
 
@@ -193,10 +192,10 @@ static const char *stranded(XenTest *t)
                              "{'execute': 'xen-set-global-dirty-log',"
                              " 'arguments': {'enable': true}}");
     /* Xen stops there. */
-    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
+    xensim_depopulate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
     xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
     id = xensim_fault_arm(t->sim, &fault);
-    place(t, &vga_2m, FIRST);
+    devmem_place(t, &vga_2m, RANGE_A);
     XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, first + 299) != XENSIM_NO_MFN,
                 "did not move a part of it");
     XEN_REQUIRE(modified(t, first) && modified(t, first + 299) &&
@@ -204,14 +203,14 @@ static const char *stranded(XenTest *t)
                 "does not report frames that it left at the BAR");
     /* The display shows what the guest draws in the part that stayed. */
     for (unsigned n = 7; n < 12; n++) {
-        XEN_TRY(paint_8bit(t, "one", FIRST, n));
+        XEN_TRY(paint_8bit(t, "one", RANGE_A, n));
     }
     xensim_fault_disarm(t->sim, id);
-    xensim_populate(t->dom, HOME_GFN + 300, 1);
+    xensim_populate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
     xensim_log_clear(t->dom, XENSIM_LOG_MODIFIED);
-    place(t, &vga_2m, SECOND);
-    XEN_REQUIRE(modified(t, SECOND / XEN_TEST_PAGE) &&
-                modified(t, SECOND / XEN_TEST_PAGE + 511),
+    devmem_place(t, &vga_2m, RANGE_B);
+    XEN_REQUIRE(modified(t, RANGE_B / XEN_TEST_PAGE) &&
+                modified(t, RANGE_B / XEN_TEST_PAGE + 511),
                 "does not report frames that moved at last");
     return NULL;
 }
@@ -219,9 +218,9 @@ static const char *stranded(XenTest *t)
 /* Two displays, of which Xen tracks one: both show what the guest draws. */
 static const char *two_displays(XenTest *t)
 {
-    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8 "
-                                    "-device bochs-display,id=two,addr=9 ");
-    uint64_t lfb[2] = { FIRST, SECOND }, gfn, pages;
+    g_autofree char *args = devmem_args(t, "-device VGA,id=one,addr=8 "
+                                        "-device bochs-display,id=two,addr=9 ");
+    uint64_t lfb[2] = { RANGE_A, RANGE_B }, gfn, pages;
     GuestVga vga[2];
 
     xen_test_start(t, args);
@@ -261,26 +260,26 @@ static const char *two_displays(XenTest *t)
 /* Xen does not answer: everything is drawn each time. */
 static const char *tracking_fails(XenTest *t)
 {
-    g_autofree char *args = machine(t, "-device VGA,id=one,addr=8 ");
+    g_autofree char *args = devmem_args(t, "-device VGA,id=one,addr=8 ");
     XensimFault fault = { .call = "xendevicemodel_track_dirty_vram" };
     static const int errors[] = { ENODATA, EINVAL, ENOMEM };
     GuestVga vga;
 
     xen_test_start(t, args);
     xen_test_ok(t, guest_vga_init(t->pc, &vga, 0));
-    xen_test_ok(t, guest_vga_place(&vga, FIRST, 0));
+    xen_test_ok(t, guest_vga_place(&vga, RANGE_A, 0));
     mode_8bit(t, &vga);
-    XEN_TRY(paint_8bit(t, "one", FIRST, 99));
+    XEN_TRY(paint_8bit(t, "one", RANGE_A, 99));
     for (unsigned i = 0; i < G_N_ELEMENTS(errors); i++) {
         int id;
 
         fault.error = errors[i];
         id = xensim_fault_arm(t->sim, &fault);
-        XEN_TRY(paint_8bit(t, "one", FIRST, 3 * (i + 1)));
-        XEN_TRY(paint_8bit(t, "one", FIRST, 8 * (i + 1)));
+        XEN_TRY(paint_8bit(t, "one", RANGE_A, 3 * (i + 1)));
+        XEN_TRY(paint_8bit(t, "one", RANGE_A, 8 * (i + 1)));
         XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "does not ask Xen");
         xensim_fault_disarm(t->sim, id);
-        XEN_TRY(paint_8bit(t, "one", FIRST, 13 * (i + 1)));
+        XEN_TRY(paint_8bit(t, "one", RANGE_A, 13 * (i + 1)));
     }
     return NULL;
 }
@@ -366,7 +365,7 @@ static const char *send_type(XenTest *t, uint8_t type, bool read)
 
 static const char *strange_ioreqs(XenTest *t)
 {
-    g_autofree char *args = machine(t, vga_2m.args);
+    g_autofree char *args = devmem_args(t, vga_2m.args);
     static const uint8_t types[] = { 3, 4, 5, 6, 9, 77, 255 };
     g_auto(GStrv) lines = NULL;
 
@@ -381,7 +380,7 @@ static const char *strange_ioreqs(XenTest *t)
     XEN_REQUIRE(g_strv_length(lines) >= 1, "does not report a strange ioreq");
     XEN_REQUIRE(g_strv_length(lines) <= 20, "reports every strange ioreq");
     xen_test_dma_read(t, 3, 0x900000, 4);
-    return xen_test_disk_at(t, 0x900000, 3, 4, SEED, "read other bytes");
+    return xen_test_disk_at(t, 0x900000, 3, 4, DEVMEM_SEED, "read other bytes");
 }
 
 int main(int argc, char **argv)

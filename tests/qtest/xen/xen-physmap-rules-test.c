@@ -3,27 +3,28 @@
  * Where device memory is looked for at a restore, and what happens when Xen
  * does not move it.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-static const Device vga_2m = {
+static const DevMem vga_2m = {
     "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } }
 };
 
 /* ---- where the frames are at a restore ---- */
 
-/* Home of the first device's memory: right above RAM. */
-#define HOME_GFN ((XEN_TEST_RAM_MB << 20) / XEN_TEST_PAGE)
-
-/* A guest with a VGA of 2 MiB at FIRST. */
+/* A guest with a VGA of 2 MiB at RANGE_A. */
 static char *small_vga(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    char *args = machine(t, d->args);
+    const DevMem *d = &vga_2m;
+    char *args = devmem_args(t, d->args);
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, d, FIRST);
-    stamp(t, d, FIRST, 30);
+    devmem_place(t, d, RANGE_A);
+    devmem_stamp(t, d, RANGE_A, 30);
     return args;
 }
 #define small_vga(...) XEN_AT(small_vga(__VA_ARGS__))
@@ -34,18 +35,19 @@ static char *small_vga(XenTest *t)
  */
 static const char *own_frames_at_home(XenTest *t, unsigned at, unsigned n)
 {
-    const Device *d = &vga_2m;
+    const DevMem *d = &vga_2m;
     g_autofree char *args = small_vga(t);
 
-    XEN_REQUIRE(!any_frame(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE, n),
+    XEN_REQUIRE(!devmem_any_frame(t, DEVMEM_INITIAL, n),
                 "allocates video memory elsewhere");
-    g_assert_cmpint(xensim_populate(t->dom, HOME_GFN + at, n), ==, n);
-    xensim_stamp(t->dom, HOME_GFN + at, n, 31);
+    g_assert_cmpint(xensim_populate(t->dom, DEVMEM_INITIAL_GFN + at, n), ==, n);
+    xensim_stamp(t->dom, DEVMEM_INITIAL_GFN + at, n, 31);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_TRY(in_place(t, d, FIRST, 30));
-        XEN_REQUIRE(xensim_stamp_check(t->dom, HOME_GFN + at, n, 31) ==
-                    XENSIM_NO_GFN, "wrote to the guest's own frames");
+        XEN_TRY(devmem_in_place(t, d, RANGE_A, 30));
+        XEN_REQUIRE(xensim_stamp_check(t->dom, DEVMEM_INITIAL_GFN + at, n,
+                                       31) == XENSIM_NO_GFN,
+                    "wrote to the guest's own frames");
     }
     return NULL;
 }
@@ -67,17 +69,17 @@ static const char *both_part(XenTest *t)
  */
 static const char *at_home(XenTest *t)
 {
-    const Device *d = &vga_2m;
+    const DevMem *d = &vga_2m;
     g_autofree char *args = small_vga(t);
 
     /* Behind QEMU's back. */
-    g_assert_cmpint(xensim_move(t->dom, FIRST / XEN_TEST_PAGE, HOME_GFN, 512),
-                    ==, 0);
+    g_assert_cmpint(xensim_move(t->dom, RANGE_A / XEN_TEST_PAGE,
+                                DEVMEM_INITIAL_GFN, 512), ==, 0);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_REQUIRE(!any_frame(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE, 512),
+        XEN_REQUIRE(!devmem_any_frame(t, DEVMEM_INITIAL, 512),
                     "left a frame at home");
-        XEN_TRY(in_place(t, d, FIRST, 30));
+        XEN_TRY(devmem_in_place(t, d, RANGE_A, 30));
     }
     return NULL;
 }
@@ -89,12 +91,12 @@ static const char *at_home(XenTest *t)
  */
 static const char *at_home_bar_part(XenTest *t)
 {
-    const Device *d = &vga_2m;
+    const DevMem *d = &vga_2m;
     g_autofree char *args = small_vga(t);
-    enum { OWN = FIRST / XEN_TEST_PAGE + 3, PAGES = 10 };
+    enum { OWN = RANGE_A / XEN_TEST_PAGE + 3, PAGES = 10 };
 
-    g_assert_cmpint(xensim_move(t->dom, FIRST / XEN_TEST_PAGE, HOME_GFN, 512),
-                    ==, 0);
+    g_assert_cmpint(xensim_move(t->dom, RANGE_A / XEN_TEST_PAGE,
+                                DEVMEM_INITIAL_GFN, 512), ==, 0);
     g_assert_cmpint(xensim_populate(t->dom, OWN, PAGES), ==, PAGES);
     xensim_stamp(t->dom, OWN, PAGES, 32);
     for (unsigned i = 0; i < 2; i++) {
@@ -103,8 +105,8 @@ static const char *at_home_bar_part(XenTest *t)
                     XENSIM_NO_GFN, "wrote to the guest's own frames");
     }
     xensim_depopulate(t->dom, OWN, PAGES);
-    place(t, d, SECOND);
-    return in_place(t, d, SECOND, 30);
+    devmem_place(t, d, RANGE_B);
+    return devmem_in_place(t, d, RANGE_B, 30);
 }
 
 /* ---- restores that fail; by the toolstack, which sees how QEMU ends ---- */
@@ -126,7 +128,7 @@ static TsConfig saved_config(XenTest *t)
 #define saved_config(...) XEN_AT(saved_config(__VA_ARGS__))
 
 /*
- * Saves a guest with a VGA at FIRST, stamped with 60, into a new directory
+ * Saves a guest with a VGA at RANGE_A, stamped with 60, into a new directory
  * (g_free), with @home and @bar pages at each place, from its start.
  */
 static char *save_vga(XenTest *t, unsigned home, unsigned bar)
@@ -134,7 +136,7 @@ static char *save_vga(XenTest *t, unsigned home, unsigned bar)
     TsConfig config = saved_config(t);
     g_autoptr(GError) err = NULL;
     char *dir = g_build_filename(t->dir, "saved", NULL);
-    uint64_t gfn = FIRST / XEN_TEST_PAGE;
+    uint64_t gfn = RANGE_A / XEN_TEST_PAGE;
     TsGuest *guest;
     GuestPc *pc;
     GuestVga vga;
@@ -144,12 +146,12 @@ static char *save_vga(XenTest *t, unsigned home, unsigned bar)
     g_assert_no_error(err);
     pc = guest_pc_new(ts_domain(guest));
     g_assert_cmpint(guest_vga_init(pc, &vga, 0), ==, 0);
-    g_assert_cmpint(guest_vga_place(&vga, FIRST, 0), ==, 0);
+    g_assert_cmpint(guest_vga_place(&vga, RANGE_A, 0), ==, 0);
     g_assert_cmpint(guest_vga_mode(&vga, 640, 480, 32), ==, 0);
     guest_pc_free(pc);
     g_assert_cmpint(xensim_stamp(ts_domain(guest), gfn, 512, 60), ==, 0);
     xensim_depopulate(ts_domain(guest), gfn + bar, 512 - bar);
-    xensim_populate(ts_domain(guest), HOME_GFN, home);
+    xensim_populate(ts_domain(guest), DEVMEM_INITIAL_GFN, home);
     g_assert_true(ts_save(guest, dir, &err));
     ts_destroy(guest);
     return dir;
@@ -246,12 +248,12 @@ static const char *faults_with(XenTest *t, unsigned home)
                 continue;
             }
             good++;
-            XEN_REQUIRE(xensim_stamp_check(ts_domain(guest), FIRST /
+            XEN_REQUIRE(xensim_stamp_check(ts_domain(guest), RANGE_A /
                                            XEN_TEST_PAGE, 512, 60) ==
                         XENSIM_NO_GFN, "lost video memory when call %u of %s "
                         "failed", n, calls[i]);
             xensim_mmio_write(ts_domain(guest), 0xa0010, 4, 0x600dcafe);
-            XEN_REQUIRE(xensim_mmio_read(ts_domain(guest), FIRST + 0x10, 4) ==
+            XEN_REQUIRE(xensim_mmio_read(ts_domain(guest), RANGE_A + 0x10, 4) ==
                         0x600dcafe, "writes to other video memory when call "
                         "%u of %s failed", n, calls[i]);
             ts_destroy(guest);
@@ -280,35 +282,35 @@ static const char *faults_both(XenTest *t)
 /* A frame is missing in the middle: Xen moves what is before it. */
 static const char *move_fails(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    g_autofree char *args = machine(t, d->args);
-    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+    const DevMem *d = &vga_2m;
+    g_autofree char *args = devmem_args(t, d->args);
+    uint64_t home = DEVMEM_INITIAL;
 
     xen_test_start(t, args);
-    xensim_stamp(t->dom, HOME_GFN, 512, 40);
-    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
-    place(t, d, FIRST);
+    xensim_stamp(t->dom, DEVMEM_INITIAL_GFN, 512, 40);
+    xensim_depopulate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
+    devmem_place(t, d, RANGE_A);
     xen_test_alive(t);
-    XEN_REQUIRE(xensim_stamp_check(t->dom, HOME_GFN + 301, 211, 40) ==
+    XEN_REQUIRE(xensim_stamp_check(t->dom, DEVMEM_INITIAL_GFN + 301, 211, 40) ==
                 XENSIM_NO_GFN, "lost frames behind the hole");
     /* QEMU serves what it could not move. */
-    xensim_mmio_write(t->dom, FIRST + 0x181008, 8, 0xabcdef);
+    xensim_mmio_write(t->dom, RANGE_A + 0x181008, 8, 0xabcdef);
     XEN_REQUIRE(xensim_mmio_read(t->dom, home + 0x181008, 8) == 0xabcdef,
                 "does not serve memory that it could not move");
     for (unsigned i = 0; i < 300; i++) {
         uint8_t page[XEN_TEST_PAGE];
 
-        xensim_stamp_page(page, HOME_GFN + i, 40);
-        XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + i * XEN_TEST_PAGE, 8) ==
+        xensim_stamp_page(page, DEVMEM_INITIAL_GFN + i, 40);
+        XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + i * XEN_TEST_PAGE, 8) ==
                     ldq_le_p(page), "lost page %u before the hole", i);
     }
 
     /* With the frame there, the BAR can be placed. */
-    xensim_populate(t->dom, HOME_GFN + 300, 1);
-    place(t, d, SECOND);
-    XEN_REQUIRE(!any_frame(t, home, 512), "left frames at home");
-    XEN_TRY(gone(t, d, FIRST));
-    XEN_REQUIRE(xensim_mmio_read(t->dom, SECOND + 0x181008, 8) == 0xabcdef,
+    xensim_populate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
+    devmem_place(t, d, RANGE_B);
+    XEN_REQUIRE(!devmem_any_frame(t, home, 512), "left frames at home");
+    XEN_TRY(devmem_gone(t, d, RANGE_A));
+    XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_B + 0x181008, 8) == 0xabcdef,
                 "lost a write");
     return NULL;
 }
@@ -316,18 +318,18 @@ static const char *move_fails(XenTest *t)
 /* A guest cannot fill the log with what fails: one report a second. */
 static const char *report_rate(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    g_autofree char *args = machine(t, d->args);
+    const DevMem *d = &vga_2m;
+    g_autofree char *args = devmem_args(t, d->args);
     gint64 began = g_get_monotonic_time();
     g_auto(GStrv) lines = NULL;
     unsigned said, allowed;
 
     xen_test_start(t, args);
-    xensim_depopulate(t->dom, HOME_GFN + 300, 1);
-    place(t, d, FIRST);
+    xensim_depopulate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
+    devmem_place(t, d, RANGE_A);
     for (unsigned i = 0; i < 200; i++) {
-        decode(t, false);
-        decode(t, true);
+        devmem_decode(t, false);
+        devmem_decode(t, true);
     }
     allowed = (g_get_monotonic_time() - began) / G_USEC_PER_SEC + 2;
     lines = xen_test_log_lines(t, "(2048 KiB)");
@@ -341,8 +343,8 @@ static const char *report_rate(XenTest *t)
 /* Xen refuses to move, and lets it the next time. */
 static const char *xen_refuses(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    g_autofree char *args = machine(t, d->args);
+    const DevMem *d = &vga_2m;
+    g_autofree char *args = devmem_args(t, d->args);
     XensimFault fault = { .call = "xendevicemodel_relocate_memory",
                           .count = 1, .error = EBUSY };
     int id;
@@ -350,21 +352,21 @@ static const char *xen_refuses(XenTest *t)
     xen_test_start(t, args);
     xen_test_ide(t);
     id = xensim_fault_arm(t->sim, &fault);
-    place(t, d, FIRST);
+    devmem_place(t, d, RANGE_A);
     XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "did not move the memory");
-    XEN_REQUIRE(!any_frame(t, FIRST, 512), "moved what Xen refused");
+    XEN_REQUIRE(!devmem_any_frame(t, RANGE_A, 512), "moved what Xen refused");
     xensim_fault_disarm(t->sim, id);
 
-    place(t, d, SECOND);
-    stamp(t, d, SECOND, 41);
-    XEN_TRY(in_place(t, d, SECOND, 41));
+    devmem_place(t, d, RANGE_B);
+    devmem_stamp(t, d, RANGE_B, 41);
+    XEN_TRY(devmem_in_place(t, d, RANGE_B, 41));
     id = xensim_fault_arm(t->sim, &fault);
-    place(t, d, 0xd0000000);
-    XEN_TRY(stamped(t, d, SECOND, 41));
+    devmem_place(t, d, 0xd0000000);
+    XEN_TRY(devmem_stamped(t, d, RANGE_B, 41));
     xensim_fault_disarm(t->sim, id);
-    place(t, d, FIRST);
-    XEN_TRY(gone(t, d, SECOND));
-    XEN_TRY(in_place(t, d, FIRST, 41));
+    devmem_place(t, d, RANGE_A);
+    XEN_TRY(devmem_gone(t, d, RANGE_B));
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 41));
     return NULL;
 }
 
@@ -373,8 +375,8 @@ static const char *xen_refuses(XenTest *t)
 /* Without ROMs: the home of a ROM is given up, unlike that of RAM. */
 #define TWO_DISPLAYS "-device VGA,addr=8,vgamem_mb=2,romfile= " \
                      "-device bochs-display,addr=9,romfile= "
-enum { SECOND_GFN = HOME_GFN + 512, SECOND_PAGES = 4096 };
-static const Device second = { "bochs", "", { { 0, 16 * MiB } } };
+enum { SECOND_GFN = DEVMEM_INITIAL_GFN + 512, SECOND_PAGES = 4096 };
+static const DevMem second = { "bochs", "", { { 0, 16 * MiB } } };
 
 /* Stamps the page's number into @n pages from @gfn on. */
 static void stamp_home(XenTest *t, uint64_t gfn, unsigned n, unsigned seed)
@@ -400,46 +402,46 @@ static void place_second(XenTest *t, uint64_t at)
 /* BARs over the homes of device memory: its own, and another device's. */
 static const char *over_homes(XenTest *t)
 {
-    const Device *d = &vga_2m;
-    g_autofree char *args = machine(t, TWO_DISPLAYS);
-    uint64_t home = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
-    Frames f;
+    const DevMem *d = &vga_2m;
+    g_autofree char *args = devmem_args(t, TWO_DISPLAYS);
+    uint64_t home = DEVMEM_INITIAL;
+    DevMemFrames f;
     uint64_t pages;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    pages = device_frames(t).pages;
+    pages = devmem_frames(t).pages;
 
     /* BAR and home are one. */
-    place(t, d, home);
-    stamp(t, d, home, 50);
-    XEN_TRY(in_place(t, d, home, 50));
+    devmem_place(t, d, home);
+    devmem_stamp(t, d, home, 50);
+    XEN_TRY(devmem_in_place(t, d, home, 50));
     xen_test_save_restore(t, args);
-    XEN_TRY(in_place(t, d, home, 50));
-    place(t, d, FIRST);
-    XEN_TRY(in_place(t, d, FIRST, 50));
+    XEN_TRY(devmem_in_place(t, d, home, 50));
+    devmem_place(t, d, RANGE_A);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 50));
 
     /* The second display's BAR over the first one's home, and its own. */
     place_second(t, home);
     xen_test_alive(t);
-    XEN_TRY(in_place(t, d, FIRST, 50));
-    f = device_frames(t);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 50));
+    f = devmem_frames(t);
     XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
                 f.pages, pages);
-    place(t, d, SECOND);
+    devmem_place(t, d, RANGE_B);
     xen_test_alive(t);
 
     /* A BAR that overlaps the device's own home, from above. */
     xen_test_ok(t, guest_pci_command(t->pc, 9 << 3, 0, GUEST_PCI_MEMORY));
     stamp_home(t, home / XEN_TEST_PAGE, SECOND_PAGES, 51);
     place_second(t, 0x5000000);
-    XEN_TRY(stamped(t, &second, 0x5000000, 51));
-    XEN_TRY(shared(t, &second, 0x5000000));
+    XEN_TRY(devmem_stamped(t, &second, 0x5000000, 51));
+    XEN_TRY(devmem_shared(t, &second, 0x5000000));
     place_second(t, 0xd0000000);
-    XEN_TRY(stamped(t, &second, 0xd0000000, 51));
-    place(t, d, FIRST);
-    XEN_TRY(in_place(t, d, FIRST, 50));
-    f = device_frames(t);
+    XEN_TRY(devmem_stamped(t, &second, 0xd0000000, 51));
+    devmem_place(t, d, RANGE_A);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 50));
+    f = devmem_frames(t);
     XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
                 f.pages, pages);
     return NULL;
@@ -450,7 +452,7 @@ static uint16_t rom_word(XenTest *t)
 {
     enum { ROM_REG = 0x30, ROM_BAR = 0xf7000000u };
 
-    xen_test_ok(t, guest_pci_out(t->pc, DEVFN, ROM_REG, 4, ROM_BAR | 1));
+    xen_test_ok(t, guest_pci_out(t->pc, DEVMEM_DEVFN, ROM_REG, 4, ROM_BAR | 1));
     return xensim_mmio_read(t->dom, ROM_BAR, 2);
 }
 
@@ -460,26 +462,26 @@ static uint16_t rom_word(XenTest *t)
  */
 static const char *over_roms(XenTest *t)
 {
-    const Device d = {
+    const DevMem d = {
         "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } }
     };
-    g_autofree char *args = machine(t, d.args);
-    const uint64_t bar = HOME_GFN * (uint64_t)XEN_TEST_PAGE + 16 * MiB;
+    g_autofree char *args = devmem_args(t, d.args);
+    const uint64_t bar = DEVMEM_INITIAL + 16 * MiB;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &d, bar);
-    stamp(t, &d, bar, 53);
+    devmem_place(t, &d, bar);
+    devmem_stamp(t, &d, bar, 53);
     XEN_REQUIRE(rom_word(t) == 0xaa55, "has lost its ROM");
     for (unsigned i = 0; i < 2; i++) {
         g_auto(GStrv) lines = NULL;
 
         xen_test_save_restore(t, args);
-        XEN_TRY(in_place(t, &d, bar, 53));
+        XEN_TRY(devmem_in_place(t, &d, bar, 53));
         XEN_REQUIRE(rom_word(t) == 0, "takes video memory for its ROM");
         lines = xen_test_log_lines(t, "contents are lost");
         XEN_REQUIRE(g_strv_length(lines) == i + 1, "does not say what is lost");
-        XEN_TRY(in_place(t, &d, bar, 53));
+        XEN_TRY(devmem_in_place(t, &d, bar, 53));
     }
     /* What it has in place of the ROM would be taken for left over. */
     xen_test_stop(t);
@@ -492,23 +494,23 @@ static const char *over_roms(XenTest *t)
  */
 static const char *others_home(XenTest *t)
 {
-    g_autofree char *args = machine(t, TWO_DISPLAYS);
+    g_autofree char *args = devmem_args(t, TWO_DISPLAYS);
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    stamp_home(t, HOME_GFN, 512, 52);
+    stamp_home(t, DEVMEM_INITIAL_GFN, 512, 52);
     stamp_home(t, SECOND_GFN, SECOND_PAGES, 53);
-    place_second(t, HOME_GFN * (uint64_t)XEN_TEST_PAGE);
+    place_second(t, DEVMEM_INITIAL);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
         XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, SECOND_GFN + 4095) !=
                     XENSIM_NO_MFN, "moved over other device memory");
     }
-    place(t, &vga_2m, FIRST);
-    XEN_TRY(in_place(t, &vga_2m, FIRST, 52));
-    place_second(t, SECOND);
-    XEN_TRY(stamped(t, &second, SECOND, 53));
-    XEN_TRY(shared(t, &second, SECOND));
+    devmem_place(t, &vga_2m, RANGE_A);
+    XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 52));
+    place_second(t, RANGE_B);
+    XEN_TRY(devmem_stamped(t, &second, RANGE_B, 53));
+    XEN_TRY(devmem_shared(t, &second, RANGE_B));
     return NULL;
 }
 
@@ -516,8 +518,8 @@ static const char *others_home(XenTest *t)
 static const char *move_down_fails(XenTest *t)
 {
     enum { HOLE = 1000 };
-    g_autofree char *args = machine(t, TWO_DISPLAYS);
-    uint64_t below = HOME_GFN * (uint64_t)XEN_TEST_PAGE;
+    g_autofree char *args = devmem_args(t, TWO_DISPLAYS);
+    uint64_t below = DEVMEM_INITIAL;
     XensimFault fault = { .call = "xendevicemodel_relocate_memory",
                           .error = EBUSY };
     uint8_t page[XEN_TEST_PAGE];
@@ -525,10 +527,10 @@ static const char *move_down_fails(XenTest *t)
     int id;
 
     xen_test_start(t, args);
-    place(t, &vga_2m, FIRST);
+    devmem_place(t, &vga_2m, RANGE_A);
     /* This maps it, and does not move it. */
     id = xensim_fault_arm(t->sim, &fault);
-    place_second(t, SECOND);
+    place_second(t, RANGE_B);
     xensim_fault_disarm(t->sim, id);
     stamp_home(t, SECOND_GFN, SECOND_PAGES, 54);
     xensim_depopulate(t->dom, SECOND_GFN + HOLE, 1);
@@ -543,9 +545,9 @@ static const char *move_down_fails(XenTest *t)
                     ldq_le_p(page), "mixed up page %u", i);
     }
     xensim_populate(t->dom, SECOND_GFN + HOLE, 1);
-    place_second(t, SECOND);
+    place_second(t, RANGE_B);
     for (unsigned i = 0; i < SECOND_PAGES; i++) {
-        XEN_REQUIRE(xensim_read(t->dom, SECOND + i * XEN_TEST_PAGE, page,
+        XEN_REQUIRE(xensim_read(t->dom, RANGE_B + i * XEN_TEST_PAGE, page,
                                 sizeof(page)) == 0, "lost frame %u", i);
         XEN_REQUIRE(i == HOLE || xensim_stamp_page_ok(page, i, 54),
                     "lost page %u", i);

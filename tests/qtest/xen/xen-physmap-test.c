@@ -4,9 +4,12 @@
  * device the guest sees the device's frames behind the BAR and nowhere else,
  * QEMU sees the same frames, and no byte is lost.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-static const Device devices[] = {
+static const DevMem devices[] = {
     { "vga-1m", "-device VGA,addr=8,vgamem_mb=1 ", { { 0, 1 * MiB } } },
     { "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } } },
     { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } },
@@ -21,57 +24,57 @@ static const Device devices[] = {
 };
 
 /* Boots, lets the BARs move, saves and restores at each step. */
-static const char *follow(XenTest *t, const Device *d)
+static const char *follow(XenTest *t, const DevMem *d)
 {
-    g_autofree char *args = machine(t, d->args);
-    Frames f;
+    g_autofree char *args = devmem_args(t, d->args);
+    DevMemFrames f;
     uint64_t pages;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    pages = device_frames(t).pages;
+    pages = devmem_frames(t).pages;
 
     /* Before the firmware has touched it; twice. */
     xen_test_save_restore(t, args);
     xen_test_save_restore(t, args);
 
-    place(t, d, FIRST);
-    stamp(t, d, FIRST, 10);
-    XEN_TRY(in_place(t, d, FIRST, 10));
-    f = device_frames(t);
+    devmem_place(t, d, RANGE_A);
+    devmem_stamp(t, d, RANGE_A, 10);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 10));
+    f = devmem_frames(t);
     XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
                 f.pages, pages);
 
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_TRY(in_place(t, d, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, d, RANGE_A, 10));
     }
 
     /* To another place and on, and back, without and with a restore. */
-    place(t, d, SECOND);
-    XEN_TRY(gone(t, d, FIRST));
-    XEN_TRY(in_place(t, d, SECOND, 10));
-    place(t, d, SECOND + 0x4000000);
-    XEN_TRY(gone(t, d, SECOND));
+    devmem_place(t, d, RANGE_B);
+    XEN_TRY(devmem_gone(t, d, RANGE_A));
+    XEN_TRY(devmem_in_place(t, d, RANGE_B, 10));
+    devmem_place(t, d, RANGE_B + 0x4000000);
+    XEN_TRY(devmem_gone(t, d, RANGE_B));
     xen_test_save_restore(t, args);
-    XEN_TRY(in_place(t, d, SECOND + 0x4000000, 10));
-    place(t, d, FIRST);
-    XEN_TRY(in_place(t, d, FIRST, 10));
+    XEN_TRY(devmem_in_place(t, d, RANGE_B + 0x4000000, 10));
+    devmem_place(t, d, RANGE_A);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 10));
 
     /* Switched off, which moves nothing, saved so, and on again. */
-    decode(t, false);
-    XEN_TRY(stamped(t, d, FIRST, 10));
+    devmem_decode(t, false);
+    XEN_TRY(devmem_stamped(t, d, RANGE_A, 10));
     xen_test_save_restore(t, args);
-    XEN_TRY(stamped(t, d, FIRST, 10));
-    decode(t, true);
-    XEN_TRY(in_place(t, d, FIRST, 10));
-    f = device_frames(t);
+    XEN_TRY(devmem_stamped(t, d, RANGE_A, 10));
+    devmem_decode(t, true);
+    XEN_TRY(devmem_in_place(t, d, RANGE_A, 10));
+    f = devmem_frames(t);
     XEN_REQUIRE(f.pages == pages, "has 0x%" PRIx64 " frames of 0x%" PRIx64,
                 f.pages, pages);
     return NULL;
 }
 
-static const Device *device(const char *name)
+static const DevMem *device(const char *name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++) {
         if (g_str_equal(devices[i].name, name)) {
@@ -100,40 +103,40 @@ CASE(follow, vmware, "vmware-svga")
 
 static const char *follow_qxl(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t, "");
+    g_autofree char *args = devmem_qxl_args(t, "");
     /* The upper half of BAR 0 has the device's rings, which it writes to. */
-    Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
+    DevMem d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
 
     return follow(t, &d);
 }
 
 static const char *qxl_two_bars(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t, QXL_LARGER_64BIT);
-    Device half = { "qxl", args, { { 1, 8 * MiB } } };
-    uint64_t pages, whole = SECOND;
+    g_autofree char *args = devmem_qxl_args(t, DEVMEM_QXL_LARGER_64BIT);
+    DevMem half = { "qxl", args, { { 1, 8 * MiB } } };
+    uint64_t pages, whole = RANGE_B;
     uint8_t page[XEN_TEST_PAGE];
 
     xen_test_start(t, args);
-    pages = device_frames(t).pages;
-    place(t, &half, FIRST);
-    stamp(t, &half, FIRST, 20);
-    XEN_TRY(shared(t, &half, FIRST));
+    pages = devmem_frames(t).pages;
+    devmem_place(t, &half, RANGE_A);
+    devmem_stamp(t, &half, RANGE_A, 20);
+    XEN_TRY(devmem_shared(t, &half, RANGE_A));
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_TRY(stamped(t, &half, FIRST, 20));
-        XEN_TRY(shared(t, &half, FIRST));
+        XEN_TRY(devmem_stamped(t, &half, RANGE_A, 20));
+        XEN_TRY(devmem_shared(t, &half, RANGE_A));
     }
 
     /* The other BAR as well: served by QEMU, with the same bytes. */
-    xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 4, whole));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, DEVMEM_DEVFN, 4, whole));
     xensim_mmio_write(t->dom, whole + 0x2018, 8, 0x1122334455667788);
-    XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x2018, 8) ==
+    XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + 0x2018, 8) ==
                 0x1122334455667788, "has two memories behind two BARs");
-    stamp(t, &half, FIRST, 20);
+    devmem_stamp(t, &half, RANGE_A, 20);
     xen_test_save_restore(t, args);
     for (unsigned i = 0; i < 16; i++) {
-        uint64_t at = FIRST + i * 0x80000, also = whole + i * 0x80000;
+        uint64_t at = RANGE_A + i * 0x80000, also = whole + i * 0x80000;
 
         XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) ==
                     xensim_mmio_read(t->dom, also, 8),
@@ -142,33 +145,33 @@ static const char *qxl_two_bars(XenTest *t)
         XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) == ldq_le_p(page),
                     "lost page 0x%x", i * 0x80);
     }
-    XEN_REQUIRE(device_frames(t).pages == pages, "lost or made frames");
+    XEN_REQUIRE(devmem_frames(t).pages == pages, "lost or made frames");
     return NULL;
 }
 
 /* The guest maps the BARs in another order than they are loaded in. */
 static const char *qxl_order(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t, QXL_LARGER_64BIT);
-    Device whole = { "qxl", args, { { 4, 16 * MiB } } };
+    g_autofree char *args = devmem_qxl_args(t, DEVMEM_QXL_LARGER_64BIT);
+    DevMem whole = { "qxl", args, { { 4, 16 * MiB } } };
 
     xen_test_start(t, args);
-    place(t, &whole, SECOND);
+    devmem_place(t, &whole, RANGE_B);
     /* While the other is shown, which placing would switch off. */
-    xensim_pci_write(t->dom, 0, DEVFN, 0x14, 4, FIRST);
-    stamp(t, &whole, SECOND, 30);
+    xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, 0x14, 4, RANGE_A);
+    devmem_stamp(t, &whole, RANGE_B, 30);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
         /* Behind the one BAR or the other; QEMU serves what is not. */
-        for (unsigned n = 0; n < pages_of(&whole, 0); n += 61) {
+        for (unsigned n = 0; n < devmem_pages(&whole, 0); n += 61) {
             uint8_t page[XEN_TEST_PAGE];
             uint64_t at = n * XEN_TEST_PAGE;
 
             xensim_stamp_page(page, n, 30);
-            XEN_REQUIRE(xensim_mmio_read(t->dom, SECOND + at, 8) ==
+            XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_B + at, 8) ==
                         ldq_le_p(page), "lost page %u of BAR 4", n);
             XEN_REQUIRE(at >= 8 * MiB ||
-                        xensim_mmio_read(t->dom, FIRST + at, 8) ==
+                        xensim_mmio_read(t->dom, RANGE_A + at, 8) ==
                         ldq_le_p(page), "lost page %u of BAR 1", n);
         }
     }
@@ -179,24 +182,24 @@ static const char *qxl_order(XenTest *t)
  * A state goes from stock to ours, to stock, and to ours again: all of it is
  * where each of them looks.
  */
-static const char *interchange(XenTest *t, const Device *d)
+static const char *interchange(XenTest *t, const DevMem *d)
 {
-    g_autofree char *args = machine(t, d->args);
+    g_autofree char *args = devmem_args(t, d->args);
 
     t->stock = true;
     xen_test_start(t, args);
-    place(t, d, FIRST);
+    devmem_place(t, d, RANGE_A);
     /* A Cirrus shows its memory in the BAR once a mode is set (GR 0x0b). */
     xensim_outw(t->dom, 0x3ce, 0x000b);
-    stamp(t, d, FIRST, 80);
+    devmem_stamp(t, d, RANGE_A, 80);
     for (unsigned i = 0; i < 3; i++) {
         t->stock = !t->stock;
         xen_test_save_restore(t, args);
-        XEN_TRY(stamped(t, d, FIRST, 80));
-        XEN_TRY(shared(t, d, FIRST));
+        XEN_TRY(devmem_stamped(t, d, RANGE_A, 80));
+        XEN_TRY(devmem_shared(t, d, RANGE_A));
     }
     xen_test_ide(t);
-    return in_place(t, d, FIRST, 80);
+    return devmem_in_place(t, d, RANGE_A, 80);
 }
 
 CASE(interchange, vga, "vga")
@@ -207,24 +210,25 @@ CASE(interchange, virtio, "virtio-vga")
  * What stock cannot take back it can save: it leaves the memory of these
  * devices at home, or moves a part of it, and ours moves the rest.
  */
-static const char *from_stock(XenTest *t, const Device *d)
+static const char *from_stock(XenTest *t, const DevMem *d)
 {
-    g_autofree char *args = machine(t, d->args);
+    g_autofree char *args = devmem_args(t, d->args);
     enum { STEP = 0xf008 };
 
     t->stock = true;
     xen_test_start(t, args);
-    place(t, d, FIRST);
-    for (unsigned i = 0; i < MAX_BARS; i++) {
+    devmem_place(t, d, RANGE_A);
+    for (unsigned i = 0; i < DEVMEM_BARS; i++) {
         for (uint64_t n = 0; n < d->ram[i].bytes; n += STEP) {
-            xensim_mmio_write(t->dom, place_of(d, i, FIRST) + n, 8, n * 77);
+            xensim_mmio_write(t->dom, devmem_addr(d, i, RANGE_A) + n, 8,
+                              n * 77);
         }
     }
     t->stock = false;
     xen_test_save_restore(t, args);
-    for (unsigned i = 0; i < MAX_BARS; i++) {
+    for (unsigned i = 0; i < DEVMEM_BARS; i++) {
         for (uint64_t n = 0; n < d->ram[i].bytes; n += STEP) {
-            uint64_t at = place_of(d, i, FIRST) + n;
+            uint64_t at = devmem_addr(d, i, RANGE_A) + n;
 
             XEN_REQUIRE(xensim_mmio_read(t->dom, at, 8) == n * 77,
                         "lost what is at 0x%" PRIx64 " of BAR %u", n,
@@ -232,9 +236,9 @@ static const char *from_stock(XenTest *t, const Device *d)
         }
     }
     xen_test_ide(t);
-    stamp(t, d, FIRST, 90);
+    devmem_stamp(t, d, RANGE_A, 90);
     xen_test_save_restore(t, args);
-    return in_place(t, d, FIRST, 90);
+    return devmem_in_place(t, d, RANGE_A, 90);
 }
 
 CASE(from_stock, secondary, "secondary-vga")
@@ -243,8 +247,8 @@ CASE(from_stock, vmware, "vmware-svga")
 
 static const char *from_stock_qxl(XenTest *t)
 {
-    g_autofree char *args = qxl_args(t, "");
-    Device d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
+    g_autofree char *args = devmem_qxl_args(t, "");
+    DevMem d = { "qxl", args, { { 0, 8 * MiB }, { 1, 8 * MiB } } };
 
     return from_stock(t, &d);
 }
@@ -264,12 +268,11 @@ static unsigned passed_over(XenTest *t)
  */
 static const char *late_listener(XenTest *t)
 {
-    g_autofree char *args = machine(t, "-device VGA,addr=8 "
-                                    "-blockdev driver=null-co,size=1048576,"
-                                    "node-name=late "
-                                    "-device virtio-blk-pci,id=late,"
-                                    "drive=late,addr=9 "
-                                    "-trace xen_map_cache_block_unannounced ");
+    g_autofree char *args =
+        devmem_args(t, "-device VGA,addr=8 -blockdev driver=null-co,"
+                    "size=1048576,node-name=late "
+                    "-device virtio-blk-pci,id=late,drive=late,addr=9 "
+                    "-trace xen_map_cache_block_unannounced ");
     unsigned n;
 
     xen_test_start(t, args);

@@ -3,25 +3,25 @@
  * Frames of device memory move only for a BAR that shows them, and over
  * nothing that is somebody else's.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-#define INITIAL     ((uint64_t)XEN_TEST_RAM_MB << 20)
-#define INITIAL_GFN (INITIAL / XEN_TEST_PAGE)
 #define RELOCATE    "xendevicemodel_relocate_memory"
 #define PIN         "xendevicemodel_pin_memory_cacheattr"
 
-static const Device vga = { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } };
+static const DevMem vga = { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } };
 enum { PAGES = 4096 };
 
-/* A guest with the VGA at FIRST, stamped with 10. */
+/* A guest with the VGA at RANGE_A, stamped with 10. */
 static char *placed(XenTest *t)
 {
-    char *args = machine(t, vga.args);
+    char *args = devmem_args(t, vga.args);
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &vga, FIRST);
-    stamp(t, &vga, FIRST, 10);
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
     return args;
 }
 
@@ -42,17 +42,17 @@ static uint64_t relocated(XenTest *t)
 
 static const char *toggle(XenTest *t)
 {
-    g_autofree char *args = machine(t, vga.args);
+    g_autofree char *args = devmem_args(t, vga.args);
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &vga, FIRST);
-    stamp(t, &vga, FIRST, 10);
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
     for (unsigned i = 0; i < 200; i++) {
-        decode(t, false);
-        decode(t, true);
+        devmem_decode(t, false);
+        devmem_decode(t, true);
     }
-    XEN_TRY(in_place(t, &vga, FIRST, 10));
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
     XEN_REQUIRE(relocated(t) == PAGES, "relocated %" PRIu64 " pages",
                 relocated(t));
     XEN_REQUIRE(xensim_count(t->sim, RELOCATE).calls == 1,
@@ -72,33 +72,33 @@ static const char *sizing(XenTest *t)
     g_autofree char *args = placed(t);
 
     for (unsigned i = 0; i < 100; i++) {
-        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4, 0xffffffff);
-        xensim_pci_read(t->dom, 0, DEVFN, 0x10, 4);
-        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4,
-                         i & 1 ? FIRST : SECOND);
+        xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, 0x10, 4, 0xffffffff);
+        xensim_pci_read(t->dom, 0, DEVMEM_DEVFN, 0x10, 4);
+        xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, 0x10, 4,
+                         i & 1 ? RANGE_A : RANGE_B);
     }
     XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
                 "had the caches of the host flushed");
     XEN_REQUIRE(xensim_count(t->sim, PIN).calls <= 2, "pinned %" PRIu64
                 " times", xensim_count(t->sim, PIN).calls);
-    return in_place(t, &vga, FIRST, 10);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
 }
 
 /* A guest moves the BAR to ever new places: the pins have an end. */
 static const char *many_places(XenTest *t)
 {
     g_autofree char *args = placed(t);
-    uint64_t at = FIRST;
+    uint64_t at = RANGE_A;
 
     for (unsigned i = 0; i < 100; i++) {
         at = 0x80000000 + i * 0x1000000ull;
-        xensim_pci_write(t->dom, 0, DEVFN, 0x10, 4, at);
+        xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, 0x10, 4, at);
     }
     XEN_REQUIRE(xensim_count(t->sim, PIN).calls <= 64, "pinned %" PRIu64
                 " times", xensim_count(t->sim, PIN).calls);
     XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
                 "had the caches of the host flushed");
-    return in_place(t, &vga, at, 10);
+    return devmem_in_place(t, &vga, at, 10);
 }
 
 /* The BAR is off while the guest is saved, and comes back elsewhere. */
@@ -106,14 +106,14 @@ static const char *displaced_saved(XenTest *t)
 {
     g_autofree char *args = placed(t);
 
-    decode(t, false);
+    devmem_decode(t, false);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_TRY(stamped(t, &vga, FIRST, 10));
+        XEN_TRY(devmem_stamped(t, &vga, RANGE_A, 10));
     }
-    place(t, &vga, SECOND);
-    XEN_TRY(gone(t, &vga, FIRST));
-    return in_place(t, &vga, SECOND, 10);
+    devmem_place(t, &vga, RANGE_B);
+    XEN_TRY(devmem_gone(t, &vga, RANGE_A));
+    return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
 /* ---- what is not overwritten ---- */
@@ -123,16 +123,16 @@ static const char *passed_through(XenTest *t)
 {
     g_autofree char *args = placed(t);
 
-    XEN_REQUIRE(xensim_map_mmio(t->dom, INITIAL_GFN + PAGES / 2, 16) == 16,
-                "has no room for a passed-through BAR");
+    XEN_REQUIRE(xensim_map_mmio(t->dom, DEVMEM_INITIAL_GFN + PAGES / 2, 16) ==
+                16, "has no room for a passed-through BAR");
     for (unsigned i = 0; i < 4; i++) {
-        decode(t, false);
-        decode(t, true);
+        devmem_decode(t, false);
+        devmem_decode(t, true);
     }
-    XEN_TRY(in_place(t, &vga, FIRST, 10));
-    place(t, &vga, SECOND);
-    XEN_TRY(in_place(t, &vga, SECOND, 10));
-    XEN_REQUIRE(!any_frame(t, INITIAL, PAGES / 2),
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
+    devmem_place(t, &vga, RANGE_B);
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_B, 10));
+    XEN_REQUIRE(!devmem_any_frame(t, DEVMEM_INITIAL, PAGES / 2),
                 "left video memory beside a passed-through BAR");
     return NULL;
 }
@@ -143,28 +143,28 @@ static const char *own_pages(XenTest *t)
     g_autofree char *args = placed(t);
     enum { OWN = 256 };
 
-    g_assert_cmpint(xensim_populate(t->dom, INITIAL_GFN, OWN), ==, OWN);
-    xensim_stamp(t->dom, INITIAL_GFN, OWN, 20);
+    g_assert_cmpint(xensim_populate(t->dom, DEVMEM_INITIAL_GFN, OWN), ==, OWN);
+    xensim_stamp(t->dom, DEVMEM_INITIAL_GFN, OWN, 20);
     for (unsigned i = 0; i < 4; i++) {
-        decode(t, false);
-        place(t, &vga, i & 1 ? FIRST : SECOND);
-        XEN_REQUIRE(xensim_stamp_check(t->dom, INITIAL_GFN, OWN, 20) ==
+        devmem_decode(t, false);
+        devmem_place(t, &vga, i & 1 ? RANGE_A : RANGE_B);
+        XEN_REQUIRE(xensim_stamp_check(t->dom, DEVMEM_INITIAL_GFN, OWN, 20) ==
                     XENSIM_NO_GFN, "overwrote the guest's pages");
     }
-    XEN_TRY(in_place(t, &vga, FIRST, 10));
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
     /* A BAR over them, too. */
-    place(t, &vga, INITIAL);
-    XEN_REQUIRE(xensim_stamp_check(t->dom, INITIAL_GFN, OWN, 20) ==
+    devmem_place(t, &vga, DEVMEM_INITIAL);
+    XEN_REQUIRE(xensim_stamp_check(t->dom, DEVMEM_INITIAL_GFN, OWN, 20) ==
                 XENSIM_NO_GFN, "overwrote the guest's pages by a BAR");
-    place(t, &vga, SECOND);
-    return in_place(t, &vga, SECOND, 10);
+    devmem_place(t, &vga, RANGE_B);
+    return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
 /*
  * A BAR is sized while it is on: that takes it over the firmware.  All that is
  * there has a frame, so that one which comes or goes is noticed.
  */
-static const char *over_firmware(XenTest *t, const Device *d, unsigned reg,
+static const char *over_firmware(XenTest *t, const DevMem *d, unsigned reg,
                                  const uint32_t *values, unsigned n)
 {
     enum { FIRST_GFN = 0xfc000, GFNS = 0x4000 };
@@ -175,14 +175,14 @@ static const char *over_firmware(XenTest *t, const Device *d, unsigned reg,
         mfn[i] = xensim_gfn_to_mfn(t->dom, FIRST_GFN + i);
     }
     for (unsigned k = 0; k < n; k++) {
-        xensim_pci_write(t->dom, 0, DEVFN, reg, 4, values[k]);
+        xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, reg, 4, values[k]);
         for (unsigned i = 0; i < GFNS; i++) {
             XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, FIRST_GFN + i) == mfn[i],
                         "changed what is at 0x%x000", FIRST_GFN + i);
         }
     }
-    place(t, d, SECOND);
-    return in_place(t, d, SECOND, 10);
+    devmem_place(t, d, RANGE_B);
+    return devmem_in_place(t, d, RANGE_B, 10);
 }
 #define over_firmware(...) XEN_AT(over_firmware(__VA_ARGS__))
 
@@ -202,17 +202,17 @@ static const char *firmware_64(XenTest *t)
 {
     static const uint32_t low[] = { 0xffffffff, 0xfd00000c, 0xfe00000c };
     static const uint32_t high[] = { 0xffffffff, 0, 1, 0 };
-    g_autofree char *qxl = qxl_args(t, QXL_LARGER_64BIT);
-    g_autofree char *args = machine(t, qxl);
-    const Device d = { "qxl", args, { { 4, 16 * MiB } } };
+    g_autofree char *qxl = devmem_qxl_args(t, DEVMEM_QXL_LARGER_64BIT);
+    g_autofree char *args = devmem_args(t, qxl);
+    const DevMem d = { "qxl", args, { { 4, 16 * MiB } } };
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &d, FIRST);
-    stamp(t, &d, FIRST, 10);
+    devmem_place(t, &d, RANGE_A);
+    devmem_stamp(t, &d, RANGE_A, 10);
     for (unsigned i = 0; i < 4; i++) {
         XEN_TRY(over_firmware(t, &d, 0x20, low, G_N_ELEMENTS(low)));
-        xensim_pci_write(t->dom, 0, DEVFN, 0x20, 4, 0xffffffff);
+        xensim_pci_write(t->dom, 0, DEVMEM_DEVFN, 0x20, 4, 0xffffffff);
         XEN_TRY(over_firmware(t, &d, 0x24, high, G_N_ELEMENTS(high)));
     }
     XEN_REQUIRE(xensim_cache_flushes(t->dom) == 0,
@@ -224,28 +224,28 @@ static const char *firmware_64(XenTest *t)
 static const char *registers_over(XenTest *t)
 {
     g_autofree char *args =
-        machine(t, "-device VGA,addr=8 -device e1000,addr=9,romfile= ");
+        devmem_args(t, "-device VGA,addr=8 -device e1000,addr=9,romfile= ");
     enum { STATUS = 8 };
     uint32_t status;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, SECOND));
-    status = xensim_mmio_read(t->dom, SECOND + STATUS, 4);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, RANGE_B));
+    status = xensim_mmio_read(t->dom, RANGE_B + STATUS, 4);
     XEN_REQUIRE(status && status != UINT32_MAX, "has no network card");
-    place(t, &vga, FIRST);
-    stamp(t, &vga, FIRST, 10);
-    decode(t, false);
-    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, FIRST + 0x100000));
-    XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x100000 + STATUS, 4) ==
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    devmem_decode(t, false);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, RANGE_A + 0x100000));
+    XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + 0x100000 + STATUS, 4) ==
                 status, "left video memory over another device's registers");
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x100000 + STATUS, 4) ==
+        XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + 0x100000 + STATUS, 4) ==
                     status, "has lost another device's registers");
     }
-    place(t, &vga, SECOND);
-    return in_place(t, &vga, SECOND, 10);
+    devmem_place(t, &vga, RANGE_B);
+    return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
 int main(int argc, char **argv)

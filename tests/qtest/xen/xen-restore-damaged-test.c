@@ -4,9 +4,12 @@
  * with a message and status 1, and the toolstack is not told that the guest
  * runs.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-#define INITIAL ((uint64_t)XEN_TEST_RAM_MB << 20)
 #define NAME    "xen-physmap"
 
 /* From the section's name on: two numbers, then these. */
@@ -35,7 +38,7 @@ static void copy_file(const Saved *s, const char *name)
     g_assert_cmpint(link(from, to), ==, 0);
 }
 
-/* A guest whose display was at FIRST and is off. */
+/* A guest whose display was at RANGE_A and is off. */
 static void save(XenTest *t, Saved *s)
 {
     static const char *const args[] = {
@@ -60,8 +63,8 @@ static void save(XenTest *t, Saved *s)
     guest = ts_create(t->ts, &s->config, &err);
     g_assert_no_error(err);
     pc = guest_pc_new(ts_domain(guest));
-    xen_test_ok(t, guest_pci_place_bar(pc, DEVFN, 0, FIRST));
-    xen_test_ok(t, guest_pci_command(pc, DEVFN, 0, GUEST_PCI_MEMORY));
+    xen_test_ok(t, guest_pci_place_bar(pc, DEVMEM_DEVFN, 0, RANGE_A));
+    xen_test_ok(t, guest_pci_command(pc, DEVMEM_DEVFN, 0, GUEST_PCI_MEMORY));
     guest_pc_free(pc);
     ts_save(guest, s->dir, &err);
     g_assert_no_error(err);
@@ -137,14 +140,14 @@ static const char *fields(XenTest *t)
         { "a negative count", COUNT, 0x80000000u, true },
         { "a count without end", COUNT, 0x7fffffff, true },
         { "more pieces than there are", COUNT, 3, true },
-        { "a part of a page of memory", RAM, INITIAL + 1 },
+        { "a part of a page of memory", RAM, DEVMEM_INITIAL + 1 },
         { "guest RAM", RAM, 0x100000 },
         { "memory behind all", RAM, UINT64_MAX - 0xfff },
-        { "memory past its end", RAM, INITIAL + 0x1000 },
-        { "a part of a page", GADDR, FIRST + 1 },
+        { "memory past its end", RAM, DEVMEM_INITIAL + 0x1000 },
+        { "a part of a page", GADDR, RANGE_A + 1 },
         { "an address that is none", GADDR, UINT64_MAX - 0xfff },
-        { "frames that are not there", GADDR, FIRST + 0x40000000 },
-        { "the initial range", GADDR, INITIAL },
+        { "frames that are not there", GADDR, RANGE_A + 0x40000000 },
+        { "the initial range", GADDR, DEVMEM_INITIAL },
         { "no size", SIZE, 0 },
         { "a size of part of a page", SIZE, 0x1001 },
         { "a size past the end", SIZE, 0x201000 },

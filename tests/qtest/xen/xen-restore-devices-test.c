@@ -6,9 +6,11 @@
  * What QEMU does for one device while the other's state comes in is the
  * subject: a disk, for instance, is told of device memory as that is found.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-static const Device display = {
+static const DevMem display = {
     "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } }
 };
 
@@ -59,7 +61,7 @@ static char *args_of(XenTest *t, bool other_first)
 {
     const Beside *other = t->data;
 
-    return g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
+    return g_strconcat(xen_test_disk(t, DEVMEM_DISK_PAGES, DEVMEM_SEED),
                        other_first ? other->args : display.args,
                        other_first ? display.args : other->args, NULL);
 }
@@ -71,16 +73,16 @@ static const char *restored(XenTest *t, bool other_first, const char *more)
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &display, FIRST);
-    stamp(t, &display, FIRST, 10);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, restored_args);
-        XEN_TRY(in_place(t, &display, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, &display, RANGE_A, 10));
         XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
     }
     /* It goes on as before. */
-    place(t, &display, SECOND);
-    return in_place(t, &display, SECOND, 10);
+    devmem_place(t, &display, RANGE_B);
+    return devmem_in_place(t, &display, RANGE_B, 10);
 }
 
 static const char *other_first(XenTest *t)
@@ -100,12 +102,12 @@ static const char *from_stock(XenTest *t)
 
     t->stock = true;
     xen_test_start(t, args);
-    place(t, &display, FIRST);
-    stamp(t, &display, FIRST, 10);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
     t->stock = false;
     xen_test_save_restore(t, args);
     xen_test_ide(t);
-    XEN_TRY(in_place(t, &display, FIRST, 10));
+    XEN_TRY(devmem_in_place(t, &display, RANGE_A, 10));
     XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
     return NULL;
 }
@@ -118,14 +120,15 @@ static const char *restricted(XenTest *t)
 static const char *alone(XenTest *t)
 {
     const Beside *other = t->data;
-    g_autofree char *args = machine(t, other->args);
+    g_autofree char *args = devmem_args(t, other->args);
 
     xen_test_start(t, args);
     xen_test_ide(t);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
         xen_test_dma_read(t, i, 0x200000, 4);
-        XEN_TRY(xen_test_disk_at(t, 0x200000, i, 4, SEED, "read other bytes"));
+        XEN_TRY(xen_test_disk_at(t, 0x200000, i, 4, DEVMEM_SEED,
+                                 "read other bytes"));
     }
     return NULL;
 }
@@ -134,7 +137,7 @@ static const char *alone(XenTest *t)
 static const char *unsavable(XenTest *t)
 {
     const Beside *other = t->data;
-    g_autofree char *args = machine(t, other->args);
+    g_autofree char *args = devmem_args(t, other->args);
     const char *desc;
     QDict *r, *error;
 
@@ -148,7 +151,7 @@ static const char *unsavable(XenTest *t)
     XEN_REQUIRE(strstr(desc, other->driver), "does not say why: %s", desc);
     qobject_unref(r);
     xen_test_dma_read(t, 1, 0x200000, 4);
-    return xen_test_disk_at(t, 0x200000, 1, 4, SEED, "read other bytes");
+    return xen_test_disk_at(t, 0x200000, 1, 4, DEVMEM_SEED, "read other bytes");
 }
 
 static const Beside unsavables[] = {
@@ -163,13 +166,13 @@ static const Beside unsavables[] = {
 /* A state is loaded by a device model that has served the guest itself. */
 static const char *load_again(XenTest *t)
 {
-    g_autofree char *args = machine(t, display.args);
+    g_autofree char *args = devmem_args(t, display.args);
     const char *file;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &display, FIRST);
-    stamp(t, &display, FIRST, 10);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
     file = xen_test_save(t);
     for (unsigned i = 0; i < 2; i++) {
         qtest_qmp_assert_success(t->qts,
@@ -177,7 +180,7 @@ static const char *load_again(XenTest *t)
                                  " 'arguments': {'filename': %s}}", file);
     }
     qtest_qmp_assert_success(t->qts, "{'execute': 'cont'}");
-    return in_place(t, &display, FIRST, 10);
+    return devmem_in_place(t, &display, RANGE_A, 10);
 }
 
 static void add(const Beside *other, const char *how, XenScenario *scenario)

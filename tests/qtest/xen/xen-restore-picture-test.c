@@ -5,7 +5,10 @@
  *
  * There is no firmware here: the guest programs the VGA as a driver would.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
 /* How a picture is drawn and where the registers are. */
 typedef enum Picture {
@@ -136,7 +139,7 @@ static void svga(XenTest *t, unsigned index, uint32_t val)
 }
 #define svga(...) XEN_AT(svga(__VA_ARGS__))
 
-static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
+static void draw(XenTest *t, const DevMem *d, Picture p, uint64_t base)
 {
     switch (p) {
     case TEXT:
@@ -149,7 +152,7 @@ static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
         draw_frames(t, base, 320 * 200);
         break;
     case LINEAR_MMIO:
-        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2, MMIO_BAR));
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVMEM_DEVFN, 2, MMIO_BAR));
         /* The screen is on; a bochs-display has no such register. */
         xensim_mmio_write(t->dom, MMIO_BAR + 0x400, 1, 0x20);
         /* fall through */
@@ -164,8 +167,8 @@ static void draw(XenTest *t, const Device *d, Picture p, uint64_t base)
         draw_frames(t, base, 640 * 480 * 4);
         break;
     case LINEAR_SVGA:
-        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, SVGA_IO));
-        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_IO, 0));
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVMEM_DEVFN, 0, SVGA_IO));
+        xen_test_ok(t, guest_pci_command(t->pc, DEVMEM_DEVFN, GUEST_PCI_IO, 0));
         svga(t, 0, 0x90000002);
         svga(t, 2, 800);
         svga(t, 3, 600);
@@ -193,13 +196,13 @@ static const char *has_colours(GBytes *shot)
 }
 
 /* A picture before and after two saves, and after its memory has moved. */
-static const char *picture(XenTest *t, const Device *d, Picture p)
+static const char *picture(XenTest *t, const DevMem *d, Picture p)
 {
     g_autoptr(GBytes) before = NULL;
-    uint64_t at = FIRST;
+    uint64_t at = RANGE_A;
 
     xen_test_start(t, d->args);
-    place(t, d, at);
+    devmem_place(t, d, at);
     draw(t, d, p, at);
     g_bytes_unref(xen_test_screendump(t));      /* a mode is set by drawing */
     before = xen_test_screendump(t);
@@ -208,8 +211,8 @@ static const char *picture(XenTest *t, const Device *d, Picture p)
         g_autoptr(GBytes) after = NULL;
 
         if (i == 2) {
-            at = SECOND;
-            place(t, d, at);
+            at = RANGE_B;
+            devmem_place(t, d, at);
         }
         xen_test_save_restore(t, d->args);
         after = xen_test_screendump(t);
@@ -239,7 +242,7 @@ static const char *qxl(XenTest *t, Picture p)
     g_autofree char *args =
         g_strdup_printf(SPICE "-device qxl-vga,addr=8,vgamem_mb=8,"
                         "ram_size_mb=16,vram_size_mb=8 ", t->dir);
-    Device d = { "qxl", args, { { 0, 8 * MiB } } };
+    DevMem d = { "qxl", args, { { 0, 8 * MiB } } };
 
     return picture(t, &d, p);
 }
@@ -248,7 +251,7 @@ static const char *qxl(XenTest *t, Picture p)
 #define PICTURE(id, args, bar, bytes, how)                              \
     static const char *show_##id(XenTest *t)                            \
     {                                                                   \
-        Device d = { #id, "-device " args " ", { { bar, bytes } } };    \
+        DevMem d = { #id, "-device " args " ", { { bar, bytes } } };    \
                                                                         \
         return picture(t, &d, how);                                     \
     }
@@ -277,37 +280,37 @@ static const char *show_qxl(XenTest *t)
 /* ---- sizes ---- */
 
 /* A guest may have more memory for video than 64 MiB. */
-static const char *size(XenTest *t, const Device *d)
+static const char *size(XenTest *t, const DevMem *d)
 {
     XensimDomainConfig cfg = {
         .ram_bytes = XEN_TEST_RAM_MB * MiB,
         .max_pages = (XEN_TEST_RAM_MB + 256 + 32) * MiB / XEN_TEST_PAGE,
     };
-    g_autofree char *args = machine(t, d->args);
+    g_autofree char *args = devmem_args(t, d->args);
 
     /* Not scattered: the host may have fewer areas than this has pages. */
     t->dom = xensim_domain_create(t->sim, &cfg);
     g_assert_nonnull(t->dom);
     xen_test_boot(t, args);
     xen_test_ide(t);
-    place(t, d, FIRST);
+    devmem_place(t, d, RANGE_A);
     /* A Cirrus shows its memory once a mode is set. */
     xensim_outw(t->dom, 0x3ce, 0x000b);
-    stamp(t, d, FIRST, 15);
+    devmem_stamp(t, d, RANGE_A, 15);
     cfg.flags |= XENSIM_DOM_EMPTY;
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore_as(t, args, &cfg);
-        XEN_TRY(in_place(t, d, i ? SECOND : FIRST, 15));
-        place(t, d, SECOND);
+        XEN_TRY(devmem_in_place(t, d, i ? RANGE_B : RANGE_A, 15));
+        devmem_place(t, d, RANGE_B);
     }
-    XEN_TRY(gone(t, d, FIRST));
-    return in_place(t, d, SECOND, 15);
+    XEN_TRY(devmem_gone(t, d, RANGE_A));
+    return devmem_in_place(t, d, RANGE_B, 15);
 }
 
 #define SIZE(id, args, bar, mib)                                        \
     static const char *size_##id(XenTest *t)                            \
     {                                                                   \
-        Device d = { #id, "-device " args " ", { { bar, mib * MiB } } }; \
+        DevMem d = { #id, "-device " args " ", { { bar, mib * MiB } } }; \
                                                                         \
         return size(t, &d);                                             \
     }
@@ -325,12 +328,12 @@ SIZE(bochs_256m, "bochs-display,addr=8,vgamem=256M", 0, 256)
 
 #define OTHER "/usr/libexec/xen-qemu-system-i386"
 
-/* The screen, and a digest of all of the display's memory at FIRST. */
+/* The screen, and a digest of all of the display's memory at RANGE_A. */
 typedef struct Seen {
     const char *screen, *memory;        /* as long as the case */
 } Seen;
 
-static void look(XenTest *t, TsGuest *guest, const Device *d, Seen *seen)
+static void look(XenTest *t, TsGuest *guest, const DevMem *d, Seen *seen)
 {
     g_autofree char *file = g_strdup_printf("%s/screen.ppm", t->dir);
     g_autofree uint8_t *bytes = g_malloc(d->ram[0].bytes);
@@ -338,7 +341,7 @@ static void look(XenTest *t, TsGuest *guest, const Device *d, Seen *seen)
     g_autoptr(GError) err = NULL;
     gsize len;
 
-    if (xensim_read(t->dom, FIRST, bytes, d->ram[0].bytes)) {
+    if (xensim_read(t->dom, RANGE_A, bytes, d->ram[0].bytes)) {
         xen_test_leave(t, "left a page of a BAR without a frame");
     }
     ts_screendump(guest, file, "ppm", &err);
@@ -372,7 +375,7 @@ static void forget_state(char *dir)
  * the machine version that both have (xenfv): the same memory, picture, and
  * registers each time.
  */
-static const char *debian(XenTest *t, const Device *d, const char *device,
+static const char *debian(XenTest *t, const DevMem *d, const char *device,
                           Picture p)
 {
     const char *const args[] = { "-device", device, NULL };
@@ -390,10 +393,10 @@ static const char *debian(XenTest *t, const Device *d, const char *device,
     g_assert_no_error(err);
     t->dom = ts_domain(guest);
     t->pc = guest_pc_new(t->dom);
-    place(t, d, FIRST);
+    devmem_place(t, d, RANGE_A);
     xensim_outw(t->dom, 0x3ce, 0x000b);
-    stamp(t, d, FIRST, 80);
-    draw(t, d, p, FIRST);
+    devmem_stamp(t, d, RANGE_A, 80);
+    draw(t, d, p, RANGE_A);
     /* A mode is set by drawing. */
     look(t, guest, d, &first);
     look(t, guest, d, &first);
@@ -419,7 +422,7 @@ static const char *debian(XenTest *t, const Device *d, const char *device,
         /* The device writes where the guest reads. */
         if (p == LINEAR_PORTS) {
             xensim_mmio_write(t->dom, 0xa0010, 4, 0x600d0000 + i);
-            XEN_REQUIRE(xensim_mmio_read(t->dom, FIRST + 0x10, 4) ==
+            XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + 0x10, 4) ==
                         0x600d0000 + i, "has two memories");
             look(t, guest, d, &first);
         }
@@ -431,7 +434,7 @@ static const char *debian(XenTest *t, const Device *d, const char *device,
 #define DEBIAN(id, device, bytes, how)                                  \
     static const char *debian_##id(XenTest *t)                          \
     {                                                                   \
-        Device d = { #id, "", { { 0, bytes } } };                       \
+        DevMem d = { #id, "", { { 0, bytes } } };                       \
                                                                         \
         return debian(t, &d, device, how);                              \
     }

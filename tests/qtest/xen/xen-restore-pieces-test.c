@@ -4,12 +4,13 @@
  * where device memory is: in pieces, displaced, over other memory's initial
  * range, or nowhere.
  */
-#include "xen-physmap-device.c.inc"
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "xen-test-devmem.h"
 
-#define INITIAL     ((uint64_t)XEN_TEST_RAM_MB << 20)
-#define INITIAL_GFN (INITIAL / XEN_TEST_PAGE)
 
-static const Device vga_2m = {
+static const DevMem vga_2m = {
     "vga-2m", "-device VGA,addr=8,vgamem_mb=2,romfile= ", { { 0, 2 * MiB } }
 };
 
@@ -57,18 +58,18 @@ static const char *stamped_other(XenTest *t, uint64_t at, unsigned seed)
 /* Xen stopped in the middle of a move: a half is at each place. */
 static const char *halves(XenTest *t)
 {
-    g_autofree char *args = machine(t, vga_2m.args);
+    g_autofree char *args = devmem_args(t, vga_2m.args);
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    place(t, &vga_2m, FIRST);
-    stamp(t, &vga_2m, FIRST, 10);
+    devmem_place(t, &vga_2m, RANGE_A);
+    devmem_stamp(t, &vga_2m, RANGE_A, 10);
     /* Behind QEMU's back, which then says nothing about it. */
-    g_assert_cmpint(xensim_move(t->dom, FIRST / XEN_TEST_PAGE, INITIAL_GFN,
-                                PAGES / 2), ==, 0);
+    g_assert_cmpint(xensim_move(t->dom, RANGE_A / XEN_TEST_PAGE,
+                                DEVMEM_INITIAL_GFN, PAGES / 2), ==, 0);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 10));
     }
     return NULL;
 }
@@ -76,7 +77,7 @@ static const char *halves(XenTest *t)
 /* The same, and QEMU knows. */
 static const char *halves_known(XenTest *t)
 {
-    g_autofree char *args = machine(t, vga_2m.args);
+    g_autofree char *args = devmem_args(t, vga_2m.args);
     XensimFault fault = {
         .call = "xendevicemodel_relocate_memory", .error = EBUSY,
     };
@@ -84,58 +85,59 @@ static const char *halves_known(XenTest *t)
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    xensim_stamp(t->dom, INITIAL_GFN, PAGES, 11);
-    xensim_depopulate(t->dom, INITIAL_GFN + 300, 1);
-    place(t, &vga_2m, FIRST);
-    xensim_populate(t->dom, INITIAL_GFN + 300, 1);
+    xensim_stamp(t->dom, DEVMEM_INITIAL_GFN, PAGES, 11);
+    xensim_depopulate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
+    devmem_place(t, &vga_2m, RANGE_A);
+    xensim_populate(t->dom, DEVMEM_INITIAL_GFN + 300, 1);
     id = xensim_fault_arm(t->sim, &fault);
     xen_test_save_restore(t, args);
-    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, FIRST / XEN_TEST_PAGE + 299) !=
+    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, RANGE_A / XEN_TEST_PAGE + 299) !=
                 XENSIM_NO_MFN, "did not move a part of the memory");
     for (unsigned i = 0; i < PAGES; i++) {
         uint8_t page[XEN_TEST_PAGE];
 
-        xensim_stamp_page(page, INITIAL_GFN + i, 11);
+        xensim_stamp_page(page, DEVMEM_INITIAL_GFN + i, 11);
         XEN_REQUIRE(i == 300 ||
-                    qtest_readq(t->qts, FIRST + i * XEN_TEST_PAGE) ==
+                    qtest_readq(t->qts, RANGE_A + i * XEN_TEST_PAGE) ==
                     ldq_le_p(page), "lost page %u", i);
     }
     xensim_fault_disarm(t->sim, id);
-    place(t, &vga_2m, SECOND);
-    stamp(t, &vga_2m, SECOND, 12);
-    return in_place(t, &vga_2m, SECOND, 12);
+    devmem_place(t, &vga_2m, RANGE_B);
+    devmem_stamp(t, &vga_2m, RANGE_B, 12);
+    return devmem_in_place(t, &vga_2m, RANGE_B, 12);
 }
 
 /* Registers of another device, loaded before or after, over the memory. */
 static const char *registers(XenTest *t, bool card_first)
 {
     g_autofree char *args =
-        machine(t, card_first
-                ? "-device e1000,addr=9,romfile= "
+        devmem_args(t, card_first
+                    ? "-device e1000,addr=9,romfile= "
                   "-device VGA,addr=8,romfile= "
-                : "-device VGA,addr=8,romfile= "
+                    : "-device VGA,addr=8,romfile= "
                   "-device e1000,addr=9,romfile= ");
-    const Device vga = { "vga", "", { { 0, 16 * MiB } } };
+    const DevMem vga = { "vga", "", { { 0, 16 * MiB } } };
     enum { STATUS = 8, CARD = 0x100000 };
     uint32_t status;
 
     xen_test_start(t, args);
     xen_test_ide(t);
-    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, SECOND));
-    status = xensim_mmio_read(t->dom, SECOND + STATUS, 4);
-    place(t, &vga, FIRST);
-    stamp(t, &vga, FIRST, 10);
-    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, FIRST + CARD));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, RANGE_B));
+    status = xensim_mmio_read(t->dom, RANGE_B + STATUS, 4);
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, RANGE_A + CARD));
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
         /* Of two BARs at one place QEMU shows the one loaded last. */
         XEN_REQUIRE(card_first ||
-                    xensim_mmio_read(t->dom, FIRST + CARD + STATUS, 4) ==
+                    xensim_mmio_read(t->dom, RANGE_A + CARD + STATUS, 4) ==
                     status, "does not reach the card");
-        XEN_REQUIRE(any_frame(t, FIRST, 1), "left the memory elsewhere");
+        XEN_REQUIRE(devmem_any_frame(t, RANGE_A, 1),
+                    "left the memory elsewhere");
     }
-    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, SECOND));
-    return in_place(t, &vga, FIRST, 10);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, OTHER_DEVFN, 0, RANGE_B));
+    return devmem_in_place(t, &vga, RANGE_A, 10);
 }
 
 static const char *registers_first(XenTest *t)
@@ -152,23 +154,21 @@ static const char *registers_last(XenTest *t)
 
 static const char *swapped(XenTest *t, bool vga_first, bool moved)
 {
-    g_autofree char *args = machine(t, vga_first
-                                    ? "-device VGA,addr=8,vgamem_mb=2,romfile= "
-                                      OTHER
-                                    : OTHER
-                                      "-device VGA,addr=8,vgamem_mb=2,"
-                                      "romfile= ");
-    uint64_t at = vga_first ? INITIAL + 2 * MiB : INITIAL;
-    uint64_t other_at = vga_first ? INITIAL : INITIAL + 2 * MiB;
+    static const char own[] = "-device VGA,addr=8,vgamem_mb=2,romfile= ";
+    g_autofree char *both = g_strconcat(vga_first ? own : OTHER,
+                                        vga_first ? OTHER : own, NULL);
+    g_autofree char *args = devmem_args(t, both);
+    uint64_t at = vga_first ? DEVMEM_INITIAL + 2 * MiB : DEVMEM_INITIAL;
+    uint64_t other_at = vga_first ? DEVMEM_INITIAL : DEVMEM_INITIAL + 2 * MiB;
 
     xen_test_start(t, args);
     if (moved) {
-        place(t, &vga_2m, FIRST);
-        place_other(t, SECOND);
-        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, 0, GUEST_PCI_MEMORY));
+        devmem_place(t, &vga_2m, RANGE_A);
+        place_other(t, RANGE_B);
+        devmem_decode(t, false);
     }
     place_other(t, other_at);
-    place(t, &vga_2m, at);
+    devmem_place(t, &vga_2m, at);
     stamp_other(t, at, 10);
     stamp_other(t, other_at, 20);
     for (unsigned i = 0; i < 2; i++) {
@@ -176,11 +176,11 @@ static const char *swapped(XenTest *t, bool vga_first, bool moved)
         XEN_TRY(stamped_other(t, at, 10));
         XEN_TRY(stamped_other(t, other_at, 20));
     }
-    place(t, &vga_2m, FIRST);
-    place_other(t, SECOND);
+    devmem_place(t, &vga_2m, RANGE_A);
+    place_other(t, RANGE_B);
     /* What did not move was written by the BAR of the other. */
-    XEN_TRY(stamped_other(t, FIRST, moved ? 10 : 20));
-    return stamped_other(t, SECOND, moved ? 20 : 10);
+    XEN_TRY(stamped_other(t, RANGE_A, moved ? 10 : 20));
+    return stamped_other(t, RANGE_B, moved ? 20 : 10);
 }
 
 static const char *swapped_first(XenTest *t)
@@ -208,23 +208,23 @@ static const char *unswapped_last(XenTest *t)
 /* A display that the saved guest did not have, drawn to and saved again. */
 static const char *added_with(XenTest *t, const char *more)
 {
-    g_autofree char *before = machine(t, vga_2m.args);
+    g_autofree char *before = devmem_args(t, vga_2m.args);
     g_autofree char *after = g_strconcat(before, OTHER, more, NULL);
 
     xen_test_start(t, before);
     xen_test_ide(t);
-    place(t, &vga_2m, FIRST);
-    stamp(t, &vga_2m, FIRST, 10);
+    devmem_place(t, &vga_2m, RANGE_A);
+    devmem_stamp(t, &vga_2m, RANGE_A, 10);
     xen_test_save_restore(t, after);
-    place_other(t, SECOND);
-    stamp_other(t, SECOND, 20);
-    XEN_TRY(stamped_other(t, SECOND, 20));
+    place_other(t, RANGE_B);
+    stamp_other(t, RANGE_B, 20);
+    XEN_TRY(stamped_other(t, RANGE_B, 20));
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, after);
-        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 10));
         if (!*more) {
-            XEN_TRY(stamped_other(t, SECOND, 20));
-            XEN_REQUIRE(any_frame(t, SECOND, PAGES),
+            XEN_TRY(stamped_other(t, RANGE_B, 20));
+            XEN_REQUIRE(devmem_any_frame(t, RANGE_B, PAGES),
                         "has no frames for a new display");
         }
     }
@@ -248,19 +248,19 @@ static const char *added_restricted(XenTest *t)
 /* Larger video memory than the guest was saved with. */
 static const char *larger(XenTest *t)
 {
-    g_autofree char *before = machine(t, vga_2m.args);
+    g_autofree char *before = devmem_args(t, vga_2m.args);
     g_autofree char *after =
-        machine(t, "-device VGA,addr=8,vgamem_mb=8,romfile= ");
-    const Device vga = { "vga", "", { { 0, 8 * MiB } } };
+        devmem_args(t, "-device VGA,addr=8,vgamem_mb=8,romfile= ");
+    const DevMem vga = { "vga", "", { { 0, 8 * MiB } } };
 
     xen_test_start(t, before);
     xen_test_ide(t);
     xen_test_save_restore(t, after);
-    place(t, &vga, FIRST);
-    stamp(t, &vga, FIRST, 10);
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, after);
-        XEN_TRY(in_place(t, &vga, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
     }
     return NULL;
 }
@@ -276,7 +276,7 @@ static char *machine_with_rom(XenTest *t, const char *name, unsigned pages)
 
     g_assert_true(g_file_set_contents(file, bytes, pages * XEN_TEST_PAGE,
                                       NULL));
-    return machine(t, devices);
+    return devmem_args(t, devices);
 }
 
 /*
@@ -291,20 +291,20 @@ static const char *rom_grew(XenTest *t, bool shown)
     xen_test_start(t, before);
     xen_test_ide(t);
     if (shown) {
-        place(t, &vga_2m, FIRST);
-        stamp(t, &vga_2m, FIRST, 10);
+        devmem_place(t, &vga_2m, RANGE_A);
+        devmem_stamp(t, &vga_2m, RANGE_A, 10);
     }
     xen_test_save_restore(t, after);
     if (shown) {
-        XEN_TRY(in_place(t, &vga_2m, FIRST, 10));
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 10));
     }
-    place(t, &vga_2m, SECOND);
-    stamp(t, &vga_2m, SECOND, 20);
+    devmem_place(t, &vga_2m, RANGE_B);
+    devmem_stamp(t, &vga_2m, RANGE_B, 20);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, after);
-        decode(t, true);
-        XEN_TRY(in_place(t, &vga_2m, SECOND, 20));
-        decode(t, false);
+        devmem_decode(t, true);
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_B, 20));
+        devmem_decode(t, false);
     }
     /* The ROM is lost, since a part of it is missing: a dummy is left. */
     xen_test_stop(t);
@@ -326,7 +326,7 @@ static const char *rom_grew_hidden(XenTest *t)
 /* -S: the picture is right as soon as the state is loaded. */
 static const char *stopped(XenTest *t)
 {
-    g_autofree char *args = machine(t, XEN_TEST_VGA);
+    g_autofree char *args = devmem_args(t, XEN_TEST_VGA);
     g_autofree char *stopped_args = g_strconcat(args, "-S ", NULL);
     g_autoptr(GBytes) before = NULL, after = NULL;
 
@@ -359,7 +359,7 @@ static const char *asleep(XenTest *t)
 {
     enum { PM_BASE = 0xb000, PM_CNT = PM_BASE + 4, SLEEP = 1 << 13 | 1 << 10,
            PIIX4_PM = 1 << 3 | 3 };
-    g_autofree char *args = machine(t, vga_2m.args);
+    g_autofree char *args = devmem_args(t, vga_2m.args);
 
     xen_test_start(t, args);
     xensim_pci_write(t->dom, 0, PIIX4_PM, 0x40, 4, PM_BASE | 1);
