@@ -26,6 +26,12 @@ enum { NEXT = 1, WRITE = 2 };           /* flags of a virtio descriptor */
 
 typedef enum Pages { SAME, DISTINCT, HOLES } Pages;
 
+/* What a case is about; its data. */
+typedef struct Load {
+    Pages pages;
+    unsigned requests;      /* of virtio-blk, at a time */
+} Load;
+
 static uint64_t piece_gpa(Pages pages, unsigned i)
 {
     /* Every second page: neighbours are not one piece. */
@@ -102,8 +108,9 @@ static bool wait_all(CaseRun *run, GuestVirtq *queue)
     }
 }
 
-static bool vblk(CaseRun *run, unsigned requests, Pages pages, GError **err)
+static bool vblk(CaseRun *run, GError **err)
 {
+    const Load *load = run->data;
     const char *const args[] = {
         "-blockdev", "driver=null-co,node-name=zeroes,size=67108864,"
         "read-zeroes=on",
@@ -121,10 +128,10 @@ static bool vblk(CaseRun *run, unsigned requests, Pages pages, GError **err)
         case_ok(run, guest_virtio_start(&dev), err);
 
     if (ok) {
-        make_holes(run, pages);
-        put_table(run, pages);
+        make_holes(run, load->pages);
+        put_table(run, load->pages);
     }
-    for (unsigned i = 0; ok && i < requests; i++) {
+    for (unsigned i = 0; ok && i < load->requests; i++) {
         ok = case_ok(run, guest_virtq_add_table(queue, TABLE_AT,
                                                 (PIECES + 2) * 16, &head), err);
     }
@@ -145,8 +152,9 @@ static bool vblk(CaseRun *run, unsigned requests, Pages pages, GError **err)
 
 /* ---- AHCI ---- */
 
-static bool ahci(CaseRun *run, Pages pages, GError **err)
+static bool ahci(CaseRun *run, GError **err)
 {
+    const Load *load = run->data;
     const char *const args[] = {
         "-blockdev", "driver=null-co,node-name=zeroes,size=67108864,"
         "read-zeroes=on",
@@ -162,7 +170,7 @@ static bool ahci(CaseRun *run, Pages pages, GError **err)
         case_ok(run, guest_ahci_init(run->pc, &disk, 0, BAR_AT, MEM), err);
 
     for (unsigned i = 0; i < PIECES; i++) {
-        sg[i] = (GuestSg) { piece_gpa(pages, i), SECTOR };
+        sg[i] = (GuestSg) { piece_gpa(load->pages, i), SECTOR };
     }
     for (unsigned i = 0; ok && i < AHCI_COMMANDS; i++) {
         ok = case_ok(run, guest_ahci_prepare(
@@ -170,13 +178,13 @@ static bool ahci(CaseRun *run, Pages pages, GError **err)
             err);
     }
     if (ok) {
-        make_holes(run, pages);
+        make_holes(run, load->pages);
         case_watch_begin(run);
         start = g_get_monotonic_time();
         ok = case_ok(run, guest_ahci_issue(&disk, UINT32_MAX), err);
         /* Absent pages are an error of the command's, if of anything. */
         rc = ok ? guest_ahci_wait(&disk, UINT32_MAX, &task) : 0;
-        if (ok && (rc == 0 || (rc == -EIO && pages == HOLES))) {
+        if (ok && (rc == 0 || (rc == -EIO && load->pages == HOLES))) {
             report_seconds(run, start);
         } else if (ok) {
             case_report_none(run, "time-ms");
@@ -234,8 +242,9 @@ static bool attach_all(CaseRun *run, GuestVgpu *gpu, GError **err)
     return true;
 }
 
-static bool vgpu(CaseRun *run, Pages pages, GError **err)
+static bool vgpu(CaseRun *run, GError **err)
 {
+    const Load *load = run->data;
     const char *const args[] = {
         "-device", "virtio-gpu-pci,max_hostmem=1G", NULL
     };
@@ -245,8 +254,8 @@ static bool vgpu(CaseRun *run, Pages pages, GError **err)
         case_ok(run, guest_vgpu_init(run->pc, gpu, 0, BAR_AT, MEM), err);
 
     if (ok) {
-        make_holes(run, pages);
-        put_pieces(run, pages);
+        make_holes(run, load->pages);
+        put_pieces(run, load->pages);
         case_watch_begin(run);
         start = g_get_monotonic_time();
         ok = attach_all(run, gpu, err);
@@ -262,39 +271,22 @@ static bool vgpu(CaseRun *run, Pages pages, GError **err)
 
 /* ---- the list ---- */
 
-#define FOR_EACH_KIND(name, call)                                   \
-    static bool name##_same(CaseRun *run, GError **err)             \
-    {                                                               \
-        const Pages pages = SAME;                                   \
-        return call;                                                \
-    }                                                               \
-    static bool name##_distinct(CaseRun *run, GError **err)         \
-    {                                                               \
-        const Pages pages = DISTINCT;                               \
-        return call;                                                \
-    }                                                               \
-    static bool name##_holes(CaseRun *run, GError **err)            \
-    {                                                               \
-        const Pages pages = HOLES;                                  \
-        return call;                                                \
-    }
-
-FOR_EACH_KIND(vblk_64, vblk(run, 64, pages, err))
-FOR_EACH_KIND(vblk_128, vblk(run, 128, pages, err))
-FOR_EACH_KIND(vblk_1024, vblk(run, 1024, pages, err))
-FOR_EACH_KIND(vgpu, vgpu(run, pages, err))
-FOR_EACH_KIND(ahci, ahci(run, pages, err))
-
-#define KINDS(name, words)                                          \
-    { "adversarial-" words "-same", name##_same },                  \
-    { "adversarial-" words "-distinct", name##_distinct },          \
-    { "adversarial-" words "-holes", name##_holes }
-
 const Case adversary_cases[] = {
-    KINDS(vblk_64, "vblk-64"),
-    KINDS(vblk_128, "vblk-128"),
-    KINDS(vblk_1024, "vblk-1024"),
-    KINDS(vgpu, "vgpu"),
-    KINDS(ahci, "ahci"),
+    { "adversarial-vblk-64-same", vblk, &(const Load) { SAME, 64 } },
+    { "adversarial-vblk-64-distinct", vblk, &(const Load) { DISTINCT, 64 } },
+    { "adversarial-vblk-64-holes", vblk, &(const Load) { HOLES, 64 } },
+    { "adversarial-vblk-128-same", vblk, &(const Load) { SAME, 128 } },
+    { "adversarial-vblk-128-distinct", vblk, &(const Load) { DISTINCT, 128 } },
+    { "adversarial-vblk-128-holes", vblk, &(const Load) { HOLES, 128 } },
+    { "adversarial-vblk-1024-same", vblk, &(const Load) { SAME, 1024 } },
+    { "adversarial-vblk-1024-distinct", vblk,
+      &(const Load) { DISTINCT, 1024 } },
+    { "adversarial-vblk-1024-holes", vblk, &(const Load) { HOLES, 1024 } },
+    { "adversarial-vgpu-same", vgpu, &(const Load) { SAME } },
+    { "adversarial-vgpu-distinct", vgpu, &(const Load) { DISTINCT } },
+    { "adversarial-vgpu-holes", vgpu, &(const Load) { HOLES } },
+    { "adversarial-ahci-same", ahci, &(const Load) { SAME } },
+    { "adversarial-ahci-distinct", ahci, &(const Load) { DISTINCT } },
+    { "adversarial-ahci-holes", ahci, &(const Load) { HOLES } },
     { NULL },
 };

@@ -183,6 +183,7 @@ static bool run_case(CaseRun *run, const Case *c, const char *preload,
         g_setenv("LD_PRELOAD", preload, true);
     }
     run->ts = ts_new(NULL, err);
+    run->data = c->data;
     ok = run->ts && c->run(run, err);
     watch_stop(run->watch);
     if (run->pc) {

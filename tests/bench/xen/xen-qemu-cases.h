@@ -24,7 +24,8 @@
 typedef struct CaseWatch CaseWatch;
 
 typedef struct CaseRun {
-    const char *name;           /* the case's */
+    const char *name;           /* the case's, */
+    const void *data;           /* ... with what it has there */
     const char *qemu, *dir;
     bool series;                /* QEMU has the series' properties */
     Toolstack *ts;
@@ -62,6 +63,7 @@ bool case_monitor_answers(const CaseRun *run);
 typedef struct Case {
     const char *name;
     bool (*run)(CaseRun *run, GError **err);
+    const void *data;           /* the case finds it in CaseRun */
 } Case;
 
 /* Each ends with an element without a name. */

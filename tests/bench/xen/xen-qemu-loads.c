@@ -342,20 +342,26 @@ static bool prepare_write(BenchGuest *g, const BenchLoad *load, GError **err)
 
 /* ---- which loads there are ---- */
 
-#define DISK(dev, n64, n4)                                              \
-    { #dev "-read-64k", #dev, n64, 64 * KIB, prepare_read, run_##dev }, \
-    { #dev "-read-4k", #dev, n4, 4 * KIB, prepare_read, run_##dev },    \
-    { #dev "-write-64k", #dev, n64, 64 * KIB, prepare_write, run_##dev, \
-      true },                                                           \
-    { #dev "-write-4k", #dev, n4, 4 * KIB, prepare_write, run_##dev, true }
-
 const BenchLoad bench_loads[] = {
-    DISK(ide, 4096, 4096),
+    { "ide-read-64k", "ide", 4096, 64 * KIB, prepare_read, run_ide },
+    { "ide-read-4k", "ide", 4096, 4 * KIB, prepare_read, run_ide },
+    { "ide-write-64k", "ide", 4096, 64 * KIB, prepare_write, run_ide, true },
+    { "ide-write-4k", "ide", 4096, 4 * KIB, prepare_write, run_ide, true },
     { "register", "ide", 16384, 0, warm_up, run_ports },
-    DISK(ahci, 4096, 4096),
-    DISK(nvme, 8192, 16384),
+    { "ahci-read-64k", "ahci", 4096, 64 * KIB, prepare_read, run_ahci },
+    { "ahci-read-4k", "ahci", 4096, 4 * KIB, prepare_read, run_ahci },
+    { "ahci-write-64k", "ahci", 4096, 64 * KIB, prepare_write, run_ahci, true },
+    { "ahci-write-4k", "ahci", 4096, 4 * KIB, prepare_write, run_ahci, true },
+    { "nvme-read-64k", "nvme", 8192, 64 * KIB, prepare_read, run_nvme },
+    { "nvme-read-4k", "nvme", 16384, 4 * KIB, prepare_read, run_nvme },
+    { "nvme-write-64k", "nvme", 8192, 64 * KIB, prepare_write, run_nvme, true },
+    { "nvme-write-4k", "nvme", 16384, 4 * KIB, prepare_write, run_nvme, true },
     { "nvme-ring", "nvme", 16384, 0, warm_up, run_nvme },
-    DISK(vblk, 16384, 32768),
+    { "vblk-read-64k", "vblk", 16384, 64 * KIB, prepare_read, run_vblk },
+    { "vblk-read-4k", "vblk", 32768, 4 * KIB, prepare_read, run_vblk },
+    { "vblk-write-64k", "vblk", 16384, 64 * KIB, prepare_write, run_vblk,
+      true },
+    { "vblk-write-4k", "vblk", 32768, 4 * KIB, prepare_write, run_vblk, true },
     { "virtio-kick", "vblk", 16384, 0, warm_up, run_kicks },
     { "e1000-receive", "e1000", 16384, PACKET, prepare_packets,
       run_packets },

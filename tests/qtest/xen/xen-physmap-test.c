@@ -9,20 +9,6 @@
 #include "qemu/units.h"
 #include "xen-test-devmem.h"
 
-static const DevMem devices[] = {
-    { "vga-1m", "-device VGA,addr=8,vgamem_mb=1 ", { { 0, 1 * MiB } } },
-    { "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } } },
-    { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } },
-    { "vga-32m", "-device VGA,addr=8,vgamem_mb=32 ", { { 0, 32 * MiB } } },
-    { "secondary-vga", "-device secondary-vga,addr=8 ", { { 0, 16 * MiB } } },
-    { "cirrus", "-device cirrus-vga,addr=8 ", { { 0, 4 * MiB } } },
-    { "bochs-display", "-device bochs-display,addr=8 ",
-      { { 0, 16 * MiB } } },
-    { "virtio-vga", "-device virtio-vga,addr=8 ", { { 0, 8 * MiB } } },
-    { "vmware-svga", "-device vmware-svga,addr=8 ",
-      { { 1, 16 * MiB }, { 2, 64 * KiB } } },
-};
-
 /* Boots, lets the BARs move, saves and restores at each step. */
 static const char *follow(XenTest *t, const DevMem *d)
 {
@@ -73,33 +59,6 @@ static const char *follow(XenTest *t, const DevMem *d)
                 f.pages, pages);
     return NULL;
 }
-
-static const DevMem *device(const char *name)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++) {
-        if (g_str_equal(devices[i].name, name)) {
-            return &devices[i];
-        }
-    }
-    g_assert_not_reached();
-}
-
-/* @scenario with the device @name, as a case of its own. */
-#define CASE(scenario, id, name)                                    \
-    static const char *scenario##_##id(XenTest *t)                  \
-    {                                                               \
-        return scenario(t, device(name));                           \
-    }
-
-CASE(follow, vga_1m, "vga-1m")
-CASE(follow, vga_2m, "vga-2m")
-CASE(follow, vga, "vga")
-CASE(follow, vga_32m, "vga-32m")
-CASE(follow, secondary, "secondary-vga")
-CASE(follow, cirrus, "cirrus")
-CASE(follow, bochs, "bochs-display")
-CASE(follow, virtio, "virtio-vga")
-CASE(follow, vmware, "vmware-svga")
 
 static const char *follow_qxl(XenTest *t)
 {
@@ -202,10 +161,6 @@ static const char *interchange(XenTest *t, const DevMem *d)
     return devmem_in_place(t, d, RANGE_A, 80);
 }
 
-CASE(interchange, vga, "vga")
-CASE(interchange, cirrus, "cirrus")
-CASE(interchange, virtio, "virtio-vga")
-
 /*
  * What stock cannot take back it can save: it leaves the memory of these
  * devices at home, or moves a part of it, and ours moves the rest.
@@ -240,10 +195,6 @@ static const char *from_stock(XenTest *t, const DevMem *d)
     xen_test_save_restore(t, args);
     return devmem_in_place(t, d, RANGE_A, 90);
 }
-
-CASE(from_stock, secondary, "secondary-vga")
-CASE(from_stock, bochs, "bochs-display")
-CASE(from_stock, vmware, "vmware-svga")
 
 static const char *from_stock_qxl(XenTest *t)
 {
@@ -290,44 +241,104 @@ static const char *late_listener(XenTest *t)
     return NULL;
 }
 
+/* ---- the cases ---- */
+
+static const char *follow_device(XenTest *t)
+{
+    return follow(t, t->data);
+}
+
+static const char *interchange_device(XenTest *t)
+{
+    return interchange(t, t->data);
+}
+
+static const char *from_stock_device(XenTest *t)
+{
+    return from_stock(t, t->data);
+}
+
+/*
+ * How stock ends with a device whose BARs the guest moves, and what it makes
+ * of a state of its own.
+ */
+#define ABORTS      "ended by SIGABRT"
+#define LOSES_PAGES "left *page * without a frame"
+typedef enum Stock {
+    LOADS = 1,          /* its own states, and ours */
+    SAVES,              /* ... which it cannot load */
+} Stock;
+
+static const struct {
+    DevMem mem;
+    const char *follow;
+    Stock stock;        /* 0: no case */
+} devices[] = {
+    { { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } },
+      ABORTS, LOADS },
+    { { "vga-1m", "-device VGA,addr=8,vgamem_mb=1 ", { { 0, 1 * MiB } } },
+      ABORTS },
+    { { "vga-2m", "-device VGA,addr=8,vgamem_mb=2 ", { { 0, 2 * MiB } } },
+      ABORTS },
+    { { "vga-32m", "-device VGA,addr=8,vgamem_mb=32 ", { { 0, 32 * MiB } } },
+      ABORTS },
+    { { "secondary-vga", "-device secondary-vga,addr=8 ",
+        { { 0, 16 * MiB } } }, ABORTS, SAVES },
+    { { "cirrus", "-device cirrus-vga,addr=8 ", { { 0, 4 * MiB } } },
+      ABORTS, LOADS },
+    { { "bochs-display", "-device bochs-display,addr=8 ",
+        { { 0, 16 * MiB } } }, LOSES_PAGES, SAVES },
+    { { "virtio-vga", "-device virtio-vga,addr=8 ", { { 0, 8 * MiB } } },
+      ABORTS, LOADS },
+    { { "vmware-svga", "-device vmware-svga,addr=8 ",
+        { { 1, 16 * MiB }, { 2, 64 * KiB } } }, LOSES_PAGES, SAVES },
+};
+
+/* A state of stock's with the device @d. */
+static void add_stock(const DevMem *d, Stock stock)
+{
+    bool loads = stock == LOADS;
+    g_autofree char *path = g_strdup_printf("physmap/%s-%s", loads ?
+                                            "interchange" : "from-stock",
+                                            d->name);
+
+    xen_test_add_data(path, loads ? interchange_device : from_stock_device,
+                      d, NULL);
+}
+
+static void add_device(const DevMem *d, const char *follow)
+{
+    g_autofree char *path = g_strdup_printf("physmap/%s", d->name);
+
+    xen_test_add_data(path, follow_device, d, follow);
+}
+
 int main(int argc, char **argv)
 {
+    bool has_qxl, has_stock;
+
     xen_test_init(argc, argv);
-    xen_test_add("physmap/vga", follow_vga, "ended by SIGABRT");
-    xen_test_add("physmap/vga-1m", follow_vga_1m, "ended by SIGABRT");
-    xen_test_add("physmap/vga-2m", follow_vga_2m, "ended by SIGABRT");
-    xen_test_add("physmap/vga-32m", follow_vga_32m, "ended by SIGABRT");
-    xen_test_add("physmap/secondary-vga", follow_secondary,
-                 "ended by SIGABRT");
-    xen_test_add("physmap/cirrus", follow_cirrus, "ended by SIGABRT");
-    xen_test_add("physmap/bochs-display", follow_bochs,
-                 "left *page * without a frame");
-    xen_test_add("physmap/virtio-vga", follow_virtio, "ended by SIGABRT");
-    xen_test_add("physmap/vmware-svga", follow_vmware,
-                 "left *page * without a frame");
+    has_qxl = qtest_has_device("qxl-vga");
+    /* Stock keeps no keys, which is what a build for an old libxen needs. */
+    has_stock = *(getenv("XENSIM_STOCK_QEMU") ?: "") && !xen_test_compat();
+    for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++) {
+        add_device(&devices[i].mem, devices[i].follow);
+        if (has_stock && devices[i].stock) {
+            add_stock(&devices[i].mem, devices[i].stock);
+        }
+    }
     if (!xen_test_compat()) {
         /* Where the machine knows the place beforehand there is no dummy. */
         xen_test_add("physmap/late-listener", late_listener, NULL);
     }
-    /* Stock keeps no keys, which is what a build for an old libxen needs. */
-    if (*(getenv("XENSIM_STOCK_QEMU") ?: "") && !xen_test_compat()) {
-        xen_test_add("physmap/interchange-vga", interchange_vga, NULL);
-        xen_test_add("physmap/interchange-cirrus", interchange_cirrus, NULL);
-        xen_test_add("physmap/interchange-virtio", interchange_virtio, NULL);
-        xen_test_add("physmap/from-stock-secondary-vga", from_stock_secondary,
-                     NULL);
-        xen_test_add("physmap/from-stock-bochs", from_stock_bochs, NULL);
-        xen_test_add("physmap/from-stock-vmware", from_stock_vmware, NULL);
-        if (qtest_has_device("qxl-vga")) {
-            xen_test_add("physmap/from-stock-qxl", from_stock_qxl, NULL);
-        }
-    }
-    if (qtest_has_device("qxl-vga")) {
-        xen_test_add("physmap/qxl", follow_qxl,
-                     "left *page * without a frame");
+    if (has_qxl) {
+        xen_test_add("physmap/qxl", follow_qxl, LOSES_PAGES);
         xen_test_add("physmap/qxl-two-bars", qxl_two_bars,
                      "left a page of a BAR without a frame");
         xen_test_add("physmap/qxl-order", qxl_order, NULL);
+    }
+    if (has_qxl && has_stock) {
+        xen_test_add("physmap/from-stock-qxl", from_stock_qxl, NULL);
     }
     return g_test_run();
 }

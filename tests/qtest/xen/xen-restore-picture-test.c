@@ -235,6 +235,13 @@ static const char *picture(XenTest *t, const DevMem *d, Picture p)
 }
 #define picture(...) XEN_AT(picture(__VA_ARGS__))
 
+#define ABORTS      "ended by SIGABRT"
+#define LOSES_PAGES "left a page of a BAR without a frame"
+#define VGA         "-device VGA,addr=8 "
+#define CIRRUS      "-device cirrus-vga,addr=8 "
+#define VIRTIO      "-device virtio-vga,addr=8 "
+#define VMWARE      "-device vmware-svga,addr=8 "
+
 #define SPICE "-spice unix=on,addr=%s/spice,disable-ticketing=on "
 
 static const char *qxl(XenTest *t, Picture p)
@@ -248,24 +255,32 @@ static const char *qxl(XenTest *t, Picture p)
 }
 #define qxl(...) XEN_AT(qxl(__VA_ARGS__))
 
-#define PICTURE(id, args, bar, bytes, how)                              \
-    static const char *show_##id(XenTest *t)                            \
-    {                                                                   \
-        DevMem d = { #id, "-device " args " ", { { bar, bytes } } };    \
-                                                                        \
-        return picture(t, &d, how);                                     \
-    }
-PICTURE(vga_text, "VGA,addr=8", 0, 16 * MiB, TEXT)
-PICTURE(vga_256, "VGA,addr=8", 0, 16 * MiB, LINEAR_256)
-PICTURE(vga, "VGA,addr=8", 0, 16 * MiB, LINEAR_PORTS)
-PICTURE(secondary, "secondary-vga,addr=8", 0, 16 * MiB, LINEAR_MMIO)
-PICTURE(cirrus_text, "cirrus-vga,addr=8", 0, 4 * MiB, TEXT)
-PICTURE(cirrus_256, "cirrus-vga,addr=8", 0, 4 * MiB, LINEAR_256)
-PICTURE(bochs, "bochs-display,addr=8", 0, 16 * MiB, LINEAR_MMIO)
-PICTURE(virtio_text, "virtio-vga,addr=8", 0, 8 * MiB, TEXT)
-PICTURE(virtio, "virtio-vga,addr=8", 0, 8 * MiB, LINEAR_PORTS)
-PICTURE(vmware_text, "vmware-svga,addr=8", 1, 16 * MiB, TEXT)
-PICTURE(vmware, "vmware-svga,addr=8", 1, 16 * MiB, LINEAR_SVGA)
+static const struct Shown {
+    DevMem mem;
+    Picture how;
+    const char *stock;
+} shown[] = {
+    { { "vga-text", VGA, { { 0, 16 * MiB } } }, TEXT, ABORTS },
+    { { "vga-256", VGA, { { 0, 16 * MiB } } }, LINEAR_256, ABORTS },
+    { { "vga", VGA, { { 0, 16 * MiB } } }, LINEAR_PORTS, ABORTS },
+    { { "secondary-vga", "-device secondary-vga,addr=8 ",
+        { { 0, 16 * MiB } } }, LINEAR_MMIO, ABORTS },
+    { { "cirrus-text", CIRRUS, { { 0, 4 * MiB } } }, TEXT, ABORTS },
+    { { "cirrus-256", CIRRUS, { { 0, 4 * MiB } } }, LINEAR_256, ABORTS },
+    { { "bochs-display", "-device bochs-display,addr=8 ",
+        { { 0, 16 * MiB } } }, LINEAR_MMIO, LOSES_PAGES },
+    { { "virtio-vga-text", VIRTIO, { { 0, 8 * MiB } } }, TEXT, ABORTS },
+    { { "virtio-vga", VIRTIO, { { 0, 8 * MiB } } }, LINEAR_PORTS, ABORTS },
+    { { "vmware-svga-text", VMWARE, { { 1, 16 * MiB } } }, TEXT, ABORTS },
+    { { "vmware-svga", VMWARE, { { 1, 16 * MiB } } }, LINEAR_SVGA, ABORTS },
+};
+
+static const char *show(XenTest *t)
+{
+    const struct Shown *s = t->data;
+
+    return picture(t, &s->mem, s->how);
+}
 
 static const char *show_qxl_text(XenTest *t)
 {
@@ -279,9 +294,35 @@ static const char *show_qxl(XenTest *t)
 
 /* ---- sizes ---- */
 
+static const struct Sized {
+    DevMem mem;
+    const char *stock;
+} sized[] = {
+    { { "vga-64m", "-device VGA,addr=8,vgamem_mb=64 ",
+        { { 0, 64 * MiB } } }, ABORTS },
+    { { "vga-256m", "-device VGA,addr=8,vgamem_mb=256 ",
+        { { 0, 256 * MiB } } }, ABORTS },
+    { { "secondary-vga-1m", "-device secondary-vga,addr=8,vgamem_mb=1 ",
+        { { 0, 1 * MiB } } }, ABORTS },
+    { { "vmware-svga-1m", "-device vmware-svga,addr=8,vgamem_mb=1 ",
+        { { 1, 1 * MiB } } }, ABORTS },
+    { { "cirrus-8m", "-device cirrus-vga,addr=8,vgamem_mb=8 ",
+        { { 0, 8 * MiB } } }, ABORTS },
+    { { "cirrus-16m", "-device cirrus-vga,addr=8,vgamem_mb=16 ",
+        { { 0, 16 * MiB } } }, ABORTS },
+    { { "bochs-4m", "-device bochs-display,addr=8,vgamem=4M ",
+        { { 0, 4 * MiB } } }, LOSES_PAGES },
+    { { "bochs-128m", "-device bochs-display,addr=8,vgamem=128M ",
+        { { 0, 128 * MiB } } }, LOSES_PAGES },
+    { { "bochs-256m", "-device bochs-display,addr=8,vgamem=256M ",
+        { { 0, 256 * MiB } } }, LOSES_PAGES },
+};
+
 /* A guest may have more memory for video than 64 MiB. */
-static const char *size(XenTest *t, const DevMem *d)
+static const char *size(XenTest *t)
 {
+    const struct Sized *s = t->data;
+    const DevMem *d = &s->mem;
     XensimDomainConfig cfg = {
         .ram_bytes = XEN_TEST_RAM_MB * MiB,
         .max_pages = (XEN_TEST_RAM_MB + 256 + 32) * MiB / XEN_TEST_PAGE,
@@ -306,23 +347,6 @@ static const char *size(XenTest *t, const DevMem *d)
     XEN_TRY(devmem_gone(t, d, RANGE_A));
     return devmem_in_place(t, d, RANGE_B, 15);
 }
-
-#define SIZE(id, args, bar, mib)                                        \
-    static const char *size_##id(XenTest *t)                            \
-    {                                                                   \
-        DevMem d = { #id, "-device " args " ", { { bar, mib * MiB } } }; \
-                                                                        \
-        return size(t, &d);                                             \
-    }
-SIZE(vga_64m, "VGA,addr=8,vgamem_mb=64", 0, 64)
-SIZE(vga_256m, "VGA,addr=8,vgamem_mb=256", 0, 256)
-SIZE(secondary_1m, "secondary-vga,addr=8,vgamem_mb=1", 0, 1)
-SIZE(vmware_1m, "vmware-svga,addr=8,vgamem_mb=1", 1, 1)
-SIZE(cirrus_8m, "cirrus-vga,addr=8,vgamem_mb=8", 0, 8)
-SIZE(cirrus_16m, "cirrus-vga,addr=8,vgamem_mb=16", 0, 16)
-SIZE(bochs_4m, "bochs-display,addr=8,vgamem=4M", 0, 4)
-SIZE(bochs_128m, "bochs-display,addr=8,vgamem=128M", 0, 128)
-SIZE(bochs_256m, "bochs-display,addr=8,vgamem=256M", 0, 256)
 
 /* ---- a distribution's device model ---- */
 
@@ -370,15 +394,28 @@ static void forget_state(char *dir)
     g_free(dir);
 }
 
+static const struct Theirs {
+    const char *name, *device;
+    DevMem mem;
+    Picture how;
+} theirs[] = {
+    { "vga", "VGA,addr=8", { .ram = { { 0, 16 * MiB } } }, LINEAR_PORTS },
+    { "vga-text", "VGA,addr=8", { .ram = { { 0, 16 * MiB } } }, TEXT },
+    { "cirrus", "cirrus-vga,addr=8", { .ram = { { 0, 4 * MiB } } },
+      LINEAR_256 },
+    { "cirrus-text", "cirrus-vga,addr=8", { .ram = { { 0, 4 * MiB } } }, TEXT },
+};
+
 /*
  * A state goes from Debian's to ours, to Debian's, and to ours again, with
  * the machine version that both have (xenfv): the same memory, picture, and
  * registers each time.
  */
-static const char *debian(XenTest *t, const DevMem *d, const char *device,
-                          Picture p)
+static const char *debian(XenTest *t)
 {
-    const char *const args[] = { "-device", device, NULL };
+    const struct Theirs *their = t->data;
+    const DevMem *d = &their->mem;
+    const char *const args[] = { "-device", their->device, NULL };
     TsConfig config = {
         .qemu = OTHER,
         .ram_bytes = XEN_TEST_RAM_MB * MiB,
@@ -396,7 +433,7 @@ static const char *debian(XenTest *t, const DevMem *d, const char *device,
     devmem_place(t, d, RANGE_A);
     xensim_outw(t->dom, 0x3ce, 0x000b);
     devmem_stamp(t, d, RANGE_A, 80);
-    draw(t, d, p, RANGE_A);
+    draw(t, d, their->how, RANGE_A);
     /* A mode is set by drawing. */
     look(t, guest, d, &first);
     look(t, guest, d, &first);
@@ -420,7 +457,7 @@ static const char *debian(XenTest *t, const DevMem *d, const char *device,
         XEN_REQUIRE(g_str_equal(now.screen, first.screen),
                     "shows another picture after restore %u", i + 1);
         /* The device writes where the guest reads. */
-        if (p == LINEAR_PORTS) {
+        if (their->how == LINEAR_PORTS) {
             xensim_mmio_write(t->dom, 0xa0010, 4, 0x600d0000 + i);
             XEN_REQUIRE(xensim_mmio_read(t->dom, RANGE_A + 0x10, 4) ==
                         0x600d0000 + i, "has two memories");
@@ -431,66 +468,50 @@ static const char *debian(XenTest *t, const DevMem *d, const char *device,
     return NULL;
 }
 
-#define DEBIAN(id, device, bytes, how)                                  \
-    static const char *debian_##id(XenTest *t)                          \
-    {                                                                   \
-        DevMem d = { #id, "", { { 0, bytes } } };                       \
-                                                                        \
-        return debian(t, &d, device, how);                              \
-    }
-DEBIAN(vga, "VGA,addr=8", 16 * MiB, LINEAR_PORTS)
-DEBIAN(vga_text, "VGA,addr=8", 16 * MiB, TEXT)
-DEBIAN(cirrus, "cirrus-vga,addr=8", 4 * MiB, LINEAR_256)
-DEBIAN(cirrus_text, "cirrus-vga,addr=8", 4 * MiB, TEXT)
-
 static void no_debian(void)
 {
     g_test_skip(OTHER " (package qemu-system-xen) is not installed");
 }
 
+static void add_cases(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(shown); i++) {
+        g_autofree char *path = g_strdup_printf("picture/%s",
+                                                shown[i].mem.name);
+
+        xen_test_add_data(path, show, &shown[i], shown[i].stock);
+    }
+    if (qtest_has_device("qxl-vga")) {
+        xen_test_add("picture/qxl-text", show_qxl_text, ABORTS);
+        xen_test_add("picture/qxl", show_qxl, ABORTS);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(sized); i++) {
+        g_autofree char *path = g_strdup_printf("size/%s", sized[i].mem.name);
+
+        xen_test_add_data(path, size, &sized[i], sized[i].stock);
+    }
+}
+
+/* Not of a build for an old libxen: its states have no keys. */
+static void add_debian(void)
+{
+    if (!g_file_test(OTHER, G_FILE_TEST_IS_EXECUTABLE)) {
+        qtest_add_func("xen/debian", no_debian);
+        return;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(theirs); i++) {
+        g_autofree char *path = g_strdup_printf("debian/%s", theirs[i].name);
+
+        xen_test_add_data(path, debian, &theirs[i], NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
-    xen_test_add("picture/vga-text", show_vga_text, "ended by SIGABRT");
-    xen_test_add("picture/vga-256", show_vga_256, "ended by SIGABRT");
-    xen_test_add("picture/vga", show_vga, "ended by SIGABRT");
-    xen_test_add("picture/secondary-vga", show_secondary, "ended by SIGABRT");
-    xen_test_add("picture/cirrus-text", show_cirrus_text, "ended by SIGABRT");
-    xen_test_add("picture/cirrus-256", show_cirrus_256, "ended by SIGABRT");
-    xen_test_add("picture/bochs-display", show_bochs,
-                 "left a page of a BAR without a frame");
-    xen_test_add("picture/virtio-vga-text", show_virtio_text,
-                 "ended by SIGABRT");
-    xen_test_add("picture/virtio-vga", show_virtio, "ended by SIGABRT");
-    xen_test_add("picture/vmware-svga-text", show_vmware_text,
-                 "ended by SIGABRT");
-    xen_test_add("picture/vmware-svga", show_vmware, "ended by SIGABRT");
-    if (qtest_has_device("qxl-vga")) {
-        xen_test_add("picture/qxl-text", show_qxl_text, "ended by SIGABRT");
-        xen_test_add("picture/qxl", show_qxl, "ended by SIGABRT");
-    }
-    xen_test_add("size/vga-64m", size_vga_64m, "ended by SIGABRT");
-    xen_test_add("size/vga-256m", size_vga_256m, "ended by SIGABRT");
-    xen_test_add("size/secondary-vga-1m", size_secondary_1m,
-                 "ended by SIGABRT");
-    xen_test_add("size/vmware-svga-1m", size_vmware_1m, "ended by SIGABRT");
-    xen_test_add("size/cirrus-8m", size_cirrus_8m, "ended by SIGABRT");
-    xen_test_add("size/cirrus-16m", size_cirrus_16m, "ended by SIGABRT");
-    xen_test_add("size/bochs-4m", size_bochs_4m,
-                 "left a page of a BAR without a frame");
-    xen_test_add("size/bochs-128m", size_bochs_128m,
-                 "left a page of a BAR without a frame");
-    xen_test_add("size/bochs-256m", size_bochs_256m,
-                 "left a page of a BAR without a frame");
-    if (xen_test_compat()) {
-        /* Without keys in its state a moved display is not found. */
-    } else if (g_file_test(OTHER, G_FILE_TEST_IS_EXECUTABLE)) {
-        xen_test_add("debian/vga", debian_vga, NULL);
-        xen_test_add("debian/vga-text", debian_vga_text, NULL);
-        xen_test_add("debian/cirrus", debian_cirrus, NULL);
-        xen_test_add("debian/cirrus-text", debian_cirrus_text, NULL);
-    } else {
-        qtest_add_func("xen/debian", no_debian);
+    add_cases();
+    if (!xen_test_compat()) {
+        add_debian();
     }
     return g_test_run();
 }

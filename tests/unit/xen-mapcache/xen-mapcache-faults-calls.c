@@ -140,17 +140,30 @@ void *__wrap_mcache_map_range(void *host, uint64_t first_gfn,
     return p;
 }
 
-#define ALLOC(function, parameters, arguments)                      \
-    gpointer __wrap_##function parameters                           \
-    {                                                               \
-        return faults_in_mapcache && fails(KIND_ALLOC) ? NULL :            \
-               __real_##function arguments;                         \
-    }
+static bool alloc_fails(void)
+{
+    return faults_in_mapcache && fails(KIND_ALLOC);
+}
 
-ALLOC(g_try_malloc, (gsize n), (n))
-ALLOC(g_try_malloc0, (gsize n), (n))
-ALLOC(g_try_malloc_n, (gsize n, gsize size), (n, size))
-ALLOC(g_try_malloc0_n, (gsize n, gsize size), (n, size))
+gpointer __wrap_g_try_malloc(gsize n)
+{
+    return alloc_fails() ? NULL : __real_g_try_malloc(n);
+}
+
+gpointer __wrap_g_try_malloc0(gsize n)
+{
+    return alloc_fails() ? NULL : __real_g_try_malloc0(n);
+}
+
+gpointer __wrap_g_try_malloc_n(gsize n, gsize size)
+{
+    return alloc_fails() ? NULL : __real_g_try_malloc_n(n, size);
+}
+
+gpointer __wrap_g_try_malloc0_n(gsize n, gsize size)
+{
+    return alloc_fails() ? NULL : __real_g_try_malloc0_n(n, size);
+}
 
 void faults_arm(void)
 {

@@ -407,6 +407,20 @@ static void test_fail_handler(Fixture *f, gconstpointer unused)
 
 /* ---- servers and ranges, in this process ---- */
 
+static int map_ports(xendevicemodel_handle *h, uint32_t d, ioservid_t id,
+                     uint64_t first, uint64_t last)
+{
+    return xendevicemodel_map_io_range_to_ioreq_server(h, d, id, 0, first,
+                                                       last);
+}
+
+static int unmap_ports(xendevicemodel_handle *h, uint32_t d, ioservid_t id,
+                       uint64_t first, uint64_t last)
+{
+    return xendevicemodel_unmap_io_range_from_ioreq_server(h, d, id, 0, first,
+                                                           last);
+}
+
 static void test_ranges(void)
 {
     XensimDomain *dom = new_domain(16, 0);
@@ -416,15 +430,11 @@ static void test_ranges(void)
     XensimServerInfo info[2];
 
     g_assert(!xendevicemodel_create_ioreq_server(h, d, 0, &id));
-#define PORTS(op, a, b) \
-    xendevicemodel_##op##_io_range_to_ioreq_server(h, d, id, 0, a, b)
-#define UNPORTS(a, b) \
-    xendevicemodel_unmap_io_range_from_ioreq_server(h, d, id, 0, a, b)
-    g_assert(!PORTS(map, 0x10, 0x1f));
-    g_assert_cmpint(PORTS(map, 0x1f, 0x2f), ==, -1);
+    g_assert(!map_ports(h, d, id, 0x10, 0x1f));
+    g_assert_cmpint(map_ports(h, d, id, 0x1f, 0x2f), ==, -1);
     g_assert_cmpint(errno, ==, EEXIST);
-    g_assert(!PORTS(map, 0x20, 0x2f));
-    g_assert(!PORTS(map, 0x40, 0x4f));
+    g_assert(!map_ports(h, d, id, 0x20, 0x2f));
+    g_assert(!map_ports(h, d, id, 0x40, 0x4f));
     /* Neighbours have become one. */
     g_assert_cmpuint(xensim_servers(dom, info, 2), ==, 1);
     g_assert_cmpuint(info[0].ports, ==, 2);
@@ -433,13 +443,13 @@ static void test_ranges(void)
     g_assert(!xendevicemodel_set_ioreq_server_state(h, d, id, 1));
     g_assert(xensim_claimed(dom, XENSIM_IOREQ_PIO, 0x1e, 4));
     /* A piece out of the middle. */
-    g_assert(!UNPORTS(0x18, 0x27));
+    g_assert(!unmap_ports(h, d, id, 0x18, 0x27));
     g_assert(xensim_claimed(dom, XENSIM_IOREQ_PIO, 0x17, 1));
     g_assert(!xensim_claimed(dom, XENSIM_IOREQ_PIO, 0x18, 1));
     g_assert(xensim_claimed(dom, XENSIM_IOREQ_PIO, 0x28, 1));
-    g_assert_cmpint(UNPORTS(0x18, 0x28), ==, -1);
+    g_assert_cmpint(unmap_ports(h, d, id, 0x18, 0x28), ==, -1);
     g_assert_cmpint(errno, ==, ENOENT);
-    g_assert_cmpint(PORTS(map, 9, 8), ==, -1);
+    g_assert_cmpint(map_ports(h, d, id, 9, 8), ==, -1);
     g_assert_cmpint(errno, ==, EINVAL);
     /* Nobody has bound the channel. */
     {
