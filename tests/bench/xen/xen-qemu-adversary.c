@@ -22,8 +22,6 @@
 #define PICTURE_PIECES  16384u
 #define STOPPED_US      (5 * G_USEC_PER_SEC)
 
-enum { NEXT = 1, WRITE = 2 };           /* flags of a virtio descriptor */
-
 typedef enum Pages { SAME, DISTINCT, HOLES } Pages;
 
 /* What a case is about; its data. */
@@ -58,30 +56,19 @@ static void report_seconds(CaseRun *run, gint64 start)
 
 /* ---- virtio-blk: any number of requests that share one list ---- */
 
-static void put_desc(CaseRun *run, uint64_t at, uint64_t gpa, uint32_t len,
-                     uint16_t flags, uint16_t next)
-{
-    uint8_t desc[16];
-
-    stq_le_p(desc, gpa);
-    stl_le_p(desc + 8, len);
-    stw_le_p(desc + 12, flags);
-    stw_le_p(desc + 14, next);
-    xensim_write(run->dom, at, desc, sizeof(desc));
-}
-
-static void put_table(CaseRun *run, Pages pages)
+static bool put_table(CaseRun *run, Pages pages, GError **err)
 {
     const uint8_t header[16] = { 0 };   /* a read from sector 0 */
-    unsigned i;
+    g_autofree GuestSg *sg = g_new(GuestSg, PIECES + 2);
 
     xensim_write(run->dom, HEADER_AT, header, sizeof(header));
-    put_desc(run, TABLE_AT, HEADER_AT, sizeof(header), NEXT, 1);
-    for (i = 0; i < PIECES; i++) {
-        put_desc(run, TABLE_AT + (1 + i) * 16, piece_gpa(pages, i), SECTOR,
-                 NEXT | WRITE, i + 2);
+    sg[0] = (GuestSg) { HEADER_AT, sizeof(header) };
+    for (unsigned i = 0; i < PIECES; i++) {
+        sg[1 + i] = (GuestSg) { piece_gpa(pages, i), SECTOR };
     }
-    put_desc(run, TABLE_AT + (1 + i) * 16, STATUS_AT, 1, WRITE, 0);
+    sg[1 + PIECES] = (GuestSg) { STATUS_AT, 1 };
+    return case_ok(run, guest_virtq_put_table(run->pc, TABLE_AT, sg, 1,
+                                              PIECES + 1), err);
 }
 
 /* Until all are done, or nothing is done any more: false. */
@@ -129,7 +116,7 @@ static bool vblk(CaseRun *run, GError **err)
 
     if (ok) {
         make_holes(run, load->pages);
-        put_table(run, load->pages);
+        ok = put_table(run, load->pages, err);
     }
     for (unsigned i = 0; ok && i < load->requests; i++) {
         ok = case_ok(run, guest_virtq_add_table(queue, TABLE_AT,

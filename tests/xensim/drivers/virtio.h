@@ -116,7 +116,12 @@ int guest_virtq_add_indirect(GuestVirtq *queue, uint64_t table,
                              const GuestSg *sg, unsigned out, unsigned in,
                              uint16_t *head);
 
-/* A request whose indirect table is whatever lies in BYTES at TABLE. */
+/*
+ * Its parts, for several requests with one table: write the table, 16 bytes
+ * for each piece; add a request whose table is whatever lies in BYTES at TABLE.
+ */
+int guest_virtq_put_table(GuestPc *pc, uint64_t table, const GuestSg *sg,
+                          unsigned out, unsigned in);
 int guest_virtq_add_table(GuestVirtq *queue, uint64_t table, uint32_t bytes,
                           uint16_t *head);
 

@@ -148,24 +148,30 @@ int guest_virtq_add_table(GuestVirtq *q, uint64_t table, uint32_t bytes,
     return rc ? rc : offer(q, at, 1, head);
 }
 
-int guest_virtq_add_indirect(GuestVirtq *q, uint64_t table,
-                             const GuestSg *sg, unsigned out, unsigned in,
-                             uint16_t *head)
+int guest_virtq_put_table(GuestPc *pc, uint64_t table, const GuestSg *sg,
+                          unsigned out, unsigned in)
 {
     Desc descs[GUEST_VIRTQ_MAX];
     unsigned i, n = out + in;
-    int rc;
 
     if (!n || n > GUEST_VIRTQ_MAX) {
-        return guest_pc_fail(q->dev->pc, EINVAL, "%u pieces: an indirect "
-                             "table takes 1 to %u", n, GUEST_VIRTQ_MAX);
+        return guest_pc_fail(pc, EINVAL, "%u pieces: an indirect table takes "
+                             "1 to %u", n, GUEST_VIRTQ_MAX);
     }
     for (i = 0; i < n; i++) {
         descs[i] = describe(sg, i, out, in, i + 1);
     }
-    rc = guest_mem_write(q->dev->pc, table, descs, n * sizeof(descs[0]));
-    return rc ? rc : guest_virtq_add_table(q, table, n * sizeof(descs[0]),
-                                           head);
+    return guest_mem_write(pc, table, descs, n * sizeof(descs[0]));
+}
+
+int guest_virtq_add_indirect(GuestVirtq *q, uint64_t table,
+                             const GuestSg *sg, unsigned out, unsigned in,
+                             uint16_t *head)
+{
+    int rc = guest_virtq_put_table(q->dev->pc, table, sg, out, in);
+
+    return rc ? rc : guest_virtq_add_table(q, table,
+                                           (out + in) * sizeof(Desc), head);
 }
 
 int guest_virtq_kick(GuestVirtq *q, bool notify)
