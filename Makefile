@@ -43,6 +43,8 @@ help:
 #:                   make run and make check in a bare Debian (root, long)
 #: make clean        remove build/
 #:
+#: What the last runs showed: build/report/index.html
+#:
 #: QEMU_SRC=DIR  a QEMU tree of your own     BUILD=DIR  instead of build/
 #: BASE=10.2     another base than QEMU 10.0, in build-10.2/
 #: JOBS=N        compile N files at a time   PACKAGES=ignore  check none
@@ -59,7 +61,9 @@ build: setup
 run: build
 	@"$(BUILD)/xensim/xensim-demo" --qemu "$(BUILD)/qemu/qemu-system-i386" \
 	    --out "$(BUILD)/report/run"
+	@tools/report-page --build "$(BUILD)"
 
+check: PACKAGES_TOO := chromium-headless-shell
 check: setup
 	@tools/check --build "$(BUILD)" $(addprefix --suite ,$(SUITE))
 
