@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * xen-mapcache.c          the essay, the public calls, hits
- * xen-mapcache-slots.c    the arena and its slots: reserve, empty, check
+ * xen-mapcache-slots.c    the arena and its slots: reserve, empty
  * xen-mapcache-fill.c     slots: a bucket is mapped, and found
  * xen-mapcache-retire.c   slots: taken out of service, evicted
  * xen-mapcache-reaper.c   the thread that unmaps after a grace period
@@ -20,6 +20,7 @@
  * xen-mapcache-announce.c when RAM block notifiers are told of it
  * xen-mapcache-events.c   events for who watches from outside
  * xen-mapcache-holders.c  who holds what, for the monitor
+ * xen-mapcache-check.c    walks it all, in a build for tests
  */
 
 #ifndef HW_XEN_MAPCACHE_INT_H
@@ -431,9 +432,6 @@ void mcache_slots_find_lost(void);
  */
 bool mcache_range_is_of(const void *host, size_t size, int fd);
 
-/* Walks everything and asserts it.  Called with the lock. */
-void mcache_check_locked(void);
-
 /*
  * Reports that something failed, rate-limited.  @what: a phrase as in
  * "mapping"; @addr: a guest address, or the number of a grant reference.
@@ -810,5 +808,19 @@ void mcache_told_stats(XenMapCacheStats *stats);
 
 /* Has mcache_block_announce() called when it may be.  Any thread. */
 void mcache_announce_later(void);
+
+/* --- xen-mapcache-check.c ---------------------------------------------- */
+
+/*
+ * Walks the slots, the forward table and the counts.  What does not agree is
+ * told on standard error, with the slots, and ends the process.  With the lock.
+ */
+#ifdef XEN_MAPCACHE_CHECK
+void mcache_check_locked(void);
+#else
+static inline void mcache_check_locked(void)
+{
+}
+#endif
 
 #endif /* HW_XEN_MAPCACHE_INT_H */
