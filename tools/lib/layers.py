@@ -8,7 +8,8 @@ first.  A file may call those of lower lines.  A line "! a -> b" is an exception
 import glob
 import os
 import re
-import subprocess
+
+import elf
 
 BLOCK = re.compile(r'(?ms)^```layers\n(.*?)^```$')
 
@@ -39,23 +40,10 @@ class Layers:
         return max(known, key=len) if known else stem
 
 
-def symbols(path):
-    """Functions that an object has, and names that it needs."""
-    has, needs = set(), set()
-    out = subprocess.run(['nm', '-P', path], check=True, text=True,
-                         stdout=subprocess.PIPE).stdout
-    for line in out.splitlines():
-        name, kind = line.split()[:2]
-        if kind == 'T':
-            has.add(name)
-        elif kind == 'U':
-            needs.add(name)
-    return has, needs
-
-
 def calls(layers, paths):
     """{(caller, called): functions} among the objects."""
-    table = {layers.name_of(path): symbols(path) for path in paths}
+    table = {layers.name_of(path): (elf.defined(path), elf.undefined(path))
+             for path in paths}
     where = {f: name for name, (has, _) in table.items() for f in has}
     edges = {}
     for name, (_, needs) in table.items():

@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 
+import elf
 from say import Failure
 
 LIBRARY = 'xenforeignmemory'
 LACKS = 'xenforeignmemory_map2'
 DECLARED = re.compile(rf'^[a-z_ ]+\*?{LACKS}\([^;]*\);\n', re.MULTILINE)
-EXPORT = re.compile(r' T (\w+)@@([\w.]+)$', re.MULTILINE)
 
 
 def _output(*command):
@@ -34,10 +34,10 @@ def old_header(text):
     return text
 
 
-def old_exports(listing):
-    """{version: [names]} of what `nm -D` lists, without what the old lacks."""
+def old_exports(library):
+    """{version: [names]} of what it exports, without what the old lacks."""
     versions = {}
-    for name, version in EXPORT.findall(listing):
+    for name, version in elf.exported(library):
         if name != LACKS:
             versions.setdefault(version, []).append(name)
     return versions
@@ -73,8 +73,7 @@ def make(folder):
         _write(os.path.join(new, 'include', LIBRARY + '.h'),
                old_header(src.read()))
     _library(os.path.join(new, 'lib'), old_exports(
-        _output('nm', '-D', '--defined-only',
-                os.path.join(machine_lib, f'lib{LIBRARY}.so'))))
+        os.path.join(machine_lib, f'lib{LIBRARY}.so')))
     _write(os.path.join(new, 'pkgconfig', LIBRARY + '.pc'),
            f'Name: {LIBRARY}\nDescription: as before {LACKS}()\n'
            f'Version: 1.1\nCflags: -I{folder}/include\n'
