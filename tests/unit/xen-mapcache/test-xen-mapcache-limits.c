@@ -17,6 +17,7 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-wrap.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define BUCKET      MiB
@@ -277,14 +278,7 @@ static void test_address_space(void)
 #define EARLY_NS        20e6    /* of processor time: a walk of all takes more */
 #define PATIENCE_US     (30 * G_USEC_PER_SEC)
 
-void *__real_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
-                                   void *addr, int prot, int flags,
-                                   size_t pages, const xen_pfn_t arr[],
-                                   int err[]);
-void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
-                                   void *addr, int prot, int flags,
-                                   size_t pages, const xen_pfn_t arr[],
-                                   int err[]);
+WRAPPED(xenforeignmemory_map2);
 
 static bool fail_early;
 
@@ -301,8 +295,7 @@ void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
                                         arr, err);
 }
 
-gpointer __real_g_try_malloc0_n(gsize n, gsize size);
-gpointer __wrap_g_try_malloc0_n(gsize n, gsize size);
+WRAPPED(g_try_malloc0_n);
 
 static unsigned no_memory;  /* so often, for the reaper; atomic */
 
@@ -394,8 +387,7 @@ static void test_early_failures(void)
 
 /* --- a late reaper ------------------------------------------------ */
 
-void __real_synchronize_rcu(void);
-void __wrap_synchronize_rcu(void);
+WRAPPED(synchronize_rcu);
 
 static unsigned late_us;    /* so much longer lasts each grace period */
 

@@ -27,6 +27,7 @@
 #include "xen-mapcache-hang.h"
 #include "xen-mapcache-stress.h"
 #include "xen-mapcache-outside.h"
+#include "xen-mapcache-wrap.h"
 
 /* --- mistakes, from outside -------------------------------------- */
 
@@ -43,21 +44,12 @@ typedef enum Mistake {
 
 static Mistake mistake;
 
-void __wrap_synchronize_rcu(void);
-void __real_mcache_flush_locked(void);
-void __wrap_mcache_flush_locked(void);
-bool __real_mcache_dma_remove(const uint8_t *host, uint64_t size);
-bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size);
-void __real_mcache_slots_unlock(uint32_t nr, uint32_t n);
-void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n);
-void __real_mcache_outside_remove_locked(Outside *o);
-void __wrap_mcache_outside_remove_locked(Outside *o);
-bool __real_bql_locked(void);
-bool __wrap_bql_locked(void);
-void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
-void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
+WRAPPED(mcache_flush_locked);
+WRAPPED(mcache_dma_remove);
+WRAPPED(mcache_slots_unlock);
+WRAPPED(mcache_outside_remove_locked);
+WRAPPED(bql_locked);
+WRAPPED(mmap64);
 
 void __wrap_synchronize_rcu(void)
 {

@@ -7,6 +7,7 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-fake-xen.h"
+#include "xen-mapcache-wrap.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define SPACE_PAGES 32768u          /* where mappings lie */
@@ -50,12 +51,8 @@ static SoftFrame frame[FRAMES + 1];
 static uint32_t free_frame, frames_made;
 static uint64_t mapped_pages;
 
-void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
-void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
-int __real_munmap(void *addr, size_t len);
-int __wrap_munmap(void *addr, size_t len);
+WRAPPED(mmap64);
+WRAPPED(munmap);
 
 /* --- frames ------------------------------------------------------ */
 

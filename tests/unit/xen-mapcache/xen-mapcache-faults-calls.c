@@ -6,6 +6,7 @@
 #include "qemu/main-loop.h"
 #include "xen-mapcache-faults.h"
 #include "xen-mapcache-outside.h"
+#include "xen-mapcache-wrap.h"
 
 Shared *faults_shared;
 FaultsNow faults_now;
@@ -27,24 +28,14 @@ static bool fails(Kind kind)
     return false;
 }
 
-void *__real_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
-void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
-                    off_t offset);
-int __real_munmap(void *addr, size_t len);
-int __wrap_munmap(void *addr, size_t len);
-int __real_mprotect(void *addr, size_t len, int prot);
-int __wrap_mprotect(void *addr, size_t len, int prot);
-int __real_memfd_create(const char *name, unsigned flags);
-int __wrap_memfd_create(const char *name, unsigned flags);
-gpointer __real_g_try_malloc(gsize n);
-gpointer __wrap_g_try_malloc(gsize n);
-gpointer __real_g_try_malloc0(gsize n);
-gpointer __wrap_g_try_malloc0(gsize n);
-gpointer __real_g_try_malloc_n(gsize n, gsize size);
-gpointer __wrap_g_try_malloc_n(gsize n, gsize size);
-gpointer __real_g_try_malloc0_n(gsize n, gsize size);
-gpointer __wrap_g_try_malloc0_n(gsize n, gsize size);
+WRAPPED(mmap64);
+WRAPPED(munmap);
+WRAPPED(mprotect);
+WRAPPED(memfd_create);
+WRAPPED(g_try_malloc);
+WRAPPED(g_try_malloc0);
+WRAPPED(g_try_malloc_n);
+WRAPPED(g_try_malloc0_n);
 
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
                     off_t offset)
@@ -85,18 +76,10 @@ int __wrap_memfd_create(const char *name, unsigned flags)
     return __real_memfd_create(name, flags);
 }
 
-void __real_mcache_unmap_again_locked(void);
-void __wrap_mcache_unmap_again_locked(void);
-void __real_mcache_report_failure(const char *what, hwaddr addr,
-                                  size_t pages, int err);
-void __wrap_mcache_report_failure(const char *what, hwaddr addr,
-                                  size_t pages, int err);
-void __real_mcache_outside_remove_locked(Outside *o);
-void __wrap_mcache_outside_remove_locked(Outside *o);
-void *__real_mcache_map_range(void *host, uint64_t first_gfn,
-                                    size_t pages, int *err);
-void *__wrap_mcache_map_range(void *host, uint64_t first_gfn,
-                                    size_t pages, int *err);
+WRAPPED(mcache_unmap_again_locked);
+WRAPPED(mcache_report_failure);
+WRAPPED(mcache_outside_remove_locked);
+WRAPPED(mcache_map_range);
 
 void __wrap_mcache_unmap_again_locked(void)
 {

@@ -6,6 +6,7 @@
 #include "qemu/rcu.h"
 #include "xen-mapcache-hang.h"
 #include "xen-mapcache-stress.h"
+#include "xen-mapcache-wrap.h"
 
 #define PATIENCE_MS 5000
 #define BUCKET      TWIN_BUCKET
@@ -35,22 +36,9 @@ void hang_here(HangCall call)
     }
 }
 
-void *__real_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
-                                   void *addr, int prot, int flags,
-                                   size_t pages, const xen_pfn_t arr[],
-                                   int err[]);
-void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
-                                   void *addr, int prot, int flags,
-                                   size_t pages, const xen_pfn_t arr[],
-                                   int err[]);
-void *__real_xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom,
-                                  int prot, size_t pages,
-                                  const xen_pfn_t arr[], int err[]);
-void *__wrap_xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom,
-                                  int prot, size_t pages,
-                                  const xen_pfn_t arr[], int err[]);
-int __real_munmap(void *addr, size_t len);
-int __wrap_munmap(void *addr, size_t len);
+WRAPPED(xenforeignmemory_map2);
+WRAPPED(xenforeignmemory_map);
+WRAPPED(munmap);
 
 void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
                                    void *addr, int prot, int flags,

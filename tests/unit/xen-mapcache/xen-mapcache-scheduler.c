@@ -11,6 +11,7 @@
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
 #include "xen-mapcache-scheduler.h"
+#include "xen-mapcache-wrap.h"
 
 #define STACK   (256 * 1024)
 
@@ -37,32 +38,19 @@ static bool (*steps_give_way)(void);
 StepsMistake steps_mistake;
 unsigned steps_walk_every = 1;
 
-bool __real_bql_locked(void);
-bool __wrap_bql_locked(void);
-void __real_g_usleep(gulong us);
-void __wrap_g_usleep(gulong us);
-void __wrap_error_report(const char *format, ...);
-void __wrap_warn_report(const char *format, ...);
-void __real_mcache_check_locked(void);
-void __wrap_mcache_check_locked(void);
-void __real_mcache_flush_locked(void);
-void __wrap_mcache_flush_locked(void);
-bool __real_mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
-bool __wrap_mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
-bool __real_mcache_dma_remove(const uint8_t *host, uint64_t size);
-bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size);
-void __real_mcache_slots_unlock(uint32_t nr, uint32_t n);
-void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n);
-void __real_mcache_stale_unlocked(uint32_t nr);
-void __wrap_mcache_stale_unlocked(uint32_t nr);
-void __real_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line);
-void __wrap_qemu_mutex_unlock_impl(QemuMutex *m, const char *file, int line);
-void __real_qemu_thread_create(QemuThread *t, const char *name,
-                               void *(*f)(void *), void *opaque, int mode);
-void __wrap_qemu_thread_create(QemuThread *t, const char *name,
-                               void *(*f)(void *), void *opaque, int mode);
-void __real_synchronize_rcu(void);
-void __wrap_synchronize_rcu(void);
+WRAPPED(bql_locked);
+WRAPPED(g_usleep);
+WRAPPED(error_report);
+WRAPPED(warn_report);
+WRAPPED(mcache_check_locked);
+WRAPPED(mcache_flush_locked);
+WRAPPED(mcache_dma_add);
+WRAPPED(mcache_dma_remove);
+WRAPPED(mcache_slots_unlock);
+WRAPPED(mcache_stale_unlocked);
+WRAPPED(qemu_mutex_unlock_impl);
+WRAPPED(qemu_thread_create);
+WRAPPED(synchronize_rcu);
 
 /* --- switching --------------------------------------------------- */
 

@@ -16,6 +16,7 @@
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
 #include "xen-mapcache-model.h"
+#include "xen-mapcache-wrap.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define RAM_BYTES   (64 * TWIN_BUCKET)  /* more than a tight arena holds */
@@ -122,6 +123,6 @@ void stress_op_block(void);
 void stress_dma_end(Dma *d);
 
 /* The linker's: what stands behind the test's own. */
-void __real_synchronize_rcu(void);
+WRAPPED(synchronize_rcu);
 
 #endif
