@@ -163,41 +163,37 @@ XSIM_EXPORT int xendevicemodel_unmap_io_range_from_ioreq_server(
                     is_mmio ? XSIM_RANGE_MMIO : XSIM_RANGE_PORT, start, end);
 }
 
-static uint64_t sbdf(uint16_t segment, uint8_t bus, uint8_t device,
-                     uint8_t function)
+/* @bus: the segment above, the bus above a device and function. */
+static int pci_op(xendevicemodel_handle *dmod, unsigned call, domid_t domid,
+                  ioservid_t id, bool add, uint64_t bus, uint8_t device,
+                  uint8_t function)
 {
-    return (uint64_t)segment << 16 | bus << 8 | (device & 31) << 3 |
-           (function & 7);
+    uint64_t n = bus | device << 3 | function;
+
+    if (device > 31 || function > 7) {
+        errno = EINVAL;
+        return -1;
+    }
+    return range_op(dmod, call, domid, id, add, XSIM_RANGE_PCI, n, n);
 }
 
 XSIM_EXPORT int xendevicemodel_map_pcidev_to_ioreq_server(
     xendevicemodel_handle *dmod, domid_t domid, ioservid_t id,
     uint16_t segment, uint8_t bus, uint8_t device, uint8_t function)
 {
-    uint64_t n = sbdf(segment, bus, device, function);
-
-    if (device > 31 || function > 7) {
-        errno = EINVAL;
-        return -1;
-    }
-    return range_op(dmod,
-                    XSIM_CALL_xendevicemodel_map_pcidev_to_ioreq_server,
-                    domid, id, true, XSIM_RANGE_PCI, n, n);
+    return pci_op(dmod, XSIM_CALL_xendevicemodel_map_pcidev_to_ioreq_server,
+                  domid, id, true, (uint64_t)segment << 16 | bus << 8, device,
+                  function);
 }
 
 XSIM_EXPORT int xendevicemodel_unmap_pcidev_from_ioreq_server(
     xendevicemodel_handle *dmod, domid_t domid, ioservid_t id,
     uint16_t segment, uint8_t bus, uint8_t device, uint8_t function)
 {
-    uint64_t n = sbdf(segment, bus, device, function);
-
-    if (device > 31 || function > 7) {
-        errno = EINVAL;
-        return -1;
-    }
-    return range_op(dmod,
-                    XSIM_CALL_xendevicemodel_unmap_pcidev_from_ioreq_server,
-                    domid, id, false, XSIM_RANGE_PCI, n, n);
+    return pci_op(dmod,
+                  XSIM_CALL_xendevicemodel_unmap_pcidev_from_ioreq_server,
+                  domid, id, false, (uint64_t)segment << 16 | bus << 8,
+                  device, function);
 }
 
 XSIM_EXPORT int xendevicemodel_destroy_ioreq_server(
