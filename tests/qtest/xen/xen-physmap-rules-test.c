@@ -158,19 +158,6 @@ static char *save_vga(XenTest *t, unsigned home, unsigned bar)
 }
 #define save_vga(...) XEN_AT(save_vga(__VA_ARGS__))
 
-static void forget_saved(char *dir)
-{
-    static const char *const files[] = { "device-model", "memory" };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *file = g_build_filename(dir, files[i], NULL);
-
-        g_unlink(file);
-    }
-    g_rmdir(dir);
-    g_free(dir);
-}
-
 static void count_running(const XensimXsLogEntry *entry, void *opaque)
 {
     *(unsigned *)opaque += g_str_has_suffix(entry->path, "/state");
@@ -180,14 +167,14 @@ static void count_running(const XensimXsLogEntry *entry, void *opaque)
 static const char *cannot_restore(XenTest *t, unsigned home, unsigned bar)
 {
     TsConfig config = saved_config(t);
-    char *dir = save_vga(t, home, bar);
+    g_autofree char *dir = save_vga(t, home, bar);
     g_autoptr(GError) err = NULL;
     unsigned running = 0;
     TsGuest *restored;
 
     xensim_xs_log_clear(t->xs);
     restored = ts_restore(t->ts, &config, dir, &err);
-    forget_saved(dir);
+    ts_forget_saved(dir);
     xensim_xs_log(t->xs, XENSIM_XS_WRITE, "/local/domain/0/device-model",
                   count_running, &running);
     XEN_REQUIRE(!restored, "runs without its video memory");
@@ -227,7 +214,7 @@ static const char *faults_with(XenTest *t, unsigned home)
         xen_test_call("xenforeignmemory_map2"),
     };
     TsConfig config = saved_config(t);
-    char *dirs[] = { save_vga(t, home, 512), NULL };
+    g_autofree char *dir = save_vga(t, home, 512);
     unsigned ended = 0, good = 0;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
@@ -236,7 +223,7 @@ static const char *faults_with(XenTest *t, unsigned home)
                                   .error = ENOMEM };
             int id = xensim_fault_arm(t->sim, &fault);
             g_autoptr(GError) err = NULL;
-            TsGuest *guest = ts_restore(t->ts, &config, dirs[0], &err);
+            TsGuest *guest = ts_restore(t->ts, &config, dir, &err);
 
             hits = xensim_fault_hits(t->sim, id) >= n;
             xensim_fault_disarm(t->sim, id);
@@ -259,7 +246,7 @@ static const char *faults_with(XenTest *t, unsigned home)
             ts_destroy(guest);
         }
     }
-    forget_saved(dirs[0]);
+    ts_forget_saved(dir);
     g_test_message("%u ended with a message, %u were restored", ended, good);
     XEN_REQUIRE(ended, "no fault met a restore");
     return NULL;

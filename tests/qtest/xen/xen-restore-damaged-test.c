@@ -83,17 +83,8 @@ static void save(XenTest *t, Saved *s)
 
 static void forget(Saved *s)
 {
-    const char *const files[] = { "memory", "device-model" };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *one = g_build_filename(s->dir, files[i], NULL);
-        g_autofree char *two = g_build_filename(s->copy, files[i], NULL);
-
-        g_unlink(one);
-        g_unlink(two);
-    }
-    g_rmdir(s->dir);
-    g_rmdir(s->copy);
+    ts_forget_saved(s->dir);
+    ts_forget_saved(s->copy);
     g_free(s->dir);
     g_free(s->copy);
     g_free(s->state);

@@ -381,19 +381,6 @@ static void look(XenTest *t, TsGuest *guest, const DevMem *d, Seen *seen)
 }
 #define look(...) XEN_AT(look(__VA_ARGS__))
 
-static void forget_state(char *dir)
-{
-    static const char *const files[] = { "device-model", "memory" };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *file = g_build_filename(dir, files[i], NULL);
-
-        g_unlink(file);
-    }
-    g_rmdir(dir);
-    g_free(dir);
-}
-
 static const struct Theirs {
     const char *name, *device;
     DevMem mem;
@@ -438,7 +425,7 @@ static const char *debian(XenTest *t)
     look(t, guest, d, &first);
     look(t, guest, d, &first);
     for (unsigned i = 0; i < 3; i++) {
-        char *dir = g_build_filename(t->dir, "saved", NULL);
+        g_autofree char *dir = g_build_filename(t->dir, "saved", NULL);
 
         g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
         ts_save(guest, dir, &err);
@@ -447,7 +434,7 @@ static const char *debian(XenTest *t)
         ts_destroy(guest);
         config.qemu = i % 2 ? OTHER : getenv("QTEST_QEMU_BINARY");
         guest = ts_restore(t->ts, &config, dir, &err);
-        forget_state(dir);
+        ts_forget_saved(dir);
         XEN_REQUIRE(guest, "restore %u: %s", i + 1, err->message);
         t->dom = ts_domain(guest);
         t->pc = guest_pc_new(t->dom);

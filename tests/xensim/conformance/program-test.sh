@@ -11,18 +11,7 @@ sim=$1
 program=$2
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-count=0
-
-# result CONDITION-STATUS NAME: one line of TAP; what was said if it failed.
-result() {
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count $2"
-    else
-        echo "not ok $count $2"
-        sed 's/^/# /' "$work/out" "$work/err"
-    fi
-}
+. "$(dirname "$0")/../tests/tap.sh"
 
 # ask FAULT ARGUMENT...: on the simulated Xen, with a call that fails.
 ask() {

@@ -92,6 +92,9 @@ TsGuest *ts_create(Toolstack *ts, const TsConfig *config, GError **err);
  */
 gboolean ts_save(TsGuest *guest, const char *dir, GError **err);
 
+/* Removes DIR with what ts_save() wrote there; it need not have been whole. */
+void ts_forget_saved(const char *dir);
+
 /* After ts_save(): go on. */
 gboolean ts_resume(TsGuest *guest, GError **err);
 

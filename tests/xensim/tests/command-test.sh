@@ -14,18 +14,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/tmp"
 TMPDIR=$work/tmp
 export TMPDIR
-count=0
-
-# result CONDITION-STATUS NAME: one line of TAP; what was said if it failed.
-result() {
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count $2"
-    else
-        echo "not ok $count $2"
-        sed 's/^/# /' "$work/err" "$work/out"
-    fi
-}
+. "$(dirname "$0")/tap.sh"
 
 # run ARGUMENT...: run the command; its exit status is in $status.
 run() {

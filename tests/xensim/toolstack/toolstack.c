@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <glib/gstdio.h>
+
 #include "toolstack-int.h"
 
 Toolstack *ts_new(const char *run_dir, GError **err)
@@ -263,6 +265,18 @@ gboolean ts_save(TsGuest *guest, const char *dir, GError **err)
         return FALSE;
     }
     return TRUE;
+}
+
+void ts_forget_saved(const char *dir)
+{
+    static const char *const files[] = { "device-model", "memory", "physmap" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(dir, files[i], NULL);
+
+        g_unlink(path);
+    }
+    g_rmdir(dir);
 }
 
 gboolean ts_resume(TsGuest *guest, GError **err)
