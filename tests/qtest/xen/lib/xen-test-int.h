@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between xen-test-case.c and xen-test-dm.c. */
+#ifndef XEN_TEST_INT_H
+#define XEN_TEST_INT_H
+
+#include "xen-test-common.h"
+
+/* Prints the end of what the device models said, as diagnostics. */
+void xen_test_show_log(XenTest *t);
+
+/*
+ * Has the device model died within @ms?  If so it is reaped, its status is in
+ * *@wstatus, and libqtest is told.
+ */
+bool xen_test_died(XenTest *t, unsigned ms, int *wstatus);
+
+/* Frees what is left of one that has ended. */
+void xen_test_dm_gone(XenTest *t);
+
+#endif
