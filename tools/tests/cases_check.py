@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading test results and counting them."""
+import ast
 import glob
 import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import sys
 
 import tap
@@ -283,3 +285,43 @@ def test_virtual_environment_is_left_out(b):
         del os.environ['VIRTUAL_ENV'], os.environ['PYTHONPATH']
     assert 'VIRTUAL_ENV' not in env and 'PYTHONPATH' not in env
     assert env['PATH'].startswith('/usr/bin:')
+
+
+MOST_LINES = 60
+# a transfer from its start to its end, with what must hold at each step
+LONG = {('tests/xen-e2e/guest/runs.c', 'run_dma_balloon')}
+
+
+def functions(path):
+    """(name, lines) of each function in a C or Python file."""
+    with open(path, encoding='utf-8', errors='replace') as src:
+        text = src.read()
+    if path.endswith(('.c', '.h')):
+        for found in re.finditer(r'(?ms)^(\w[^\n;{}]*?(\w+)\([^;{}]*?\)[^;{}]*?)'
+                                 r'^\{\n.*?^\}$', text):
+            body = found.group(0)[len(found.group(1)):]
+            yield found.group(2), body.count('\n') + 1
+    elif path.endswith('.py') or text.startswith('#!/usr/bin/python3'):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                yield node.name, node.end_lineno - node.lineno + 1
+
+
+def too_long(repo, paths):
+    return {(path, name) for path in paths
+            for name, lines in functions(os.path.join(repo, path))
+            if lines > MOST_LINES}
+
+
+def test_no_function_is_longer_than_a_screen(b):
+    b.write('repo/a.c', 'int f(int a,\n      int b)\n{\n' + '    a++;\n' * 59
+            + '}\n\nint g(void)\n{\n' + '    g();\n' * 58 + '}\n')
+    b.write('repo/a.py', 'def f():\n' + '    f()\n' * 60)
+    assert too_long(b.path('repo'), ['a.c', 'a.py']) == {
+        ('a.c', 'f'), ('a.py', 'f')}
+    files = [os.path.relpath(os.path.join(top, name), b.real_repo)
+             for folder in ('hw', 'include', 'system', 'tests', 'tools')
+             for top, _, names in os.walk(os.path.join(b.real_repo, folder))
+             for name in names if not name.endswith('.new')]
+    found = too_long(b.real_repo, files)
+    assert found == LONG, sorted(found ^ LONG)

@@ -243,20 +243,9 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
     return v;
 }
 
-static void stress(void)
+static void prepare_pages(void)
 {
-    uint64_t seed = from_env("XEN_MAPCACHE_SEED", time(NULL));
-    uint64_t ops = from_env("XEN_MAPCACHE_OPS", STRESS_OPS);
-    uint64_t page, done = 0, main_ops = 0, bytes = 0;
-    struct sigaction act = { .sa_sigaction = stress_on_fault,
-                             .sa_flags = SA_SIGINFO };
-    XenMapCacheStats s;
-    unsigned i;
-
-    g_test_message("seed %" PRIu64, seed);
-    sigaction(SIGSEGV, &act, NULL);
-    sigaction(SIGBUS, &act, NULL);
-    for (page = 0; page < PAGES; page++) {
+    for (uint64_t page = 0; page < PAGES; page++) {
         GuestPage *p = &stress_pages[page];
 
         *p = (GuestPage) { .floor = 1 };
@@ -266,7 +255,13 @@ static void stress(void)
             stress_stamp(page, page, 1);
         }
     }
-    xen_map_cache_get_stats(&s);
+}
+
+/* Starts the threads, each in a place of its own; the last is the caller's. */
+static void start_workers(uint64_t seed, uint64_t *ops)
+{
+    unsigned i;
+
     stress_running = 0;
     for (i = 0; i <= THREADS; i++) {
         Worker *w = &stress_workers[i];
@@ -277,12 +272,30 @@ static void stress(void)
     }
     for (i = 0; i < THREADS; i++) {
         qemu_thread_create(&stress_workers[i].thread, "worker", stress_worker,
-                           &ops, QEMU_THREAD_JOINABLE);
+                           ops, QEMU_THREAD_JOINABLE);
         while (qatomic_read(&stress_running) != i + 1) {
             g_usleep(100); /* each takes its own place */
         }
     }
     stress_self = &stress_workers[THREADS];
+}
+
+static void stress(void)
+{
+    uint64_t seed = from_env("XEN_MAPCACHE_SEED", time(NULL));
+    uint64_t ops = from_env("XEN_MAPCACHE_OPS", STRESS_OPS);
+    uint64_t done = 0, main_ops = 0, bytes = 0;
+    struct sigaction act = { .sa_sigaction = stress_on_fault,
+                             .sa_flags = SA_SIGINFO };
+    XenMapCacheStats s;
+    unsigned i;
+
+    g_test_message("seed %" PRIu64, seed);
+    sigaction(SIGSEGV, &act, NULL);
+    sigaction(SIGBUS, &act, NULL);
+    prepare_pages();
+    xen_map_cache_get_stats(&s);
+    start_workers(seed, &ops);
     while (qatomic_read(&stress_running)) {
         stress_main_once();
         main_ops++;

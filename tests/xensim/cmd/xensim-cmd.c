@@ -325,6 +325,28 @@ static const char summary[] =
     "Example: xensim run --memory 128M --counts -- qemu-system-i386 \\\n"
     "             -monitor stdio -device VGA\n";
 
+/* What follows the options: the program, with its arguments. */
+static gboolean parse_program(char **argv, Options *o, GError **err)
+{
+    if (*argv && strcmp(*argv, "--") == 0) {
+        argv++;
+    }
+    if (!*argv) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                    "which program shall run? Try xensim --help");
+        return FALSE;
+    }
+    o->argv = g_strdupv(argv);
+    return TRUE;
+}
+
+static gboolean asks_for_help(int argc, char **argv)
+{
+    return argc > 1 && (strcmp(argv[1], "--help") == 0 ||
+                        strcmp(argv[1], "-h") == 0 ||
+                        (argc > 2 && strcmp(argv[2], "--help") == 0));
+}
+
 static gboolean parse(int argc, char **argv, Options *o, GError **err)
 {
     const GOptionEntry entries[] = {
@@ -348,16 +370,14 @@ static gboolean parse(int argc, char **argv, Options *o, GError **err)
     };
     g_autoptr(GOptionContext) context =
         g_option_context_new("-- QEMU [ARGUMENT...]");
-    g_autofree char *help = NULL;
-    gboolean ok;
 
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_set_summary(context, summary);
     g_option_context_set_strict_posix(context, TRUE);
     g_option_context_set_help_enabled(context, FALSE);
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 ||
-                     strcmp(argv[1], "-h") == 0 ||
-                     (argc > 2 && strcmp(argv[2], "--help") == 0))) {
+    if (asks_for_help(argc, argv)) {
+        g_autofree char *help = NULL;
+
         g_set_prgname("xensim run");
         help = g_option_context_get_help(context, TRUE, NULL);
         fputs(help, stdout);
@@ -373,17 +393,7 @@ static gboolean parse(int argc, char **argv, Options *o, GError **err)
     argv[1] = argv[0];
     argv++;
     argc--;
-    ok = g_option_context_parse(context, &argc, &argv, err);
-    if (!ok) {
-        return FALSE;
-    }
-    argv++;
-    if (*argv && strcmp(*argv, "--") == 0) {
-        argv++;
-    }
-    if (!*argv) {
-        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "which program shall run? Try xensim --help");
+    if (!g_option_context_parse(context, &argc, &argv, err)) {
         return FALSE;
     }
     if (o->vcpus < 0) {
@@ -392,8 +402,7 @@ static gboolean parse(int argc, char **argv, Options *o, GError **err)
                     o->vcpus, XENSIM_MAX_VCPUS);
         return FALSE;
     }
-    o->argv = g_strdupv(argv);
-    return TRUE;
+    return parse_program(argv + 1, o, err);
 }
 
 static void options_clear(Options *o)

@@ -123,19 +123,14 @@ static void drain(Dm *dm)
     }
 }
 
-static _Noreturn void serve(Dm *dm)
+/* Makes an ioreq server, and gives the port of its buffered requests. */
+static evtchn_port_t make_server(Dm *dm, xendevicemodel_handle *dmod)
 {
-    xenevtchn_handle *xce = xenevtchn_open(NULL, 0);
-    xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
     uint32_t domid = dm->s->domid;
     evtchn_port_t buf_port;
     void *addr = NULL;
-    unsigned vcpus, v;
-    int local[XENSIM_MAX_VCPUS], buf_local, port;
     ioservid_t id;
 
-    dm->fmem = xenforeignmemory_open(NULL, 0);
-    g_assert(xce && dmod && dm->fmem);
     g_assert(!xendevicemodel_create_ioreq_server(
                  dmod, domid, HVM_IOREQSRV_BUFIOREQ_ATOMIC, &id));
     g_assert(xenforeignmemory_map_resource(
@@ -154,6 +149,39 @@ static _Noreturn void serve(Dm *dm)
     g_assert(!xendevicemodel_map_pcidev_to_ioreq_server(dmod, domid, id, 0, 0,
                                                         5, 0));
     g_assert(!xendevicemodel_set_ioreq_server_state(dmod, domid, id, 1));
+    return buf_port;
+}
+
+/* Answers the request of vCPU @v. */
+static void answer(Dm *dm, unsigned v)
+{
+    ioreq_t *r = &dm->page->vcpu_ioreq[v];
+    ioreq_t copy;
+
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    r->state = STATE_IOREQ_INPROCESS;
+    copy = *r;
+    if (dm->s->hang) {
+        pause();
+    }
+    handle(dm, &copy, v, false);
+    r->data = copy.data;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    r->state = STATE_IORESP_READY;
+}
+
+static _Noreturn void serve(Dm *dm)
+{
+    xenevtchn_handle *xce = xenevtchn_open(NULL, 0);
+    xendevicemodel_handle *dmod = xendevicemodel_open(NULL, 0);
+    uint32_t domid = dm->s->domid;
+    int local[XENSIM_MAX_VCPUS], buf_local, port;
+    evtchn_port_t buf_port;
+    unsigned vcpus, v;
+
+    dm->fmem = xenforeignmemory_open(NULL, 0);
+    g_assert(xce && dmod && dm->fmem);
+    buf_port = make_server(dm, dmod);
     g_assert(!xendevicemodel_nr_vcpus(dmod, domid, &vcpus));
     for (v = 0; v < vcpus; v++) {
         local[v] = xenevtchn_bind_interdomain(
@@ -168,21 +196,9 @@ static _Noreturn void serve(Dm *dm)
         xenevtchn_unmask(xce, port);
         drain(dm);
         for (v = 0; v < vcpus && port != buf_local; v++) {
-            ioreq_t *r = &dm->page->vcpu_ioreq[v];
-
-            if (local[v] == port && r->state == STATE_IOREQ_READY) {
-                ioreq_t copy;
-
-                __atomic_thread_fence(__ATOMIC_ACQUIRE);
-                r->state = STATE_IOREQ_INPROCESS;
-                copy = *r;
-                if (dm->s->hang) {
-                    pause();
-                }
-                handle(dm, &copy, v, false);
-                r->data = copy.data;
-                __atomic_thread_fence(__ATOMIC_RELEASE);
-                r->state = STATE_IORESP_READY;
+            if (local[v] == port &&
+                dm->page->vcpu_ioreq[v].state == STATE_IOREQ_READY) {
+                answer(dm, v);
                 xenevtchn_notify(xce, port);
             }
         }

@@ -235,32 +235,12 @@ static void use_disk(TsGuest *guest, GuestPc *pc, GuestIde *ide)
     }
 }
 
-static void test_create(Fixture *f, gconstpointer data)
+static void use_ide(TsGuest *guest, GuestPc *pc)
 {
-    g_autoptr(GError) err = NULL;
-    g_autofree char *state = NULL, *state_key = NULL;
-    g_autofree char *name_key = NULL, *name = NULL;
     uint8_t sectors[2][512], page[XENSIM_PAGE_SIZE];
-    TsGuest *guest;
-    GuestPc *pc;
     GuestIde ide;
-    GuestVga vga;
     uint16_t words[256];
 
-    if (without_qemu(f)) {
-        return;
-    }
-    f->config.name = "first";
-    guest = create(f);
-    state_key = dm_key(guest, "state");
-    state = xensim_xs_read(ts_xs(f->ts), state_key);
-    g_assert_cmpstr(state, ==, "running");
-    name_key = g_strdup_printf("/local/domain/%u/name",
-                               xensim_domid(ts_domain(guest)));
-    name = xensim_xs_read(ts_xs(f->ts), name_key);
-    g_assert_cmpstr(name, ==, "first");
-
-    pc = guest_pc_new(ts_domain(guest));
     g_assert_cmpint(guest_ide_init(pc, &ide, 0, 0, 0x1000), ==, 0);
     g_assert_cmpint(guest_ide_identify(&ide, words), ==, 0);
     g_assert_cmpuint(words[60] | words[61] << 16, ==, (1 << 20) / 512);
@@ -282,6 +262,11 @@ static void test_create(Fixture *f, gconstpointer data)
     g_assert_cmpint(guest_ide_dma(&ide, false, 1 << 20, 1,
                                   &(GuestSg) { 0x2000, 512 }, 1), ==, -EIO);
     use_disk(guest, pc, &ide);
+}
+
+static void use_vga(TsGuest *guest, GuestPc *pc)
+{
+    GuestVga vga;
 
     g_assert_cmpint(guest_vga_init(pc, &vga, 1), ==, -ENOENT);
     g_assert_cmpint(guest_vga_init(pc, &vga, 0), ==, 0);
@@ -290,6 +275,32 @@ static void test_create(Fixture *f, gconstpointer data)
     g_assert_cmpint(guest_vga_place(&vga, VRAM, 0), ==, 0);
     g_assert_cmpuint(xensim_gfn_to_mfn(ts_domain(guest), VRAM >> 12), !=,
                      XENSIM_NO_MFN);
+}
+
+static void test_create(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *state = NULL, *state_key = NULL;
+    g_autofree char *name_key = NULL, *name = NULL;
+    TsGuest *guest;
+    GuestPc *pc;
+
+    if (without_qemu(f)) {
+        return;
+    }
+    f->config.name = "first";
+    guest = create(f);
+    state_key = dm_key(guest, "state");
+    state = xensim_xs_read(ts_xs(f->ts), state_key);
+    g_assert_cmpstr(state, ==, "running");
+    name_key = g_strdup_printf("/local/domain/%u/name",
+                               xensim_domid(ts_domain(guest)));
+    name = xensim_xs_read(ts_xs(f->ts), name_key);
+    g_assert_cmpstr(name, ==, "first");
+
+    pc = guest_pc_new(ts_domain(guest));
+    use_ide(guest, pc);
+    use_vga(guest, pc);
 
     g_assert_true(ts_quit(guest, &err));
     g_assert_no_error(err);

@@ -8,7 +8,6 @@ static void test_tree(Fixture *f, gconstpointer data)
     const char bytes[] = { 'a', 0, '\xff', 'b' };
     unsigned int n, len;
     char **names;
-    char *big;
     void *got;
 
     put(f->a, 0, "/x/y/z", "deep");
@@ -38,7 +37,12 @@ static void test_tree(Fixture *f, gconstpointer data)
     g_assert_cmpuint(n, ==, 0);
     free(names);
     g_assert_fails(xs_directory(f->a, 0, "/none", &n), ENOENT);
+}
 
+static void test_mkdir_rm(Fixture *f, gconstpointer data)
+{
+    put(f->a, 0, "/x/c", "1");
+    put(f->a, 0, "/x/y/z", "");
     /* mkdir keeps what is there. */
     g_assert_true(xs_mkdir(f->a, 0, "/x/c"));
     expect(f->a, 0, "/x/c", "1");
@@ -52,7 +56,14 @@ static void test_tree(Fixture *f, gconstpointer data)
     g_assert_true(xs_rm(f->a, 0, "/x/y"));
     g_assert_fails(xs_rm(f->a, 0, "/no/such"), ENOENT);
     g_assert_fails(xs_rm(f->a, 0, "/"), EINVAL);
+}
 
+static void test_refused(Fixture *f, gconstpointer data)
+{
+    unsigned int len;
+    char *big;
+
+    put(f->a, 0, "/x/c", "1");
     g_assert_fails(xs_read(f->a, 0, "/x//c", &len), EINVAL);
     g_assert_fails(xs_read(f->a, 0, "/x/c/", &len), EINVAL);
     g_assert_fails(xs_read(f->a, 0, "/x c", &len), EINVAL);
@@ -60,8 +71,14 @@ static void test_tree(Fixture *f, gconstpointer data)
     g_assert_fails(xs_write(f->a, 0, "/big", big, 5000), E2BIG);
     g_free(big);
     expect(f->a, 0, "/big", NULL);
+}
 
-    /* A directory may exceed what one message carries. */
+/* A directory may exceed what one message carries. */
+static void test_large_directory(Fixture *f, gconstpointer data)
+{
+    unsigned int n;
+    char **names;
+
     for (n = 0; n < 400; n++) {
         g_autofree char *path = g_strdup_printf("/dir/name-%08u", n);
 
@@ -71,8 +88,13 @@ static void test_tree(Fixture *f, gconstpointer data)
     g_assert_cmpuint(n, ==, 400);
     g_assert_cmpstr(names[399], ==, "name-00000399");
     free(names);
+}
 
-    /* Relative paths are the domain's own. */
+/* Relative paths are the domain's own. */
+static void test_relative(Fixture *f, gconstpointer data)
+{
+    void *got;
+
     put(f->a, 0, "device-model/7/state", "running");
     expect(f->b, 0, "/local/domain/0/device-model/7/state", "running");
     got = xs_get_domain_path(f->a, 7);
@@ -353,6 +375,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("tree", test_tree);
+    ADD("mkdir-rm", test_mkdir_rm);
+    ADD("refused", test_refused);
+    ADD("large-directory", test_large_directory);
+    ADD("relative", test_relative);
     ADD("toolstack", test_toolstack);
     ADD("wait", test_wait);
     ADD("permissions", test_permissions);
