@@ -241,6 +241,54 @@ static const char *late_listener(XenTest *t)
     return NULL;
 }
 
+/* ---- what a failure shows ---- */
+
+static XenTestFrames *frames(XensimDomain *dom)
+{
+    return xen_test_frames_get(dom, DEVMEM_INITIAL_GFN, 0xfeff8);
+}
+
+static const char *drawn(XenTest *t)
+{
+    XensimDomainConfig cfg = {
+        .ram_bytes = XEN_TEST_RAM_MB * MiB, .flags = XENSIM_DOM_EMPTY,
+    };
+    XensimDomain *other = xensim_domain_create(t->sim, &cfg);
+    XenTestFrames *before, *after;
+    g_autofree char *moved = NULL, *restored = NULL;
+
+    /* 2 MiB, at 0x4000 to begin with. */
+    xen_test_start(t, "-device VGA,addr=8,vgamem_mb=2,romfile= ");
+    before = frames(t->dom);
+    g_assert_cmpint(xensim_move(t->dom, DEVMEM_INITIAL_GFN + 0x100, 0xe0000,
+                                0x80), ==, 0);
+    g_assert_cmpint(xensim_depopulate(t->dom, DEVMEM_INITIAL_GFN, 0x10), ==,
+                    0x10);
+    g_assert_cmpint(xensim_populate(t->dom, 0xe0080, 1), ==, 1);
+    after = frames(t->dom);
+    moved = xen_test_frames_diff(before, after);
+    g_assert_cmpstr(moved, ==, "0x04010-0x040ff stay\n"
+                               "0x04180-0x041ff stay\n"
+                               "0x04100-0x0417f -> 0xe0000-0xe007f\n"
+                               "0xe0080-0xe0080 new\n"
+                               "0x04000-0x0400f gone\n");
+    xen_test_frames_free(before);
+
+    /* Elsewhere frames are known by their gfn. */
+    g_assert_cmpint(xensim_populate(other, 0x40f0, 0x20), ==, 0x20);
+    before = frames(other);
+    restored = xen_test_frames_diff(after, before);
+    g_assert_cmpstr(restored, ==, "0x040f0-0x040ff stay\n"
+                                  "0x04100-0x0410f new\n"
+                                  "0x04010-0x040ef gone\n"
+                                  "0x04180-0x041ff gone\n"
+                                  "0xe0000-0xe0080 gone\n");
+    xen_test_frames_free(before);
+    xen_test_frames_free(after);
+    xensim_domain_destroy(other);
+    return NULL;
+}
+
 /* ---- the cases ---- */
 
 static const char *follow_device(XenTest *t)
@@ -327,6 +375,7 @@ int main(int argc, char **argv)
             add_stock(&devices[i].mem, devices[i].stock);
         }
     }
+    xen_test_add("physmap/drawn", drawn, NULL);
     if (!xen_test_compat()) {
         /* Where the machine knows the place beforehand there is no dummy. */
         xen_test_add("physmap/late-listener", late_listener, NULL);

@@ -170,6 +170,44 @@ static void kill_children(void)
     }
 }
 
+/* ---- frames before and after ---- */
+
+/* Above RAM, below the special pages: device memory. */
+static XenTestFrames *device_frames(XenTest *t)
+{
+    return xen_test_frames_get(t->dom, xensim_ram_bytes(t->dom) /
+                               XEN_TEST_PAGE, 0xfeff8);
+}
+
+void xen_test_note_frames(XenTest *t, const char *when)
+{
+    xen_test_frames_free(t->frames);
+    t->frames = device_frames(t);
+    t->frames_when = when;
+}
+
+void xen_test_note_frames_again(XenTest *t, const char *when)
+{
+    if (t->frames) {
+        xen_test_note_frames(t, when);
+    }
+}
+
+static void show_frames(XenTest *t)
+{
+    XenTestFrames *now = device_frames(t);
+    g_autofree char *text = xen_test_frames_diff(t->frames, now);
+    g_auto(GStrv) lines = g_strsplit(g_strchomp(text), "\n", -1);
+
+    g_test_message("gfns of device memory since before %s:", t->frames_when);
+    for (char **line = lines; *line; line++) {
+        g_test_message("    %s", *line);
+    }
+    xen_test_frames_free(now);
+}
+
+/* ---- running a case ---- */
+
 static void say_end(XenTest *t, const XenCase *c, const char *text)
 {
     if (c->stock) {
@@ -211,6 +249,9 @@ static void run_case(const void *data)
     alarm(CASE_SECONDS);
 
     text = run(&t, c->scenario);
+    if (text && !t.stock && t.frames && t.qts) {
+        show_frames(&t);
+    }
     if (t.pid > 0) {
         int wstatus;
 
@@ -228,6 +269,7 @@ static void run_case(const void *data)
     alarm(0);
     current = NULL;
     ts_free(t.ts);
+    xen_test_frames_free(t.frames);
     remove_dir(t.dir);
     g_free(t.log);
     g_free(t.pidfile);

@@ -29,6 +29,7 @@
 #include "xensim.h"
 #include "drivers/pc.h"
 #include "toolstack.h"
+#include "xen-test-frames.h"
 #include "xen-test-place.h"
 
 #define XEN_TEST_PAGE       XENSIM_PAGE_SIZE
@@ -59,6 +60,8 @@ typedef struct XenTest {
     bool stock;         /* the binary is the stock one */
     const void *data;   /* from xen_test_add_data() or _judged() */
     XensimCount before; /* map calls before it started */
+    XenTestFrames *frames;  /* where device memory was, if a test notes it */
+    const char *frames_when;    /* ... before what */
     char *dir;          /* for files; removed at the end */
     char *log;          /* the device model's stderr, a file in @dir */
     GuestPc *pc;        /* the guest's drivers, */
@@ -202,6 +205,12 @@ uint64_t xen_test_ram_shown(XenTest *t);
 
 /* The screen as QMP's screendump shows it: a PPM file's bytes. */
 GBytes *xen_test_screendump(XenTest *t);
+
+/*
+ * Notes where device memory's frames are, before @when (which stays).  From
+ * then on a failure shows what has become of them; each restore notes anew.
+ */
+void xen_test_note_frames(XenTest *t, const char *when);
 
 /* ---- the guest's disk and display ---- */
 

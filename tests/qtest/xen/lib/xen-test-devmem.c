@@ -23,6 +23,7 @@ char *devmem_qxl_args(XenTest *t, const char *more)
 
 void devmem_place(XenTest *t, const DevMem *d, uint64_t base)
 {
+    xen_test_note_frames(t, "the BARs were placed");
     for (unsigned i = 0; i < DEVMEM_BARS && d->ram[i].bytes; i++) {
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVMEM_DEVFN, d->ram[i].bar,
                                            devmem_addr(d, i, base)));
@@ -31,6 +32,8 @@ void devmem_place(XenTest *t, const DevMem *d, uint64_t base)
 
 void devmem_decode(XenTest *t, bool on)
 {
+    xen_test_note_frames(t, on ? "the BARs were switched on"
+                               : "the BARs were switched off");
     xen_test_ok(t, guest_pci_command(t->pc, DEVMEM_DEVFN,
                                      on ? GUEST_PCI_MEMORY : 0,
                                      on ? 0 : GUEST_PCI_MEMORY));

@@ -60,7 +60,10 @@ char *devmem_qxl_args(XenTest *t, const char *more);
 /* BAR 1 of such a QXL shows the first half of what its BAR 4 shows. */
 #define DEVMEM_QXL_LARGER_64BIT ",vram64_size_mb=16"
 
-/* The guest places the BARs from @base on; switches all of them off or on. */
+/*
+ * The guest places the BARs from @base on; switches all of them off or on.  A
+ * failure shows what has become of the frames since.
+ */
 void devmem_place(XenTest *t, const DevMem *d, uint64_t base);
 void devmem_decode(XenTest *t, bool on);
 

@@ -377,6 +377,7 @@ void xen_test_restore_as(XenTest *t, const char *args, const char *file,
     XensimDomain *old = t->dom;
     g_autoptr(GBytes) physmap = ts_physmap_get(t->xs, xensim_domid(old));
 
+    xen_test_note_frames_again(t, "the restore");
     t->dom = xensim_domain_create(t->sim, cfg);
     g_assert_nonnull(t->dom);
     g_assert_cmpint(xensim_domain_copy_memory(t->dom, old), ==, 0);
