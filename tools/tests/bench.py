@@ -5,6 +5,8 @@ import hashlib
 import os
 import subprocess
 
+import pytest
+
 # a tree that tools/get-source takes for QEMU, and that builds in a second:
 # its configure writes a build.ninja of two object files and a link
 CONFIGURE = r'''#!/bin/sh
@@ -74,8 +76,8 @@ SERIES[REPLACED] = listed(TREE, 'hw/xen/xen-mapcache.c',
                           'include/system/xen-mapcache.h')
 
 
-class Skip(Exception):
-    """A case that cannot be run here; says why."""
+# raised in a case that cannot be run here; says why
+Skip = pytest.skip.Exception
 
 
 class Bench:

@@ -45,7 +45,7 @@ def sample_rows():
         benchrows.qemu_rows(*qemu, {'ide-read-64k': {'cpu-ns': 15258.7890625}})
 
 
-def test_rows(_):
+def test_rows():
     rows = {row['scenario']: row for row in sample_rows()}
     warm = rows['dma-warm']
     assert (warm['stock'], warm['ours'], warm['ratio']) == (6500, 50, 130)
@@ -67,7 +67,7 @@ def test_rows(_):
     assert rows['ide-read-64k-faults']['stock'] == 16
 
 
-def test_goals(_):
+def test_goals():
     rows = sample_rows() + [
         {'scenario': name, 'unit': 'ms', 'stock': stock, 'ours': ours,
          'ratio': None} for name, stock, ours in (
@@ -95,7 +95,7 @@ def test_goals(_):
         '`scatter-32m` | 1 ms | - | - | ≤ 200 | - | -')
 
 
-def test_cases(_):
+def test_cases():
     stock = benchcases.least([{'time-ms': 4., 'loop-held-ms': 3.},
                               {'time-ms': 2., 'loop-held-ms': None}])
     assert stock == {'time-ms': 2, 'loop-held-ms': 3}
@@ -140,14 +140,14 @@ def test_instructions_are_counted(b):
         ('dma-warm-locked-operations', None, 2, 3)]
 
 
-def test_noise_has_no_ratio(_):
+def test_noise_has_no_ratio():
     values = benchrows.read_micro(MICRO.format(
         dma='1510.000', maps='1.0000', inv='512000.000', calls='0'))
     assert benchrows.net(values, 'dma-warm', False) is None
     assert benchrows.net(values, 'invalidate-1024', False) is None
 
 
-def test_turns_are_merged(_):
+def test_turns_are_merged():
     turns = [benchrows.read_qemu(QEMU.format(calls=calls, faults='1.000',
                                              cpu=cpu))
              for calls, cpu in (('0.000', '300.000'), ('2.000', '200.000'))]
@@ -159,7 +159,7 @@ def test_turns_are_merged(_):
     assert ours['instructions'] is None
 
 
-def test_markdown(_):
+def test_markdown():
     text = benchreport.markdown(sample_rows(), 'Somewhere.')
     has(text, 'Somewhere.', '6.5 µs | 50 ns | 130 | 100 | 200×',
         '| ide-read-64k | 1 → 0 | 1 → 0 | 16 → 0 | '
@@ -168,7 +168,7 @@ def test_markdown(_):
         'takes 102 µs: the kernel')
 
 
-def test_stock_that_takes_less(_):
+def test_stock_that_takes_less():
     rows = {name: {'stock': 5., 'ours': 8., 'plain': 9.} for name in (
         'ide-read-64k-cpu', 'ide-read-64k-libxen-calls', 'register-cpu',
         'register-libxen-calls', 'vblk-read-64k-cpu')}

@@ -52,7 +52,7 @@ def listed(path):
     return dict(line.rsplit(' => ', 1) for line in lines)
 
 
-def test_commands_are_found_in_blocks(_b):
+def test_commands_are_found_in_blocks():
     text = ('words\n\n    make build   # why\n    make it so in words\n\n'
             '```\n$ tools/x \\\n    -y\nother\n```\n`make run`\n')
     assert commands(text) == ['make build', 'tools/x -y'], commands(text)

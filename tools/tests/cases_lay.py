@@ -384,7 +384,7 @@ def test_first_patches_of_another_base(b):
     assert b.contents('build/src/qemu') == encoded(tree)
 
 
-def test_least_context_with_one_place(_):
+def test_least_context_with_one_place():
     old = ''.join(f'{n % 4}\n' for n in range(20)) + 'end\n'
     lines = old.splitlines(keepends=True)
     lines[9] = 'new\n'
@@ -398,7 +398,7 @@ def test_least_context_with_one_place(_):
     assert patches.make('f.c.patch', old, ''.join(lines)).count('\n ') == 2
 
 
-def test_file_without_a_last_newline(_):
+def test_file_without_a_last_newline():
     for old, new in (('a\nb', 'a\nc'), ('a\nb\n', 'a\nc'), ('a\nb', 'a\nb\nc\n')):
         patch = patches.Patch('f.patch', patches.make('f.patch', old, new))
         assert patch.apply(old, 'f') == (new, [])

@@ -69,7 +69,7 @@ def test_report_has_nothing_of_the_guest(b):
         assert not re.search('value 0x[ab]7', text), text
 
 
-def test_report_lines_that_are_left_out(_):
+def test_report_lines_that_are_left_out():
     names = {'xen_remap_bucket', 'xen_map_cache', 'ide_data_readl'}
     kept = [line for line in (
         'xen_remap_bucket guest 0x0', '7@12.000001:xen_remap_bucket guest 0x0',
@@ -85,7 +85,7 @@ def test_report_lines_that_are_left_out(_):
     assert bugreport.fit(lines, names, 1, False) == '(8 more lines)\nline 0'
 
 
-def test_report_secrets(_):
+def test_report_secrets():
     for arg, told in (
             ('secret,id=a,data=x y,format=raw',
              'secret,id=a,data=(left out),format=raw'),
