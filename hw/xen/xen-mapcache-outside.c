@@ -46,7 +46,7 @@ static uint64_t nr_grants;
 #define TRANSFERS_MAX   1024
 #define HELD_FIRST_MAX  1024
 #define HELD_MAX        (16 * 1024)
-static unsigned nr_exact[2];    /* transfers, held; under the lock */
+static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
 
 void mcache_outside_init(void)
 {
@@ -58,7 +58,7 @@ void mcache_outside_init(void)
     }
 }
 
-Outside *mcache_outside_find_locked(const void *ptr)
+static Outside *outside_search(const void *ptr)
 {
     IntervalTreeNode *node = interval_tree_iter_first(&outside_tree,
                                                       (uintptr_t)ptr,
@@ -68,10 +68,20 @@ Outside *mcache_outside_find_locked(const void *ptr)
            ? container_of(node, Outside, node) : NULL;
 }
 
+Outside *mcache_outside_find_rcu(const void *ptr)
+{
+    return outside_search(ptr);
+}
+
+Outside *mcache_outside_find_locked(const void *ptr)
+{
+    return outside_search(ptr);
+}
+
 /* Called within an RCU read-side section. */
 static Outside *outside_find(const void *ptr)
 {
-    Outside *o = mcache_outside_find_locked(ptr);
+    Outside *o = mcache_outside_find_rcu(ptr);
 
     if (!o) {
         qemu_mutex_lock(&mapcache.lock);
@@ -301,22 +311,27 @@ static void *exact_map(uint64_t gfn, size_t *pages,
     return NULL;
 }
 
+static OutsideKind exact_kind(uint64_t info)
+{
+    return info & MCACHE_DMA_HELD ? OUTSIDE_HELD : OUTSIDE_TRANSFER;
+}
+
 /* Takes one off the budget that @info is of, or gives it back. */
 static bool exact_take_locked(uint64_t info, bool first)
 {
-    bool is_held = info & MCACHE_DMA_HELD;
+    unsigned *nr = &nr_exact[exact_kind(info)];
 
-    if (nr_exact[is_held] >= (!is_held ? TRANSFERS_MAX :
-                              first ? HELD_FIRST_MAX : HELD_MAX)) {
+    if (*nr >= (!(info & MCACHE_DMA_HELD) ? TRANSFERS_MAX :
+                first ? HELD_FIRST_MAX : HELD_MAX)) {
         return false;
     }
-    nr_exact[is_held]++;
+    ++*nr;
     return true;
 }
 
 static void exact_give_back_locked(uint64_t info)
 {
-    nr_exact[!!(info & MCACHE_DMA_HELD)]--;
+    nr_exact[exact_kind(info)]--;
 }
 
 /*
@@ -331,12 +346,11 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
     if (!mcache_dma_add(held, len, info)) {
         return false;
     }
-    o = mcache_outside_add_locked(OUTSIDE_HELD, host, addr,
+    o = mcache_outside_add_locked(exact_kind(info), host, addr,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
     o->held = held;
     o->len = len;
-    o->transfer = !(info & MCACHE_DMA_HELD);
-    mapcache.nr_held += !o->transfer;
+    mapcache.nr_held += o->kind == OUTSIDE_HELD;
     return true;
 }
 
@@ -408,11 +422,11 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
 }
 
 /* The record of a mapping that ends; what is mapped is the caller's. */
-static void held_end_locked(Outside *o)
+static void pages_end_locked(Outside *o)
 {
     mcache_dma_remove(o->held, o->len);
-    mapcache.nr_held -= !o->transfer;
-    nr_exact[!o->transfer]--;
+    mapcache.nr_held -= o->kind == OUTSIDE_HELD;
+    nr_exact[o->kind]--;
 }
 
 /* --- copies, where nothing can be kept ----------------------------------- */
@@ -496,7 +510,7 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
 
     /* The common case, DMA that ended in device memory, needs no lock. */
     WITH_RCU_READ_LOCK_GUARD() {
-        o = mcache_outside_find_locked(host);
+        o = mcache_outside_find_rcu(host);
         if (o && !o->held) {
             return true;
         }
@@ -512,9 +526,9 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
     if (o->kind == OUTSIDE_GRANT) {
         nr_grants--;
         outside_unmap_locked(o);
-    } else if (o->kind == OUTSIDE_HELD) {
-        *dma = o->transfer;
-        held_end_locked(o);
+    } else if (o->kind == OUTSIDE_HELD || o->kind == OUTSIDE_TRANSFER) {
+        *dma = o->kind == OUTSIDE_TRANSFER;
+        pages_end_locked(o);
         outside_unmap_locked(o);
     }
     return true;

@@ -18,9 +18,11 @@ typedef enum OutsideKind {
     OUTSIDE_BLOCK,      /* device memory, the guest's frames */
     OUTSIDE_DUMMY,      /* device memory, anonymous until it is replaced */
     OUTSIDE_GRANT,
+    OUTSIDE_TRANSFER,   /* pages of guest RAM, for a transfer */
     OUTSIDE_HELD,       /* pages of guest RAM that a device holds */
     OUTSIDE_SLOT,       /* a bucket, where there is no arena */
     OUTSIDE_SENTINEL,   /* nothing: keeps the tree from being empty */
+    OUTSIDE_KINDS
 } OutsideKind;
 
 /* Constant while it is in the tree, but for what is named below. */
@@ -30,9 +32,8 @@ typedef struct Outside {
     OutsideKind kind;           /* under the lock: a dummy becomes a block */
     ram_addr_t addr;            /* of the first byte of node.start */
     hwaddr size;                /* bytes */
-    uint8_t *held;              /* grant, held: what was handed out */
-    hwaddr len;                 /* held: bytes of it */
-    bool transfer;              /* held: not for long */
+    uint8_t *held;              /* grant, pages: what was handed out */
+    hwaddr len;                 /* pages: bytes of it */
     int memfd;                  /* dummies: the memory behind it */
     uint32_t slot;              /* buckets without an arena: its number */
     bool announced;             /* under the lock: notifiers know of it */
@@ -44,7 +45,14 @@ static inline uint8_t *outside_host(const Outside *o)
     return (uint8_t *)(uintptr_t)o->node.start;
 }
 
-/* What has @ptr, or NULL.  All with the lock. */
+/*
+ * What has @ptr, or NULL; it stays for as long as the RCU read section.  What
+ * has just been entered, or is in the way of what has, may not be found: NULL
+ * is to be asked again with the lock.
+ */
+Outside *mcache_outside_find_rcu(const void *ptr);
+
+/* What has @ptr, or NULL.  This and what follows with the lock. */
 Outside *mcache_outside_find_locked(const void *ptr);
 
 /* Enters a mapping of @size bytes at @host, of guest address @addr. */
