@@ -413,8 +413,8 @@ void mcache_slots_unmap_locked(uint32_t nr, uint32_t n);
 void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite);
 
 /* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
-void mcache_reap_later(uint32_t nr);
-void mcache_reap_not(uint32_t nr);
+void mcache_reap_later_locked(uint32_t nr);
+void mcache_reap_not_locked(uint32_t nr);
 
 /* Wakes the reaper. */
 void mcache_reaper_wake_locked(void);

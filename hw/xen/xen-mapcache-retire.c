@@ -72,7 +72,7 @@ static bool slot_retire(uint32_t nr)
 void mcache_retire_later(uint32_t nr)
 {
     if (slot_retire(nr)) {
-        mcache_reap_later(nr);
+        mcache_reap_later_locked(nr);
     }
 }
 
@@ -108,7 +108,7 @@ void mcache_stale_unlocked(uint32_t nr)
             slot_is_quiet(s)) {
             mcache_slots_unmap_locked(nr, 1);
         } else {
-            mcache_reap_later(nr);
+            mcache_reap_later_locked(nr);
         }
     }
     qemu_mutex_unlock(&mapcache.lock);
@@ -140,11 +140,11 @@ static void flush_retire_locked(void)
             if (slot_is_quiet(s)) {
                 set_bit(nr, mapcache.flush_map);
             } else {
-                mcache_reap_later(nr);
+                mcache_reap_later_locked(nr);
             }
         } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
             /* Retired before; what kept it then was this very thread. */
-            mcache_reap_not(nr);
+            mcache_reap_not_locked(nr);
             set_bit(nr, mapcache.flush_map);
         }
     }

@@ -229,13 +229,13 @@ void mcache_reaper_wake_locked(void)
     qemu_cond_signal(&mapcache.reap_cond);
 }
 
-void mcache_reap_later(uint32_t nr)
+void mcache_reap_later_locked(uint32_t nr)
 {
     set_bit(nr, mapcache.reap_map);
     mcache_reaper_wake_locked();
 }
 
-void mcache_reap_not(uint32_t nr)
+void mcache_reap_not_locked(uint32_t nr)
 {
     clear_bit(nr, mapcache.reap_map);
     clear_bit(nr, mapcache.grace_map);
@@ -301,7 +301,7 @@ static void slot_unmap_failed(uint32_t nr, int err)
                           MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_PAGES, err);
     mapcache.nr_pending++;
     mapcache.reap_again = true;
-    mcache_reap_later(nr);
+    mcache_reap_later_locked(nr);
 }
 
 /*
