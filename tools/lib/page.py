@@ -34,8 +34,8 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MIME = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 # what a run of make check leaves for the page
 CHECK = 'check.json'
-XEN = (('xen-e2e.tap', "Debian 12's Xen 4.17"),
-       ('xen-e2e-trixie.tap', "Debian 13's Xen 4.20"))
+XEN = (('xen-e2e', "Debian 12's Xen 4.17"),
+       ('xen-e2e-trixie', "Debian 13's Xen 4.20"))
 LINES = 40              # of a failure that the page shows
 
 
@@ -57,6 +57,14 @@ def picture(path, caption, wide=False):
     return (f'<figure{kind}><img alt="{text(caption)}" '
             f'src="data:{mime};base64,{data}">'
             f'<figcaption>{text(caption)}</figcaption></figure>\n')
+
+
+def plot(path, caption, figures):
+    """A plot, unless it is older than the figures: of another run."""
+    if not os.path.exists(path) or \
+            os.path.getmtime(path) < os.path.getmtime(figures):
+        return ''
+    return picture(path, caption, wide=True)
 
 
 def table(head, body, numbers=()):
@@ -154,11 +162,7 @@ def bench_part(report):
     out = when(path)
     for name, words in (('bench-ratios', 'times as fast as stock QEMU'),
                         ('bench-growth', 'how time grows')):
-        plot = os.path.join(report, f'{name}.svg')
-        # a plot of an earlier run would not be of these rows
-        if os.path.exists(plot) and \
-                os.path.getmtime(plot) >= os.path.getmtime(path):
-            out += picture(plot, words, wide=True)
+        out += plot(os.path.join(report, f'{name}.svg'), words, path)
     out += growth_table(rows)
     return out + '<h3>All figures</h3>\n' + table(
         ['scenario', 'unit', 'stock', 'series', 'ratio', 'plain RAM'],
@@ -170,7 +174,7 @@ def bench_part(report):
 def xen_part(report):
     out = ''
     for name, words in XEN:
-        path = os.path.join(report, name)
+        path = os.path.join(report, f'{name}.tap')
         if not os.path.exists(path):
             continue
         with open(path, encoding='utf-8') as src:
@@ -179,6 +183,9 @@ def xen_part(report):
         out += f'<h3>{text(words)}</h3>\n' + when(path)
         out += sentence(*(verdicts.count(v) for v in (tap.PASS, tap.FAIL,
                                                       tap.SKIPPED)))
+        out += plot(os.path.join(report, f'{name}-rounds.svg'),
+                    'QEMU over rounds of checkpoint, restore and migration',
+                    path)
         out += table(['case', 'result'], [
             [text(case), '<span class="bad">failed</span>'
              if verdict == tap.FAIL else

@@ -16,6 +16,7 @@ import tap
 from bench import Skip, has
 from cases_bench import sample_rows
 from cases_check import load
+from cases_xen import modules
 
 BROWSERS = ('chromium-headless-shell', 'chromium')
 # of the pictures before and after, and of the bars of a plot
@@ -146,6 +147,27 @@ def test_pictures_are_seen(b):
         pixels = sum(n for other, n in found.items()
                      if all(abs(x - y) < 3 for x, y in zip(colour, other)))
         assert pixels > 2000, f'{colour}: {pixels} pixels'
+
+
+def test_growth_on_the_real_xen_is_drawn(b):
+    if not shutil.which('gnuplot'):
+        raise Skip('there is no gnuplot to draw with: apt-get install '
+                   'gnuplot-nox')
+    modules(b)
+    import figures
+    report = b.path('build', 'report')
+    samples = [{'rss_kib': 50000 + n, 'areas': 70} for n in range(3)]
+    b.write('build/report/xen-e2e.tap', TAP)
+    assert figures.plot_rounds({'rounds': {
+        'stdvga process': {'after restore': samples}, 'seconds': 7}}, report,
+        'xen-e2e-rounds')
+    with open(os.path.join(report, 'xen-e2e-rounds.svg'),
+              encoding='utf-8') as src:
+        has(src.read(), 'stdvga', 'after restore', 'resident memory, MiB')
+    has(page.page(report), 'over rounds of checkpoint', 'image/svg')
+    # one round says nothing of growth
+    assert not figures.plot_rounds({'rounds': {
+        'stdvga process': {'after restore': samples[:1]}}}, report, 'none')
 
 
 def test_a_page_of_nothing(b):
