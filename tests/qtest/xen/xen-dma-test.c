@@ -8,11 +8,7 @@ enum { SEED = 11, DISK_PAGES = 1024 };
 
 static void boot(XenTest *t, const char *more)
 {
-    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
-                                        more, NULL);
-
-    xen_test_start(t, args);
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, more);
 }
 #define boot(...) XEN_AT(boot(__VA_ARGS__))
 

@@ -66,11 +66,7 @@ typedef struct Part {
 
 static void boot(XenTest *t)
 {
-    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
-                                        XEN_TEST_VGA, NULL);
-
-    xen_test_start(t, args);
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, XEN_TEST_VGA);
     xen_test_vga(t);
 }
 
@@ -364,8 +360,7 @@ static void log_writes(XenTest *t, bool enable)
 
 static void plug_boot(XenTest *t)
 {
-    xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, "");
 }
 
 static void plug_works(XenTest *t)

@@ -13,11 +13,7 @@ enum { SEED = 51, DISK_PAGES = 256, DAC_READ = 0x3c7, DAC_WRITE = 0x3c8,
 
 static void boot(XenTest *t)
 {
-    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
-                                        XEN_TEST_VGA, NULL);
-
-    xen_test_start(t, args);
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, XEN_TEST_VGA);
 }
 #define boot(...) XEN_AT(boot(__VA_ARGS__))
 

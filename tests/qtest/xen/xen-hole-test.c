@@ -14,11 +14,7 @@ enum { SEED = 31, DISK_PAGES = 256, HOLE = 0x523, DAC_READ = 0x3c7,
 
 static void boot(XenTest *t, const char *more)
 {
-    g_autofree char *args = g_strconcat(xen_test_disk(t, DISK_PAGES, SEED),
-                                        more, NULL);
-
-    xen_test_start(t, args);
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, more);
     xensim_stamp(t->dom, 0x500, 0x100, SEED);
 }
 #define boot(...) XEN_AT(boot(__VA_ARGS__))

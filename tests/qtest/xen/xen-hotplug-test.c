@@ -36,8 +36,7 @@ static char *machine_with_vga(XenTest *t)
 
 static void boot(XenTest *t)
 {
-    xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
-    xen_test_ide(t);
+    xen_test_start_disk(t, DISK_PAGES, SEED, "");
 }
 #define boot(...) XEN_AT(boot(__VA_ARGS__))
 

@@ -225,6 +225,10 @@ void xen_test_ok(XenTest *t, int err);
 const char *xen_test_disk(XenTest *t, unsigned pages, uint64_t seed);
 void xen_test_ide(XenTest *t);
 
+/* xen_test_start() with that disk and the arguments @more; it is driven. */
+void xen_test_start_disk(XenTest *t, unsigned pages, uint64_t seed,
+                         const char *more);
+
 /* Reads @n pages of the disk from page @page on to @gpa, by one DMA. */
 void xen_test_dma_read(XenTest *t, unsigned page, uint64_t gpa, unsigned n);
 
@@ -264,6 +268,7 @@ void xen_test_stats_release(XenTest *t);
  */
 #ifndef XEN_TEST_HELPERS
 #define xen_test_start(...) XEN_AT(xen_test_start(__VA_ARGS__))
+#define xen_test_start_disk(...) XEN_AT(xen_test_start_disk(__VA_ARGS__))
 #define xen_test_boot(...) XEN_AT(xen_test_boot(__VA_ARGS__))
 #define xen_test_save(...) XEN_AT(xen_test_save(__VA_ARGS__))
 #define xen_test_boot_incoming(...) XEN_AT(xen_test_boot_incoming(__VA_ARGS__))

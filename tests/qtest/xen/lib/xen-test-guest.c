@@ -141,6 +141,16 @@ void xen_test_ide(XenTest *t)
     xen_test_ok(t, guest_ide_init(t->pc, &t->ide, 0, 0, XEN_TEST_PRD));
 }
 
+void xen_test_start_disk(XenTest *t, unsigned pages, uint64_t seed,
+                         const char *more)
+{
+    g_autofree char *args = g_strconcat(xen_test_disk(t, pages, seed), more,
+                                        NULL);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+}
+
 void xen_test_dma_read(XenTest *t, unsigned page, uint64_t gpa, unsigned n)
 {
     GuestSg sg = { .gpa = gpa, .len = n * XEN_TEST_PAGE };
