@@ -95,8 +95,8 @@ void xen_physmap_fail(const char *fmt, ...)
     va_start(ap, fmt);
     error_vreport(fmt, ap);
     va_end(ap);
-    error_report("restoring the guest failed: its device memory is not "
-                 "where its state says");
+    error_report("restoring the guest failed: its device memory could not be "
+                 "found or mapped");
     exit(EXIT_FAILURE);
 }
 
