@@ -363,17 +363,20 @@ void mcache_calls_wait_locked(uint64_t bucket, uint64_t n);
 /* Waits for all calls that began in an older generation; likewise. */
 void mcache_calls_wait_old_locked(void);
 
-/* --- xen-mapcache-slots.c: with the lock, but for the first ------------- */
+/* --- xen-mapcache-slots.c: with the lock, unless said otherwise ---------- */
 
 /*
- * The most that is kept mapped if the user says nothing, in bytes; less where
- * mapping a page costs the domain that QEMU runs in one of its own frames, as
- * in all that are not PV.  @guest_type: what Linux calls that domain, or NULL;
- * @ram: its memory.
+ * The default of the most that is kept mapped, in bytes.  It is less where each
+ * mapped page costs a frame of the domain that QEMU runs in: in every domain
+ * that is not PV.  @guest_type: what Linux calls that domain, or NULL; @ram:
+ * the domain's memory in bytes.  Needs no lock.
  */
 uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
 
-/* Reserves the arena and its tables, or ends QEMU with a message. */
+/*
+ * Reserves the arena and its tables, or ends QEMU with a message.  Called at
+ * init, without the lock.
+ */
 void mcache_arena_init(void);
 
 static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
@@ -426,15 +429,16 @@ void mcache_reaper_wake_locked(void);
 void mcache_slots_find_lost(void);
 
 /*
- * Is [@host, @host + @size) still mapped to the file @fd?  Asked of the kernel
- * after a map call that failed; false also if it cannot be told.  It takes the
- * longer the more areas there are.
+ * True if all of [@host, @host + @size) is mapped to the file @fd, by one
+ * mapping or several; false also if the kernel does not say.  To be asked after
+ * a map call that failed.  Takes longer the more memory areas there are.  Needs
+ * no lock.
  */
 bool mcache_range_is_of(const void *host, size_t size, int fd);
 
 /*
- * Reports that something failed, rate-limited.  @what: a phrase as in
- * "mapping"; @addr: a guest address, or the number of a grant reference.
+ * Reports that something failed, at a limited rate.  @what: a phrase such as
+ * "mapping"; @addr: a guest address, or a grant reference.  Needs no lock.
  */
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);

@@ -46,22 +46,25 @@ static inline uint8_t *outside_host(const Outside *o)
 }
 
 /*
- * What has @ptr, or NULL; it stays for as long as the RCU read section.  What
- * has just been entered, or is in the way of what has, may not be found: NULL
- * is to be asked again with the lock.
+ * The mapping that @ptr points into, or NULL; it stays for as long as the RCU
+ * read-side section.  A result other than NULL is right.  NULL says nothing:
+ * ask again with the lock.
  */
 Outside *mcache_outside_find_rcu(const void *ptr);
 
-/* What has @ptr, or NULL.  This and what follows with the lock. */
+/* The mapping that @ptr points into, or NULL.  Called with the lock. */
 Outside *mcache_outside_find_locked(const void *ptr);
 
-/* Enters a mapping of @size bytes at @host, of guest address @addr. */
+/*
+ * Adds a mapping of @size bytes at @host, whose first byte is @addr.  With the
+ * lock.
+ */
 Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
                                    ram_addr_t addr, hwaddr size);
 
 /*
- * Takes it out; it is freed when no search can have it any more, which may be
- * at once: the caller has done with it.
+ * Removes @o from the tree, and frees it after a grace period.  The caller must
+ * not use it any more.  With the lock.
  */
 void mcache_outside_remove_locked(Outside *o);
 

@@ -8,9 +8,10 @@
  * What is mapped in a slot is changed by whoever has it FILLING or GOING, and
  * without mapcache.lock.  The kernel's view of a slot is one of two: a PROT_NONE
  * mapping of a file of our own, or one whole foreign mapping.  Neither mapping
- * nor unmapping ever leaves the addresses free for another thread's mmap(), but
- * for a failing map call: libxenforeignmemory unmaps its target then, and
- * mcache_slot_reserve_again() closes the gap or gives the slot up.
+ * nor unmapping leaves the addresses free for another thread's mmap().  The
+ * exception is a map call that fails: libxenforeignmemory may have unmapped
+ * its target then, and mcache_slot_reserve_again() reserves the addresses
+ * again, or the slot is LOST.
  */
 
 #include "qemu/osdep.h"

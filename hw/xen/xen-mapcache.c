@@ -12,9 +12,9 @@
  * table, indexed by bucket, names the slot; the slot table, indexed by
  * (address - arena), names the bucket.  Both ways are array reads, so each
  * address has one owner and an interior address is as good as the first.
- * A bucket goes to the slot that its number says if that one is free: then
- * neighbours in the guest are neighbours here, and a DMA that spans buckets
- * needs no mapping of its own.
+ * A bucket goes to the slot of its own number, modulo the number of slots, if
+ * that slot is free: then adjacent buckets are in adjacent slots, and a DMA
+ * that spans buckets needs no mapping of its own.
  *
  * The life of a slot:
  *

@@ -5,35 +5,34 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A device model does not own the guest's memory.  To touch a page it asks
+ * A device model does not own the guest's memory.  To access a page it asks
  * Xen for a foreign mapping of the guest frames (gfn), and the mapcache keeps
- * these mappings.  It knows three kinds of long-lived mapping, and each has
- * calls of its own, because freeing a device's memory and ending a DMA are
- * not the same thing:
+ * these mappings.  There are three kinds of mapping.  Each has calls of its
+ * own, so that the end of a DMA mapping cannot unmap device memory:
  *
- *  - an unlocked pointer into guest RAM: xen_map_cache().  Valid to the end
- *    of the caller's RCU read-side section, whatever other threads do.
- *  - [b] a DMA mapping: xen_map_cache_dma() until
- *    xen_invalidate_map_cache_entry().  Readable and writable to its holder
- *    until then, also across an invalidate.
- *  - [a] device memory (video memory, option ROMs): xen_map_cache_block()
- *    until xen_unmap_cache_block().  Never affected by an invalidate.
+ *  - a transient pointer to guest RAM, from xen_map_cache().  It is valid to
+ *    the end of the caller's RCU read-side section, whatever other threads do.
+ *  - a DMA mapping, from xen_map_cache_dma() until
+ *    xen_invalidate_map_cache_entry().  Its holder can read and write it until
+ *    then, also across an invalidate.
+ *  - device memory (video memory, option ROMs), from xen_map_cache_block()
+ *    until xen_unmap_cache_block().  An invalidate never affects it.
  *
  * Addresses: every address argument is a ram_addr_t, QEMU's own numbering of
- * RAM blocks.  For guest RAM (the region xen_memory) it equals the guest
- * physical address; a device's block lies above guest RAM and is moved in
- * the guest by the machine (hw/i386/xen), not here.  Sizes are in bytes.
+ * RAM blocks, unless it is called a guest address.  For guest RAM (the region
+ * xen_memory) the ram_addr_t equals the guest physical address.  A device's
+ * block lies above guest RAM; the machine (hw/i386/xen) relocates its frames.
+ * Sizes are in bytes.
  *
  * Threads: unless a function says otherwise, any thread may call it, with or
- * without the BQL, in or out of a coroutine; none of them yields.  They use
- * thread-local variables, whose address a compiler may keep across a yield: so
- * they are not to be inlined into a caller.
+ * without the BQL, in or out of a coroutine.  No function yields.  They use
+ * thread-local variables, and a compiler may keep the address of such a
+ * variable across a yield: so the functions must not be inlined.
  *
- * Failure: a page that is not there, a map call that fails and a bad grant
- * reference are the guest's doing or the host's trouble, never a reason to
- * end QEMU.  They yield NULL (or a shorter length) and a XenMapStatus:
- * hw/xen/xen-ram.c treats an absent page as unassigned memory, and copies what
- * is unavailable or makes it an error that the guest sees.
+ * Failure: an absent page, a failed map call and a bad grant reference never
+ * end QEMU.  The result is NULL (or a shorter length) and a XenMapStatus.
+ * hw/xen/xen-ram.c treats an absent page as unassigned memory; it copies what
+ * is unavailable, and if the copy fails too, the guest sees an error.
  */
 
 #ifndef XEN_MAPCACHE_H
@@ -42,78 +41,84 @@
 #include "exec/cpu-common.h"
 #include "system/xen.h"
 
-/* What a pointer into guest RAM is for. */
+/* What a pointer to guest RAM is for. */
 typedef enum XenMapUse {
     XEN_MAP_UNLOCKED,   /* until the end of the RCU read-side section */
     XEN_MAP_DMA,        /* one transfer */
     XEN_MAP_HELD,       /* rings, lists, pictures: as long as a guest likes */
 } XenMapUse;
 
-/* What became of a page that was asked for. */
+/* The answer for a page that was asked for. */
 typedef enum XenMapStatus {
     XEN_MAP_OK,
-    XEN_MAP_ABSENT,         /* the guest has none: as unassigned memory */
-    XEN_MAP_UNAVAILABLE,    /* it could not be mapped, or Xen does not say */
+    XEN_MAP_ABSENT,         /* the guest has no such page */
+    XEN_MAP_UNAVAILABLE,    /* it cannot be mapped, or Xen does not say */
 } XenMapStatus;
 
 /*
- * Of how many misses each took less than 1 ns, from 1 to 2 ns, 2 to 4 ns, and
- * so on; those that took longer than the last are in that, too.
+ * How many misses took less than 1 ns, from 1 to 2 ns, from 2 to 4 ns, and so
+ * on.  Those that took longer than the last step are counted in the last.
  */
 #define XEN_MAPCACHE_LATENCIES 40
 
-/* Counters since start; each is exact once the threads are quiet. */
+/*
+ * Events are counted from the start of QEMU.  Each counter is exact while no
+ * thread uses the cache.
+ */
 typedef struct XenMapCacheStats {
-    uint64_t hits;             /* lookups and DMA mappings served as they lie */
-    uint64_t misses;           /* … that needed at least one map call */
+    uint64_t hits;             /* lookups and DMA mappings without a call */
+    uint64_t misses;           /* all others; nearly all made a map call */
     uint64_t map_calls;        /* calls to Xen that map, of any kind */
-    uint64_t map_pages;        /* pages asked for in them */
-    uint64_t map_failures;     /* calls that failed as a whole */
-    uint64_t holes;            /* lookups that found no page */
-    uint64_t no_room;          /* … that found no slot for theirs */
+    uint64_t map_pages;        /* pages that these calls named */
+    uint64_t map_failures;     /* map calls that failed as a whole */
+    uint64_t holes;            /* misses that found the page absent */
+    uint64_t no_room;          /* misses that found no free slot */
     uint64_t unmap_calls;      /* system calls that unmap */
     uint64_t invalidates;      /* requests to drop all mappings */
     uint64_t unmatched;        /* releases that matched nothing */
-    uint64_t idle;             /* buckets unmapped since nobody used them */
-    uint64_t buckets;          /* mapped now: buckets of guest RAM */
-    uint64_t buckets_pending;  /* … that wait for a reader or a DMA */
-    uint64_t buckets_max;      /* the cap on both */
-    uint64_t blocks;           /* mapped now: device memory */
-    uint64_t dummies;          /* … that are dummies */
-    uint64_t block_bytes;      /* … of those that are not */
-    uint64_t grants;           /* mapped now: grants */
-    uint64_t dma;              /* outstanding: DMA mappings of transfers */
-    uint64_t held;             /* … and long-held ones */
+    uint64_t idle;             /* buckets unmapped because nobody used them */
+    uint64_t buckets;          /* buckets that are in use now */
+    uint64_t buckets_pending;  /* buckets that wait for a reader or a release */
+    uint64_t buckets_max;      /* the cap on @buckets; pending ones may be in
+                                * the spare slots beyond it (at most 256) */
+    uint64_t blocks;           /* device memory that is mapped now */
+    uint64_t dummies;          /* how many of @blocks are dummies */
+    uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
+    uint64_t grants;           /* grant mappings that exist now */
+    uint64_t dma;              /* outstanding DMA mappings of transfers */
+    uint64_t held;             /* outstanding held mappings */
     uint64_t miss_latency[XEN_MAPCACHE_LATENCIES]; /* numbers of misses */
 } XenMapCacheStats;
 
 #ifdef CONFIG_XEN_IS_POSSIBLE
 
 /*
- * Adds the property "mapcache-size" to the class of the Xen accelerator: the
- * most guest memory, in bytes, that is kept mapped, device memory and grants
- * apart; at least 32 MiB.  Settable until xen_map_cache_init().  Without it
- * the most is 32 GiB, less where limits of the process leave less, and an
- * eighth of the memory of the domain that QEMU runs in if that is not a PV
- * domain: there each page that is mapped costs a frame of it.
+ * Adds two properties to the class of the Xen accelerator.  Both can be set
+ * until xen_map_cache_init().
  *
- * And "mapcache-idle": after so many seconds, and a quarter more at most, a
- * bucket that nobody used is unmapped; 0: never.  60 without it.
+ * "mapcache-size": the most guest memory, in bytes, that is kept mapped, not
+ * counting device memory and grants; at least 32 MiB.  The default is 32 GiB,
+ * less where limits of the process leave less.  In a domain that is not PV
+ * each mapped page costs a frame of that domain; the default there is an
+ * eighth of the domain's memory, if that is less.
+ *
+ * "mapcache-idle": a bucket that nobody has used for this many seconds, or a
+ * quarter longer, is unmapped; 0: never.  The default is 60.
  */
 void xen_map_cache_add_property(ObjectClass *oc);
 
 /*
  * Sets the cache up.  Called once, with the BQL, after xen_fmem and
  * xen_domid are known and before a RAM block is allocated.  Opens the grant
- * device and reserves the arena here, because a restricted device model may
- * do neither later.  Ends QEMU with a message if no arena can be reserved, or
- * if the kernel's pages are larger than Xen's.
+ * device and reserves the arena, because a restricted device model can do
+ * neither later.  Ends QEMU with a message if no arena can be reserved, or if
+ * the kernel's pages are larger than Xen's.
  */
 void xen_map_cache_init(void);
 
 /*
- * Has query-stats tell of the cache, as provider "xen-mapcache".  Called once,
- * after xen_map_cache_init().
+ * Registers the cache's statistics with query-stats, as provider
+ * "xen-mapcache".  Called once, after xen_map_cache_init().
  */
 void xen_map_cache_add_stats(void);
 
@@ -121,54 +126,57 @@ void xen_map_cache_add_stats(void);
 bool xen_map_cache_ready(void);
 
 /*
- * An unlocked pointer to guest RAM at @addr, mapped if need be.
+ * Returns a transient pointer to guest RAM at @addr.  Maps the bucket if it is
+ * not mapped.
  *
- * @plen: if not NULL, in: bytes wanted, > 0; out: bytes, counted from @addr,
- *        that the returned pointer is good for: at most what was wanted, cut
- *        at the first absent page and at the end of the bucket.
- *        If NULL, the pointer is good to the end of @addr's page.
+ * @plen: if not NULL, in: bytes wanted, > 0; out: how many bytes from @addr on
+ *        the pointer may be used for: at most what was wanted, cut at the
+ *        first absent page and at the end of the bucket.
+ *        If NULL, the pointer may be used to the end of @addr's page.
  *
- * @status: if not NULL, why, if NULL is returned.
+ * @status: if not NULL, set to the reason when NULL is returned.
  *
- * Returns NULL and *plen 0 if there is none.  The pointer lives until the end
- * of the RCU read-side section that the caller must be in; if the caller had
- * the BQL, only until it gives the BQL up, should that come first: an
- * invalidate has the BQL, and does not wait for readers that had it.  A hit
- * takes no lock and makes no system call.
+ * Returns NULL, with *plen 0, if the page is absent or unavailable.  The
+ * caller must be in an RCU read-side section, and the pointer is valid until
+ * that section ends.  If the caller has the BQL, the pointer is valid only
+ * until the caller releases the BQL: an invalidate has the BQL, and does not
+ * wait for readers that had it.  A hit takes no lock and makes no system call.
  */
 uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen, XenMapStatus *status);
 
 /*
- * Copies *@plen bytes, > 0, between @buf and guest RAM at @addr through
- * what is mapped, or through a mapping that is made for it and not kept.
- * *@plen is what was copied, cut at the first absent page.  If none was, the
- * status of the first page says why, and @buf is as it was.
+ * Copies *@plen bytes, > 0, between @buf and guest RAM at @addr.  Uses the
+ * bucket if it is mapped, else a mapping that is made for this copy only.
+ * Sets *@plen to the number of bytes copied.  A copy ends at the first absent
+ * page, and may end before; the caller calls again for the rest.  If nothing
+ * was copied, the status says why, and neither *@plen nor @buf is changed.
  */
 XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                 bool is_write);
 
 /*
- * [b] A DMA mapping of @addr in @mr, which is the guest's RAM or its grants.
+ * Makes a DMA mapping of @addr in @mr, which is the guest's RAM or its grants.
  *
- * @block_offset: where @mr's block starts (needed for grants: the reference
- *        is the page number within the block).
+ * @block_offset: where @mr's block starts.  Needed for grants: the grant
+ *        reference is the page number within the block.
  * @plen: in: bytes wanted, > 0; out: bytes mapped, contiguous from @addr, cut
  *        at the first absent page.
- * @use:  XEN_MAP_DMA for a transfer: served from the buckets that are mapped.
- *        XEN_MAP_HELD for what a device keeps for long: mapped by exactly its
- *        pages, so that across an invalidate it pins no others, named in a
- *        report once, and not waited for.
- * @is_write: the device will write to it.  Grants are mapped read-only
- *        otherwise; foreign mappings are always writable.
- * @as:   the address space that the device went through; its device is what a
- *        report names, unless the thread says dma_owner.  May be NULL.
- *        Not kept.
- * @status: if not NULL, why, if NULL is returned; a bad grant reference is
- *        an absent page.
+ * @use:  XEN_MAP_DMA for a transfer: uses the mapped buckets.
+ *        XEN_MAP_HELD for a mapping that a device keeps: maps its own pages
+ *        alone, so that it keeps no other page mapped across an invalidate.
+ *        It is reported once, and an invalidate does not wait for it.  If its
+ *        pages cannot be mapped alone, it holds their buckets instead.
+ * @is_write: true if the device will write to the memory.  A grant is mapped
+ *        read-only otherwise; foreign mappings are always writable.
+ * @as:   the address space that the device uses, or NULL; not kept.  A report
+ *        names its device, unless dma_owner names one.
+ * @status: if not NULL, set to the reason when NULL is returned.  A bad grant
+ *        reference counts as an absent page.
  *
- * Returns NULL and *plen 0 if there is none.  The mapping must be released by
- * xen_invalidate_map_cache_entry() with the pointer that was returned; no RCU
- * section is needed.  A hit takes no lock and makes no system call.
+ * Returns NULL, with *plen 0, if nothing was mapped.  The mapping must be
+ * released by xen_invalidate_map_cache_entry() with the pointer that was
+ * returned; no RCU section is needed.  A hit takes no lock and makes no system
+ * call.
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
@@ -177,64 +185,67 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
 
 /*
  * Ends the DMA mapping of @len bytes that was returned as @buffer, and
- * nothing else.  Of several at the same address one of that length ends; they
- * are alike.  (If none has that length, the shortest ends.)  NULL and an
- * address in device memory (a DMA that ended there holds nothing) are
- * accepted and do nothing; an address that matches nothing does nothing and
- * is counted as unmatched.
+ * nothing else.  If several such mappings exist, one of them ends.  If none at
+ * that address has that length, the shortest one there ends.  NULL and an
+ * address in device memory do nothing: DMA that targets device memory takes no
+ * lock.  An address that matches nothing does nothing and is counted as
+ * unmatched.
  */
 void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
 
 /*
- * [a] The mapping of a device's own memory: the block of @size bytes (a
- * multiple of the page size) at @addr.  Made at the first call, the same
- * address ever after.
+ * Returns the mapping of a device's own memory: the block of @size bytes (a
+ * multiple of the page size) at @addr.  The first call makes the mapping;
+ * later calls return the same address.
  *
- * While the machine waits for an incoming state the frames may be anywhere:
- * the result is a dummy mapping then, anonymous memory that
- * xen_replace_cache_entry() replaces in place when the machine knows.  (With
- * XEN_COMPAT_PHYSMAP the machine must know beforehand; a dummy is what is made
- * if it does not, and stays.)
+ * During a restore the frames may not be located yet: then the result is a
+ * dummy.  xen_replace_cache_entry() replaces it at the same address once they
+ * are located.  (With XEN_COMPAT_PHYSMAP a dummy cannot be replaced: if the
+ * frames are not located beforehand, the device keeps the dummy.)
  *
- * Never returns NULL: device memory that cannot be mapped is reported and,
- * while the machine is being made or restored, ends QEMU, for its device cannot
- * run without.  A guest that runs is not ended for a device that is plugged in:
- * that has a dummy until it is unplugged, which the guest does not see.  RAM
- * block notifiers are told of a real mapping, never of a dummy, and later: from
- * a bottom half of the main loop, when no state is being loaded.
+ * Never returns NULL.  If device memory cannot be mapped, a message says so.
+ * While the machine is being created or restored, QEMU then ends, because the
+ * device cannot work without its memory.  A device that is plugged into a
+ * running guest gets a dummy instead, and keeps it until it is unplugged; the
+ * guest cannot see what is in the dummy.  RAM block notifiers are told of a
+ * real mapping, never of a dummy.  They are told later: from a bottom half of
+ * the main loop, when no state is being loaded.
  */
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 
 /*
  * Unmaps the device memory that xen_map_cache_block() returned as @host.
- * The caller has seen to it that nobody uses the block any more (an RCU
+ * The caller makes sure that nobody uses the block any more (it is an RCU
  * callback).  NULL does nothing.
  */
 void xen_unmap_cache_block(uint8_t *host);
 
 /*
- * Were RAM block notifiers told of the device memory at @host?  They were not
- * of a dummy, so that who comes late, and walks the blocks that there are, is
- * not to be told of it either.  True of memory that is not the mapcache's.
+ * Returns true if RAM block notifiers have been told of the device memory at
+ * @host.  False for a dummy, so that a notifier added later, which walks the
+ * existing blocks, is not told of it either.  True for memory that is not the
+ * mapcache's.
  */
 bool xen_map_cache_block_is_announced(uint8_t *host);
 
 /*
- * The same, and from now on false: the caller tells them that it goes.  The
- * block is about to be freed, and is not found by its address any more: another
- * may be allocated there before xen_unmap_cache_block() comes.
+ * Returns what xen_map_cache_block_is_announced() returns; that is false from
+ * now on.  If the result is true, the caller tells the notifiers that the
+ * memory is removed.  The block is about to be freed and is no longer found by
+ * its address, because another one may be allocated there before
+ * xen_unmap_cache_block() is called for this one.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
 
 /*
- * For the accelerator: an incoming state is about to be loaded, or has been
- * loaded, well or not.  With the BQL, once for each CPU or more often; an end
- * without a beginning is nothing.
+ * The accelerator calls the first before an incoming state is loaded, and the
+ * second afterwards, whether or not the load succeeded.  Called with the BQL,
+ * once for each CPU or more often.  An end without a begin does nothing.
  */
 void xen_map_cache_load_begins(CPUState *cpu);
 void xen_map_cache_load_ends(CPUState *cpu);
 
-/* How many of the frames of a range are there. */
+/* How many of the frames of a range are present. */
 typedef enum XenFrames {
     XEN_FRAMES_NONE,
     XEN_FRAMES_PART,
@@ -243,10 +254,10 @@ typedef enum XenFrames {
 } XenFrames;
 
 /*
- * Asks Xen which of the frames at guest address @gaddr, @size bytes, both
- * multiples of the page size, are there; @present gets a bit for each, or may
- * be NULL.  Asks once: a map call that fails is reported, and the answer is
- * XEN_FRAMES_UNKNOWN.
+ * Asks Xen which frames are present at guest address @gaddr, @size bytes; both
+ * are multiples of the page size.  @present: NULL, or a bitmap of zeros in
+ * which the bit of each present frame is set.  Makes no second try: if a map
+ * call fails, that is reported, and the answer is XEN_FRAMES_UNKNOWN.
  */
 XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
                               unsigned long *present);
@@ -254,40 +265,42 @@ XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
 /* Whether the machine knows where the frames of device memory are. */
 typedef enum XenBlockPlace {
     XEN_BLOCK_KNOWN,
-    XEN_BLOCK_UNKNOWN,      /* not before more of an incoming state is loaded */
-    XEN_BLOCK_LOST,         /* they are gone, and others are where they were */
+    XEN_BLOCK_UNKNOWN,      /* not until more of an incoming state is loaded */
+    XEN_BLOCK_LOST,         /* other memory's frames are at its initial range */
 } XenBlockPlace;
 
 /*
- * What the machine (hw/i386/xen) knows of the device memory that was
- * allocated at @addr, @size bytes.  Called with no lock of the mapcache.
+ * What the machine (hw/i386/xen) knows of the device memory of @size bytes that
+ * was allocated at @addr.  Unless said otherwise, a function is called without
+ * the mapcache's lock.
  */
 typedef struct XenBlockOps {
-    /* Asked before it is mapped.  Any thread. */
+    /* Called before the memory is mapped, by any thread. */
     XenBlockPlace (*place)(ram_addr_t addr, ram_addr_t size);
     /*
-     * The guest address of the frame at @addr.  @len: in: bytes wanted, > 0;
-     * out: how many of them are next to each other.  In an RCU read-side
-     * section, any thread, also with the mapcache's lock.
+     * Returns the guest address of the frame at @addr.  @len: in: bytes
+     * wanted, > 0; out: how many of them are contiguous in the guest.  Called
+     * in an RCU read-side section by any thread, also with the mapcache's lock.
      */
     hwaddr (*gaddr)(ram_addr_t addr, uint64_t *len);
     /*
-     * It is about to get frames, in a guest that runs, and is not known yet:
-     * makes way, and says whether nothing else is there.  With the BQL.
+     * Called when memory that is not known yet is about to get frames, in a
+     * guest that runs.  Makes way, and says whether nothing else is there.
+     * With the BQL.
      */
     bool (*claim)(ram_addr_t addr, ram_addr_t size);
-    /* It is about to be freed, and is mapped.  With the BQL. */
+    /* Called when memory that was mapped is freed, with the BQL. */
     void (*gone)(ram_addr_t addr, ram_addr_t size);
     /*
-     * An incoming state has been loaded, well.  In the main loop, with the
-     * BQL, in no coroutine; it may be that the guest runs by then.
+     * Called when an incoming state has been loaded successfully: in the main
+     * loop, with the BQL, in no coroutine.  The guest may already run.
      */
     void (*loaded)(void);
 } XenBlockOps;
 
 /*
- * Without @ops, which are kept, a block is where it was allocated, or, while
- * the machine waits for an incoming state, not known.
+ * Sets the operations; @ops must stay valid.  Without them device memory is
+ * taken to be at its initial range, and in a restore to be not yet located.
  */
 void xen_map_cache_set_block_ops(const XenBlockOps *ops);
 
@@ -298,47 +311,58 @@ void xen_map_cache_set_block_ops(const XenBlockOps *ops);
  */
 bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 
-/* True if the device memory at @addr is a dummy that waits for its place. */
+/*
+ * True if the device memory at @addr is a dummy: its frames are not located
+ * yet, or it keeps the dummy for good because they are lost or could not be
+ * mapped.
+ */
 bool xen_map_cache_is_dummy(ram_addr_t addr);
 
 /*
- * The ram_addr_t behind @ptr: exact for any address in any live mapping of
- * any kind, RAM_ADDR_INVALID for an address in none.  The caller holds the
- * mapping, by a lock on it or by the RCU section that it was got in.
+ * Returns the ram_addr_t of @ptr.  It is exact for any address in any live
+ * mapping of any kind, and RAM_ADDR_INVALID for an address in none.  The
+ * caller holds the mapping, or is in the RCU section in which it got @ptr.
  */
 ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
 
 /*
  * Xen's request to drop all mappings (IOREQ_TYPE_INVALIDATE).  On return no
- * lookup yields a mapping made before the call, device memory excepted, and
- * each guest frame that no DMA and no concurrent reader holds is unmapped.
- * Outstanding DMA mappings are reported, rate-limited; block I/O is drained
- * first if there are transfers among them that have not lasted for long.
+ * lookup finds a mapping that was made before the call, except device memory.
+ *
+ * A bucket that no DMA holds and that only threads with the BQL have used since
+ * it was mapped is unmapped on return.  A bucket that another thread has used
+ * is unmapped by the reaper after an RCU grace period.  A bucket that DMA holds
+ * stays mapped as a whole until its last release.
+ *
+ * Outstanding DMA mappings are reported, at a limited rate; grants are not,
+ * because they have no record.  If there are outstanding transfers that have
+ * not lasted for long (some two seconds), block I/O is drained first.
+ *
  * Called with the BQL, in the main loop, not in an RCU read-side section.
  */
 void xen_invalidate_map_cache(void);
 
 /*
- * Replaces the dummy mapping of the device memory at @old_phys_addr (a
- * ram_addr_t, the start of the block) by the guest frames at
- * @new_phys_addr, at the same host address, for @size bytes, which is the
- * whole block; all of them multiples of the page size.
+ * Replaces the dummy of the device memory at @old_phys_addr (a ram_addr_t, the
+ * start of the block) by the guest frames at guest address @new_phys_addr.  The
+ * host address stays the same.  @size is that of the whole block.  All three
+ * are multiples of the page size.
  *
- * Returns the host address, or NULL with a message: no such dummy, frames
- * that are not there, or a map call that fails.  The dummy and its bytes
- * are then as they were.  Called with the BQL.
+ * Returns the host address.  Returns NULL, and reports why, if there is no such
+ * dummy, if frames are absent, or if a map call fails; the dummy and its bytes
+ * are then as before.  Called with the BQL.
  */
 uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,
                                  hwaddr size);
 
 /*
- * The same for the frames of the block at @addr where the machine says that
- * they are (XenBlockOps.gaddr), next to each other or not.
+ * The same, for the block at @addr, by the frames that XenBlockOps.gaddr()
+ * names; these need not be contiguous in the guest.
  */
 uint8_t *xen_map_cache_adopt(ram_addr_t addr);
 
-/* Fills @stats.  Walks nothing but the threads that have used the cache. */
+/* Fills @stats.  Takes time for each thread that has used the cache. */
 void xen_map_cache_get_stats(XenMapCacheStats *stats);
 
 #endif /* CONFIG_XEN_IS_POSSIBLE */

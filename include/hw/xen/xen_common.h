@@ -45,9 +45,10 @@
  *         raises SIGBUS.  NULL makes any failing frame fail the call.
  *
  * Returns the address, or NULL with errno.  If a call with MAP_FIXED fails,
- * libxen has unmapped what was at @addr.  With XEN_COMPAT_PHYSMAP an @addr
- * fails with ENOSYS and nothing is touched.  To be undone by
- * xenforeignmemory_unmap() or munmap().  Any thread.
+ * libxen may or may not have unmapped what was at @addr: that depends on the
+ * step that failed.  With XEN_COMPAT_PHYSMAP an @addr fails with ENOSYS, and
+ * nothing is unmapped.  The mapping is ended by xenforeignmemory_unmap() or
+ * munmap().  Any thread may call this.
  */
 #ifdef XEN_COMPAT_PHYSMAP
 static inline void *xen_compat_foreign_map(xenforeignmemory_handle *fmem,

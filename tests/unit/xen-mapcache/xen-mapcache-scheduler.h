@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads of the mapcache in steps that the test decides.
+ * The scheduler: runs threads of the mapcache step by step.
  *
- * Linked in, this makes of the reaper, and of one thread without the BQL, what
- * the test's own thread runs a step at a time: coroutines that give way where
- * another thread could come in between, if the test says so there.  Which step
- * comes when is the test's to choose, so a stream of operations that fails
- * fails always.  Grace periods are counted for real: the reaper's ends when
- * the section that the other thread was in has ended.
+ * It runs the reaper and one thread without the BQL as coroutines of the test's
+ * own thread.  The thread without the BQL yields where another thread could
+ * come in between, if the test says so there; the reaper yields where it
+ * waits.  So the test chooses the order of all steps, and a stream of
+ * operations that fails once fails every time.  Grace periods are real: the
+ * reaper's ends when the other thread has left the section that it was in.
  *
  * By the linker's --wrap: bql_locked, error_report, g_usleep,
  * mcache_check_locked, mcache_dma_add, mcache_dma_remove, mcache_flush_locked,
@@ -20,46 +20,51 @@
 #include <stdbool.h>
 
 /*
- * Before xen_map_cache_init().  @give_way is asked wherever the thread could
- * give way: shall it?
+ * To be called before xen_map_cache_init().  @give_way is called wherever the
+ * thread without the BQL could yield; it yields if the function returns true.
  */
 void steps_init(bool (*give_way)(void));
 
 /*
- * Runs @f(@opaque) as the thread without the BQL; true if it has ended, false
- * if it gave way.  Then steps_go_on() until it returns true.
+ * Runs @f(@opaque) as the thread without the BQL.  Returns true if it has
+ * ended, false if it has yielded; then call steps_go_on() until that returns
+ * true.
  */
 bool steps_run(void (*f)(void *opaque), void *opaque);
 bool steps_go_on(void);
 
 /*
- * Lets the reaper run to where it waits: for work, or for a grace period that
- * has not ended.  True if it has nothing to do.
+ * Lets the reaper run until it waits for work, or for a grace period that has
+ * not ended.  Returns true if it has nothing to do.
  */
 bool steps_reap(void);
 
-/* The mapcache walks its structure once in so many operations: 1 to begin. */
+/*
+ * The mapcache checks its whole structure once in this many operations.
+ * Initially 1: after each.
+ */
 extern unsigned steps_walk_every;
 
 /*
- * Forgets what came before, as far as it could matter; nothing is mapped and
- * the thread has ended.  So a stream does what it does in a process of its own.
+ * Resets all state that an earlier stream could leave behind, so that a stream
+ * does the same here as in a process of its own.  Nothing may be mapped, and
+ * the thread must have ended.
  */
 void steps_reset(void);
 
-/* Mistakes that are made on purpose, to see that they are found. */
+/* The mutants: mistakes made on purpose, which the test must find. */
 typedef enum StepsMistake {
     STEPS_NO_MISTAKE,
     STEPS_NO_GRACE,         /* the reaper waits for nobody */
     STEPS_NO_STEP,          /* every other invalidate keeps the generation */
     STEPS_SHORT_RELEASE,    /* a release unlocks the first bucket only */
-    STEPS_NO_MARK,          /* a thread passes for one with the BQL */
+    STEPS_NO_MARK,          /* a thread without the BQL leaves no mark */
     STEPS_MISTAKES,
 } StepsMistake;
 
 extern StepsMistake steps_mistake;
 
-/* Of that name, "no-grace" say; false if there is none. */
+/* Chooses the mutant by its name, such as "no-grace"; false if none has it. */
 bool steps_mistake_set(const char *name);
 
 #endif

@@ -627,9 +627,9 @@ pid_t xensim_spawn(XensimDomain *dom, const char *const argv[],
                    const char *const env[], int log_fd);
 
 /*
- * Wait for a spawned device model; gives waitpid()'s status.  0, or
- * -ETIMEDOUT.  Releases what the process still held of Xen, as do the two
- * below.
+ * Waits for a spawned device model to end, and stores waitpid()'s status in
+ * @wstatus.  Returns 0 or -ETIMEDOUT.  Releases what the process still held of
+ * Xen; xensim_kill() and xensim_reap() do that too.
  */
 int xensim_wait_exit(Xensim *sim, pid_t pid, unsigned timeout_ms,
                      int *wstatus);
