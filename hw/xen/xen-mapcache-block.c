@@ -148,7 +148,7 @@ static XenFrames probe(const xen_pfn_t *gfn, size_t pages,
         n = MIN(pages - done, PROBE_PAGES);
         p = mcache_map_frames(NULL, gfn + done, n, err);
         if (!p) {
-            mcache_report_failure("probing",
+            mcache_report_failure("probing guest address",
                                   (hwaddr)gfn[done] << XC_PAGE_SHIFT, n,
                                   errno);
             return XEN_FRAMES_UNKNOWN;
@@ -192,7 +192,8 @@ static void *dummy_map(size_t size, int *memfd, Error **errp)
     }
     host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *memfd, 0);
     if (host == MAP_FAILED) {
-        error_setg_errno(errp, errno, "mapping %zu bytes", size);
+        error_setg_errno(errp, errno, "mapping %zu bytes of anonymous memory "
+                         "failed", size);
         close(*memfd);
         return NULL;
     }
@@ -212,7 +213,8 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
     size_t i, end, n;
 
     if (host == MAP_FAILED) {
-        error_setg_errno(errp, errno, "mapping %zu anonymous pages", pages);
+        error_setg_errno(errp, errno, "mapping %zu anonymous pages failed",
+                         pages);
         return NULL;
     }
     for (i = 0; i < pages; i = end) {
@@ -224,7 +226,7 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
         }
         if (!mcache_map_frames(host + (i << XC_PAGE_SHIFT), gfn + i, end - i,
                                part_err)) {
-            error_setg_errno(errp, errno, "mapping %zu of its pages",
+            error_setg_errno(errp, errno, "mapping %zu of its pages failed",
                              end - i);
             break;
         }
@@ -256,7 +258,7 @@ static void *block_map_real(ram_addr_t addr, hwaddr size, Error **errp)
 
     if (!host) {
         error_setg_errno(errp, errno, "mapping %zu pages at guest address 0x%"
-                         HWADDR_PRIx, pages, gaddr);
+                         HWADDR_PRIx " failed", pages, gaddr);
         return NULL;
     }
     for (i = 0; i < pages; i++) {
@@ -294,7 +296,7 @@ static bool block_is_dummy(ram_addr_t addr, ram_addr_t size, Error **errp)
     gfn = gfns_from(addr, size);
     frames = probe(gfn, size >> XC_PAGE_SHIFT, NULL);
     if (frames == XEN_FRAMES_UNKNOWN) {
-        error_setg(errp, "Xen does not say which of its frames are at guest "
+        error_setg(errp, "Xen does not say which frames are present at guest "
                    "address 0x" RAM_ADDR_FMT, addr);
         return false;
     }
@@ -322,7 +324,10 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
         host = block_map_real(addr, size, &err);
         if (!host && !incoming && phase_check(PHASE_MACHINE_READY)) {
             /* A running guest is not ended: its device goes blank. */
-            error_reportf_err(err, "xen mapcache: device memory: ");
+            error_reportf_err(err, "xen mapcache: cannot map device memory of "
+                              "%" PRIu64 " KiB at 0x" RAM_ADDR_FMT ", the "
+                              "device gets blank memory instead: ",
+                              (uint64_t)size / KiB, addr);
             err = NULL;
             dummy = true;
         }
@@ -387,8 +392,8 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     qemu_mutex_unlock(&mapcache.lock);
 
     if (!host) {
-        error_reportf_err(err, "xen mapcache: device memory of %" PRIu64
-                          " KiB at 0x" RAM_ADDR_FMT ": ",
+        error_reportf_err(err, "xen mapcache: cannot map device memory of %"
+                          PRIu64 " KiB at 0x" RAM_ADDR_FMT ": ",
                           (uint64_t)size / KiB, addr);
         exit(EXIT_FAILURE);
     }
@@ -490,8 +495,9 @@ static void dummy_restore(Outside *o, int how)
     if (p != host && !mcache_range_is_of(host, o->size, o->memfd)) {
         /* Another mapping took the addresses that a device depends on. */
         error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
-                     " is lost: %s. The restore cannot go on.", o->addr,
-                     p == MAP_FAILED ? strerror(errno) : "address taken");
+                     " is lost, so the guest cannot be restored: %s", o->addr,
+                     p == MAP_FAILED ? strerror(errno)
+                                     : "another mapping took its address");
         exit(EXIT_FAILURE);
     }
 }
@@ -514,21 +520,23 @@ static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
                      RAM_ADDR_FMT " (0x%" HWADDR_PRIx " bytes): %s at guest "
                      "address 0x%" HWADDR_PRIx, o->addr, o->size,
                      frames == XEN_FRAMES_UNKNOWN
-                     ? "Xen does not say which frames are"
-                     : "frames are missing", gaddr);
+                     ? "Xen does not say which frames are present"
+                     : "frames are absent", gaddr);
         return false;
     }
     if (!mcache_map_frames(outside_host(o), gfn, pages, err)) {
         int saved_errno = errno;
 
         dummy_restore(o, MAP_FIXED_NOREPLACE);
-        mcache_report_failure("replacing a dummy", gaddr, pages, saved_errno);
+        mcache_report_failure("replacing a dummy by guest address", gaddr,
+                              pages, saved_errno);
         return false;
     }
     for (i = 0; i < pages; i++) {
         if (err[i]) {
             dummy_restore(o, MAP_FIXED);
-            mcache_report_failure("replacing a dummy", gaddr, pages, -err[i]);
+            mcache_report_failure("replacing a dummy by guest address", gaddr,
+                                  pages, -err[i]);
             return false;
         }
     }

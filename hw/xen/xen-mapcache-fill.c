@@ -123,7 +123,8 @@ static XenMapStatus page_status(uint64_t gfn)
     void *p = mcache_map_range(NULL, gfn, 1, &err);
 
     if (!p) {
-        mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, 1, errno);
+        mcache_report_failure("mapping guest address", gfn << XC_PAGE_SHIFT, 1,
+                              errno);
         return XEN_MAP_UNAVAILABLE;
     }
     mcache_unmap(p, 1);
@@ -212,9 +213,9 @@ static void fill_map(Fill *f)
         }
     }
     if (f->err) {
-        mcache_report_failure("mapping", (f->first + f->mapped) <<
-                              MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_PAGES,
-                              f->err);
+        mcache_report_failure("mapping guest address",
+                              (f->first + f->mapped) << MCACHE_BUCKET_SHIFT,
+                              MCACHE_BUCKET_PAGES, f->err);
     }
 }
 

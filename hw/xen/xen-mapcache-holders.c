@@ -85,7 +85,7 @@ XenMapcacheDmaInfo *qmp_x_query_xen_mapcache_dma(bool has_limit,
         return NULL;
     }
     if (!h.limit || h.limit > LIMIT_MAX) {
-        error_setg(errp, "'limit' is %" PRIu32 ", and can be 1 to %d",
+        error_setg(errp, "'limit' is %" PRIu32 "; it must be from 1 to %d",
                    h.limit, LIMIT_MAX);
         return NULL;
     }

@@ -437,8 +437,9 @@ void mcache_slots_find_lost(void);
 bool mcache_range_is_of(const void *host, size_t size, int fd);
 
 /*
- * Reports that something failed, at a limited rate.  @what: a phrase such as
- * "mapping"; @addr: a guest address, or a grant reference.  Needs no lock.
+ * Reports that something failed, at a limited rate.  @what: a phrase that ends
+ * in the name of @addr, such as "mapping guest address"; @addr: a guest
+ * address, a grant reference, or HWADDR_MAX for none.  Needs no lock.
  */
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);

@@ -40,10 +40,10 @@ static void size_set(Object *obj, Visitor *v, const char *name, void *opaque,
         return;
     }
     if (xen_map_cache_ready()) {
-        error_setg(errp, "'%s' cannot be changed any more", name);
+        error_setg(errp, "'%s' cannot be changed after the start", name);
     } else if (size < SIZE_MIN) {
-        error_setg(errp, "'%s' is %" PRIu64 " bytes, the least is 32M", name,
-                   size);
+        error_setg(errp, "'%s' is %" PRIu64 " bytes; it must be 32M or more",
+                   name, size);
     } else {
         mapcache.size = size;
     }
@@ -66,7 +66,7 @@ static void idle_set(Object *obj, Visitor *v, const char *name, void *opaque,
         return;
     }
     if (xen_map_cache_ready()) {
-        error_setg(errp, "'%s' cannot be changed any more", name);
+        error_setg(errp, "'%s' cannot be changed after the start", name);
     } else {
         mapcache.idle = idle;
     }
@@ -77,13 +77,13 @@ void xen_map_cache_add_property(ObjectClass *oc)
     object_class_property_add(oc, "mapcache-size", "size", size_get, size_set,
                               NULL, NULL);
     object_class_property_set_description(oc, "mapcache-size",
-        "The most guest memory that is kept mapped, in bytes (default 32G, "
-        "less where limits leave less)");
+        "Upper limit of the guest memory that is kept mapped, in bytes "
+        "(default: 32G, or less if limits of the process leave less)");
     object_class_property_add(oc, "mapcache-idle", "uint32", idle_get,
                               idle_set, NULL, NULL);
     object_class_property_set_description(oc, "mapcache-idle",
-        "How many seconds guest memory that is not used is kept mapped "
-        "(default 60; 0: for ever)");
+        "Seconds for which unused guest memory is kept mapped "
+        "(default: 60; 0: for ever)");
 }
 
 static bool check_ready(Error **errp)
@@ -226,8 +226,8 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
         if (g_str_equal(what, "dma") || g_str_equal(what, "transfers")) {
             print_dma(mon, *what == 't');
         } else {
-            monitor_printf(mon, "info xen-mapcache knows nothing of '%s': say "
-                           "nothing, 'dma' or 'transfers'\n", what);
+            monitor_printf(mon, "info xen-mapcache: unknown argument '%s'; "
+                           "give none, 'dma' or 'transfers'\n", what);
         }
         return;
     }
@@ -238,7 +238,7 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    info->map_calls, info->map_pages, info->map_failures,
                    info->unmap_calls);
     monitor_printf(mon, "invalidates: %" PRIu64 "; releases of nothing: %"
-                   PRIu64 "; unmapped since unused: %" PRIu64 "\n",
+                   PRIu64 "; unmapped because unused: %" PRIu64 "\n",
                    info->invalidates, info->unmatched, info->idle);
     monitor_printf(mon, "mapped: %" PRIu64 " buckets of 1 MiB (at most %"
                    PRIu64 "), %" PRIu64 " more waiting to be unmapped; no "

@@ -191,7 +191,7 @@ static void unmap(void *host, size_t pages, bool grant)
     Leftover *l;
 
     if (!unmap_call(host, pages, grant)) {
-        mcache_report_failure("unmapping", 0, pages, errno);
+        mcache_report_failure("unmapping memory", HWADDR_MAX, pages, errno);
         l = g_new(Leftover, 1);
         *l = (Leftover) { host, pages, grant };
         QEMU_LOCK_GUARD(&mapcache.lock);
@@ -261,7 +261,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
     if (!host) {
         int err = errno;
 
-        mcache_report_failure("mapping the grant", first, pages, err);
+        mcache_report_failure("mapping grant reference", first, pages, err);
         *status = grant_status(err);
         return NULL;
     }
@@ -292,7 +292,8 @@ static void *exact_map(uint64_t gfn, size_t *pages,
     while (*pages) {
         host = err ? mcache_map_range(NULL, gfn, *pages, err) : NULL;
         if (!host) {
-            mcache_report_failure("mapping", gfn << XC_PAGE_SHIFT, *pages,
+            mcache_report_failure("mapping guest address",
+                                  gfn << XC_PAGE_SHIFT, *pages,
                                   err ? errno : ENOMEM);
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
@@ -446,7 +447,7 @@ static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
     uint8_t *host = mcache_map_range(NULL, addr >> XC_PAGE_SHIFT, pages, err);
 
     if (!host) {
-        mcache_report_failure("mapping", addr, pages, errno);
+        mcache_report_failure("mapping guest address", addr, pages, errno);
         return XEN_MAP_UNAVAILABLE;
     }
     while (present < pages && !err[present]) {

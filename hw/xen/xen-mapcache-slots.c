@@ -129,7 +129,8 @@ static uint32_t arena_reserve(uint32_t n)
      */
     mapcache.memfd = qemu_memfd_create("xen-mapcache", 0, false, 0, 0, &err);
     if (mapcache.memfd < 0) {
-        error_reportf_err(err, "xen mapcache: no place for guest memory: ");
+        error_reportf_err(err, "xen mapcache: cannot create the file that "
+                          "reserves address space for guest memory: ");
         exit(EXIT_FAILURE);
     }
     for (;; n /= 2) {
@@ -171,8 +172,9 @@ void mcache_arena_init(void)
     p = mmap(NULL, table, PROT_READ,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
-        error_report("xen mapcache: cannot reserve %zu bytes for its slots: "
-                     "%s", table, strerror(errno));
+        error_report("xen mapcache: cannot reserve %zu bytes of address space "
+                     "for the slot table: %s. Raise the limit on address "
+                     "space (ulimit -v).", table, strerror(errno));
         exit(EXIT_FAILURE);
     }
     mapcache.slot = p;
@@ -203,8 +205,14 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
     static int64_t last;
 
     trace_xen_map_cache_failure(what, addr, pages, err);
-    if (report_is_due(&last)) {
-        warn_report("xen mapcache: %s failed: 0x%" HWADDR_PRIx ", %zu pages: "
+    if (!report_is_due(&last)) {
+        return;
+    }
+    if (addr == HWADDR_MAX) {
+        warn_report("xen mapcache: %s failed (pages: %zu): %s", what, pages,
+                    strerror(err));
+    } else {
+        warn_report("xen mapcache: %s 0x%" HWADDR_PRIx " failed (pages: %zu): "
                     "%s", what, addr, pages, strerror(err));
     }
 }
@@ -217,8 +225,8 @@ void mcache_report_hole(hwaddr addr)
     if (bql_locked() && runstate_check(RUN_STATE_INMIGRATE) &&
         report_is_due(&last)) {
         error_report("xen mapcache: guest RAM at 0x%" HWADDR_PRIx " is "
-                     "missing while the guest is restored: what is read "
-                     "there is not what was saved", addr);
+                     "absent while the guest is restored: a device reads "
+                     "zeros there instead of what was saved", addr);
     }
 }
 
@@ -288,8 +296,8 @@ void mcache_slot_give_back(uint32_t nr)
 
 void mcache_slot_lose(uint32_t nr)
 {
-    mcache_report_failure("reserving the addresses of a slot again", 0,
-                          MCACHE_BUCKET_PAGES, EEXIST);
+    mcache_report_failure("reserving the addresses of a slot again",
+                          HWADDR_MAX, MCACHE_BUCKET_PAGES, EEXIST);
     mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_LOST);
     mapcache.lost_came = true;
     mcache_reaper_wake_locked();
@@ -298,7 +306,8 @@ void mcache_slot_lose(uint32_t nr)
 /* It stays RETIRED, with the guest's frames in it, and is tried again. */
 static void slot_unmap_failed(uint32_t nr, int err)
 {
-    mcache_report_failure("unmapping", (hwaddr)mapcache.slot[nr].bucket <<
+    mcache_report_failure("unmapping guest address",
+                          (hwaddr)mapcache.slot[nr].bucket <<
                           MCACHE_BUCKET_SHIFT, MCACHE_BUCKET_PAGES, err);
     mapcache.nr_pending++;
     mapcache.reap_again = true;

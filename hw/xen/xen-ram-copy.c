@@ -203,9 +203,9 @@ bool xen_ram_copy_unmap(void *host, hwaddr written)
     if (xen_ram_copy(c->block, c->addr + at, host, written, true) &
         MEMTX_ERROR) {
         /* The device has been told that its transfer is done. */
-        error_report("xen: 0x%" HWADDR_PRIx " bytes that a device wrote to "
-                     "guest address 0x" RAM_ADDR_FMT " are lost, or some of "
-                     "them: the memory can no longer be mapped", written,
+        error_report("xen: some or all of the 0x%" HWADDR_PRIx " bytes that a "
+                     "device wrote to guest address 0x" RAM_ADDR_FMT " are "
+                     "lost: the memory can no longer be mapped", written,
                      c->addr + at);
     }
     copy_release(c);

@@ -123,9 +123,9 @@ static bool sync_tracked(void)
                              pages, tracked.bitmap) < 0) {
         /* ENODATA: Xen cannot tell this time.  Others: not on this host. */
         if (errno != ENODATA) {
-            warn_report_once("Xen does not say what was written to the video "
-                             "memory at 0x%" HWADDR_PRIx " (%s): it is drawn "
-                             "whole each time", tracked.gaddr,
+            warn_report_once("Xen does not say which video memory at 0x%"
+                             HWADDR_PRIx " was written (%s): the whole screen "
+                             "is drawn each time", tracked.gaddr,
                              strerror(errno));
         }
         return false;
@@ -186,7 +186,7 @@ static void report_modified(hwaddr gaddr, uint64_t size)
 
         if (xen_modified_memory(xen_domid, gaddr >> TARGET_PAGE_BITS,
                                 len >> TARGET_PAGE_BITS)) {
-            warn_report_once("Xen did not take note of a write to 0x%"
+            warn_report_once("Xen did not record a write to guest address 0x%"
                              HWADDR_PRIx " (%s): a migration that is under "
                              "way may miss it", gaddr, strerror(errno));
         }

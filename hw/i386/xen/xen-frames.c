@@ -36,8 +36,8 @@ void xen_complain(const char *fmt, ...)
         last = now;
     }
     if (unsaid) {
-        warn_report("%u more reports like the next one were left out",
-                    unsaid);
+        warn_report("reports like the next one that were left out before it: "
+                    "%u", unsaid);
         unsaid = 0;
     }
     va_start(ap, fmt);

@@ -63,9 +63,10 @@ static void write_entry(const XenPiece *p)
     if (!write_key(entry, "start_addr", start) ||
         !write_key(entry, "size", size) ||
         !write_key(entry, "name", xen_physmap_name(p->ram))) {
-        xen_complain("cannot write to xenstore where %s is (0x%" HWADDR_PRIx
-                     "): %s; the guest cannot be restored from a save",
-                     xen_physmap_name(p->ram), p->gaddr, strerror(errno));
+        xen_complain("cannot write the location of %s (0x%" HWADDR_PRIx ") to "
+                     "xenstore: %s; if the guest is saved now, it cannot be "
+                     "restored", xen_physmap_name(p->ram), p->gaddr,
+                     strerror(errno));
     }
 }
 
@@ -75,8 +76,9 @@ static void remove_entry(const XenPiece *p)
     g_autofree char *path = physmap_path(entry, NULL);
 
     if (!xs_rm(xenstore, XBT_NULL, path) && errno != ENOENT) {
-        xen_complain("cannot remove %s from xenstore: %s; the guest may not "
-                     "be restorable from a save", path, strerror(errno));
+        xen_complain("cannot remove %s from xenstore: %s; if the guest is "
+                     "saved now, it may not be restored", path,
+                     strerror(errno));
     }
 }
 
@@ -164,21 +166,21 @@ static const char *load_entry(const char *entry, XenPiece *p)
     if (!p->size ||
         !QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size, XEN_GUEST_PAGE_SIZE) ||
         p->ram + p->size < p->ram || p->gaddr + p->size < p->gaddr) {
-        return "is not of whole pages";
+        return "does not consist of whole pages";
     }
     if (is_clash(p)) {
-        return "has what another one has, too";
+        return "overlaps another entry";
     }
     switch (xen_map_cache_probe(p->gaddr, p->size, NULL)) {
     case XEN_FRAMES_ALL:
         return NULL;
     case XEN_FRAMES_UNKNOWN:
-        error_report("cannot find out whether 0x%" PRIx64 " bytes of device "
-                     "memory are at 0x%" PRIx64 ", as the physmap in xenstore "
-                     "says: restoring the guest failed", p->size, p->gaddr);
+        error_report("restoring the guest failed: Xen does not say whether "
+                     "0x%" PRIx64 " bytes of device memory are at 0x%" PRIx64
+                     ", as the physmap in xenstore says", p->size, p->gaddr);
         exit(EXIT_FAILURE);
     default:
-        return "says that there are frames where there are none";
+        return "names frames that are absent";
     }
 }
 
@@ -198,8 +200,8 @@ void xen_physmap_compat_load(struct xs_handle *xs)
         const char *wrong = load_entry(entries[i], &p);
 
         if (wrong) {
-            warn_report("the physmap in xenstore has an entry '%s' that %s: "
-                        "ignored", entries[i], wrong);
+            warn_report("the physmap in xenstore has an invalid entry '%s', "
+                        "which is ignored: it %s", entries[i], wrong);
             continue;
         }
         xen_pieces_put(p.ram, p.gaddr, p.size);

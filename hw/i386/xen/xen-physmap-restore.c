@@ -106,7 +106,7 @@ static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size,
     XenFrames frames = xen_map_cache_probe(gaddr, size, present);
 
     if (frames == XEN_FRAMES_UNKNOWN) {
-        xen_physmap_fail("cannot find out whether the memory of %s (%" PRIu64
+        xen_physmap_fail("Xen does not say whether the memory of %s (%" PRIu64
                          " KiB) is at 0x%" HWADDR_PRIx, xen_physmap_name(ram),
                          size / 1024, gaddr);
     }
@@ -295,9 +295,9 @@ static void look_for_shown(Search *search, const XenShown *s)
 
 static G_NORETURN void lose(const XenShown *s, unsigned long missing)
 {
-    xen_physmap_fail("the memory of %s (%" PRIu64 " KiB) is in the guest "
-                     "neither at its BAR 0x%" HWADDR_PRIx " nor at its "
-                     "initial range 0x" RAM_ADDR_FMT ": %lu pages are missing",
+    xen_physmap_fail("the memory of %s (%" PRIu64 " KiB) is neither at its BAR "
+                     "0x%" HWADDR_PRIx " nor at its initial range 0x"
+                     RAM_ADDR_FMT ": %lu pages are absent",
                      xen_physmap_name(s->ram), s->size / 1024, s->gaddr,
                      s->ram, missing);
 }
@@ -308,9 +308,9 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     /* With an old libxen that was known, and said, when it was mapped. */
     if (xen_foreign_map_has_fixed() ||
         !xen_pieces_cover(block->offset, block->max_length)) {
-        warn_report("the memory of %s (%" PRIu64 " KiB) is not in the guest "
-                    "at its initial range 0x" RAM_ADDR_FMT ": its contents "
-                    "are lost", xen_physmap_name(block->offset),
+        warn_report("the memory of %s (%" PRIu64 " KiB) is absent from its "
+                    "initial range 0x" RAM_ADDR_FMT ": its contents are lost",
+                    xen_physmap_name(block->offset),
                     (uint64_t)block->max_length / 1024, block->offset);
     }
     if (memory_region_is_rom(block->mr)) {
@@ -325,8 +325,9 @@ static void give_up(RAMBlock *block, const unsigned long *found)
                                  found) == 0) {
         set_located(block);
     } else {
-        warn_report("Xen gives it no new frames: accesses to it are emulated, "
-                    "and its contents are blank");
+        warn_report("Xen gives no new frames for the memory of %s: accesses "
+                    "to it are emulated, and its contents are blank",
+                    xen_physmap_name(block->offset));
         g_array_append_val(located, block->offset);
     }
 }

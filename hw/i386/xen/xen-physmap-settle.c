@@ -141,7 +141,7 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
     int ret;
 
     if (!is_free(to, ram, size)) {
-        return "it is occupied by other memory or another device";
+        return "other memory or another device is there";
     }
     ret = xen_frames_move(from, to, size, &moved);
     for (i = 0; i < moved.n; i++) {
@@ -180,11 +180,10 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
         error = move(ram + done, from, to, len, moved);
         if (error) {
             g_free(why);
-            why = g_strdup_printf("%s (%" PRIu64 " KiB) stays at 0x%"
-                                  HWADDR_PRIx ", since it cannot be relocated "
-                                  "to 0x%" HWADDR_PRIx ": %s",
-                                  xen_physmap_name(ram), len / 1024, from, to,
-                                  error);
+            why = g_strdup_printf("cannot relocate %s (%" PRIu64 " KiB) from "
+                                  "0x%" HWADDR_PRIx " to 0x%" HWADDR_PRIx
+                                  ": %s", xen_physmap_name(ram), len / 1024,
+                                  from, to, error);
         }
     }
     return why;

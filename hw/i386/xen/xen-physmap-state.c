@@ -120,23 +120,23 @@ static const char *what_is_wrong(const XenPiece *p)
     RAMBlock *block = xen_physmap_block(p->ram);
 
     if (!p->size || !QEMU_IS_ALIGNED(p->ram | p->size, XEN_GUEST_PAGE_SIZE)) {
-        return "not whole pages";
+        return "does not consist of whole pages";
     }
     if (!block || !xen_physmap_has_frames(block)) {
-        return "not device memory";
+        return "is not device memory";
     }
     if (p->size > block->offset + block->max_length - p->ram) {
-        return "more than the device's memory";
+        return "is larger than the device's memory";
     }
     if (p->gaddr == NO_FRAMES) {
         return p->ram == block->offset && p->size == block->max_length
-               ? NULL : "a part without frames";
+               ? NULL : "is a part of a device's memory, and has no frames";
     }
     if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
-        return "no guest address";
+        return "has an invalid guest address";
     }
-    return p->gaddr == p->ram ? "at its initial range" : NULL;
+    return p->gaddr == p->ram ? "is at its initial range" : NULL;
 }
 
 /* Two pieces have a page or a guest address in common. */
@@ -177,7 +177,7 @@ static const char *what_is_wrong_with_all(void)
         wrong = what_is_wrong(&saved.piece[i]);
         for (k = 0; k < i && !wrong; k++) {
             if (is_clash(&saved.piece[i], &saved.piece[k])) {
-                wrong = "what another one has, too";
+                wrong = "overlaps another piece";
             }
         }
     }
@@ -191,7 +191,7 @@ static int state_post_load(void *opaque, int version_id)
     int i;
 
     if (!wrong && !xen_physmap_is_restoring()) {
-        wrong = "not for a guest that has been running here";
+        wrong = "cannot be located: the guest has run in this QEMU already";
     }
     for (i = 0; i < saved.n && !wrong; i++) {
         const XenPiece *p = &saved.piece[i];
@@ -205,12 +205,12 @@ static int state_post_load(void *opaque, int version_id)
     for (i = 0; i < saved.n && !wrong; i++) {
         if (saved.piece[i].gaddr != NO_FRAMES &&
             is_over_unmoved(&saved.piece[i])) {
-            wrong = "where other device memory is";
+            wrong = "is where other device memory is";
         }
     }
     if (wrong) {
-        error_report("the state says where the guest's device memory is, but "
-                     "this is impossible: a piece is %s", wrong);
+        error_report("invalid section 'xen-physmap' in the saved state: a "
+                     "piece of device memory %s", wrong);
         return -EINVAL;
     }
     xen_physmap_restore_known(lost);

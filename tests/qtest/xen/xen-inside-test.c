@@ -335,7 +335,7 @@ static const char *holders(XenTest *t)
     XEN_REQUIRE(qlist_size(qdict_get_qlist(told, "mappings")) == 1 &&
                 qdict_get_int(told, "total") > 2, "tells more than was wanted");
     XEN_REQUIRE(strstr(human(t, "info xen-mapcache none"),
-                       "knows nothing of 'none'"), "does not say what is wrong");
+                       "unknown argument 'none'"), "does not say what is wrong");
     qobject_unref(rsp);
     XEN_TRY(kinds(t, sg.gpa));
 

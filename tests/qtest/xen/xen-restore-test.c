@@ -404,8 +404,8 @@ static const char *missing(XenTest *t)
     xen_test_stats_hold(t, 0x600000, 0x640000, 100);
     xensim_balloon_out(t->dom, 0x600, 4);
     xen_test_save_restore(t, args);
-    lines = xen_test_log_lines(t, "is missing while the guest is restored");
-    XEN_REQUIRE(g_strv_length(lines) == 1, "says %u times what is missing",
+    lines = xen_test_log_lines(t, "is absent while the guest is restored");
+    XEN_REQUIRE(g_strv_length(lines) == 1, "says %u times what is absent",
                 g_strv_length(lines));
     xen_test_stats_release(t);
     return NULL;
@@ -428,10 +428,10 @@ static const char *not_told(XenTest *t)
     id = xensim_fault_arm(t->sim, &fault);
     g_assert_cmpint(id, >=, 0);
     xen_test_save_restore(t, args);
-    missing = xen_test_log_lines(t, "is missing while the guest is restored");
-    failed = xen_test_log_lines(t, "xen mapcache: mapping failed: ");
+    missing = xen_test_log_lines(t, "is absent while the guest is restored");
+    failed = xen_test_log_lines(t, "xen mapcache: mapping guest address ");
     XEN_REQUIRE(g_strv_length(missing) == 0,
-                "says that RAM is missing that Xen did not map");
+                "says that RAM is absent that Xen did not map");
     XEN_REQUIRE(g_strv_length(failed) >= 1, "does not say what failed");
     xensim_fault_disarm(t->sim, id);
     xen_test_stats_release(t);
