@@ -143,7 +143,7 @@ def name_of(answer):
 
 def counters_of(answer):
     if not isinstance(answer, dict):
-        raise Lost('its answer makes no sense')
+        raise Lost('its answer cannot be understood')
     return {key: value for key, value in answer.items()
             if isinstance(value, int) and not isinstance(value, bool)}
 
@@ -202,7 +202,7 @@ class Finder:
         try:
             names = sorted(os.listdir(self.run_dir))
         except PermissionError:
-            raise Failure(f'no right to {self.run_dir}: become root') from None
+            raise Failure(f'no permission for {self.run_dir}: run as root') from None
         except OSError:
             names = []      # no guest was ever started
         for name in names:

@@ -67,11 +67,11 @@ class Monitor:
         except FileNotFoundError:
             raise Lost(f'no socket {self.path}') from None
         except PermissionError:
-            raise Lost(f'no right to {self.path}: become root') from None
+            raise Lost(f'no permission for {self.path}: run as root') from None
         except ConnectionRefusedError:
             raise Lost('its device model has ended') from None
         except (BlockingIOError, TimeoutError):
-            raise Lost(f'others wait for {self.path}') from None
+            raise Lost(f'{self.path} is busy: others wait for it') from None
         except OSError as err:
             raise Lost(f'{self.path}: {err.strerror or err}') from None
 
@@ -94,7 +94,7 @@ class Monitor:
                 raise Lost('its device model has ended')
             self.data += more
             if len(self.data) > ANSWER_MAX:
-                raise Lost(f'the answer from {self.path} has no end')
+                raise Lost(f'the answer from {self.path} is too long')
         line, self.data = self.data.split(b'\n', 1)
         try:
             message = json.loads(line)

@@ -158,7 +158,7 @@ def test_top_goes_on_with_the_others(b):
         has(lines['2'], 'without the series')
         has(lines['3'], 'this machine has none')
         has(lines['4'], 'no answer from', 'another client')
-        has(lines['5'], 'makes no sense')
+        has(lines['5'], 'cannot be understood')
         has(lines['6'], 'not a QMP socket')
         has(lines['7'], 'has ended')
         # whoever asks for it by name is told by the exit status
@@ -194,11 +194,11 @@ def test_top_without_the_right_to(b):
         os.chmod(b.path('run', 'qmp-libxl-2'), 0o666)
         out, said = top(b, '--once', user=nobody)
         assert len(rows_of(out)) == 1 and len(said) == 1, (out, said)
-        has(said[0], '1: no right to', 'become root')
+        has(said[0], '1: no permission for', 'run as root')
         os.chmod(b.path('run'), 0o700)
         _, said = top(b, '--once', user=nobody, status=1)
         assert len(said) == 1, said
-        has(said[0], 'error: no right to', 'become root')
+        has(said[0], 'error: no permission for', 'run as root')
 
 
 def test_top_text_of_a_guest_is_harmless(b):

@@ -333,7 +333,7 @@ static gboolean parse_program(char **argv, Options *o, GError **err)
     }
     if (!*argv) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "which program shall run? Try xensim --help");
+                    "no program given; try xensim --help");
         return FALSE;
     }
     o->argv = g_strdupv(argv);
@@ -385,8 +385,8 @@ static gboolean parse(int argc, char **argv, Options *o, GError **err)
     }
     if (argc < 2 || strcmp(argv[1], "run") != 0) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    argc < 2 ? "what shall be done? Try xensim --help"
-                             : "%s: not a command; try xensim --help",
+                    argc < 2 ? "no command given; try xensim --help"
+                             : "%s: unknown command; try xensim --help",
                     argc < 2 ? "" : argv[1]);
         return FALSE;
     }

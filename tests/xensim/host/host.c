@@ -61,8 +61,9 @@ Xensim *xensim_new(const char *run_dir)
                  tmp && *tmp && strlen(tmp) < 80 ? tmp : "/tmp");
         if (!mkdtemp(dir)) {
             rc = -errno;
-            fprintf(stderr, "xensim: cannot make the run directory %s: %s; "
-                    "set TMPDIR to where it can be\n", dir, strerror(errno));
+            fprintf(stderr, "xensim: cannot create the run directory %s: %s; "
+                    "set TMPDIR to a directory that can be written to\n", dir,
+                    strerror(errno));
             free(sim);
             errno = -rc;
             return NULL;

@@ -37,8 +37,8 @@ refused() {
 }
 
 refused 'no command' 'xensim --help'
-refused 'unknown command' 'frob: not a command' frob
-refused 'no program' 'which program shall run' run --memory 64M
+refused 'unknown command' 'frob: unknown command' frob
+refused 'no program' 'no program given' run --memory 64M
 refused 'unknown option' '--frob' run --frob -- "$qemu"
 refused 'no such path' '/no/such/qemu: no such program' run -- /no/such/qemu
 refused 'not in PATH' 'no such program in PATH' run -- no-such-qemu-here
