@@ -5,22 +5,22 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * xen-mapcache.c          the essay, the public calls, hits
- * xen-mapcache-slots.c    the arena and its slots: reserve, empty
- * xen-mapcache-fill.c     slots: a bucket is mapped, and found
- * xen-mapcache-retire.c   slots: taken out of service, evicted
+ * xen-mapcache.c          an essay on the mapcache; public calls, hits
+ * xen-mapcache-slots.c    the arena and its slots: reserving, emptying
+ * xen-mapcache-fill.c     filling slots after a miss
+ * xen-mapcache-retire.c   retiring slots: invalidate, eviction, idle buckets
  * xen-mapcache-reaper.c   the thread that unmaps after a grace period
- * xen-mapcache-calls.c    calls to Xen and to the kernel that are under way
- * xen-mapcache-backend.c  these calls
- * xen-mapcache-dma.c      the registry of DMA mappings, reports
- * xen-mapcache-owner.c    the names of those who hold them
+ * xen-mapcache-calls.c    the list of calls that are under way
+ * xen-mapcache-backend.c  the calls that map, and their counters
+ * xen-mapcache-dma.c      the registry of DMA mappings; reports
+ * xen-mapcache-owner.c    the names of the devices in the registry
  * xen-mapcache-stats.c    counters
  * xen-mapcache-outside.c  what lies outside the arena: grants, exact pages
- * xen-mapcache-block.c    device memory, and dummies for it
- * xen-mapcache-announce.c when RAM block notifiers are told of it
- * xen-mapcache-events.c   events for who watches from outside
- * xen-mapcache-holders.c  who holds what, for the monitor
- * xen-mapcache-check.c    walks it all, in a build for tests
+ * xen-mapcache-block.c    device memory and its dummies
+ * xen-mapcache-announce.c telling RAM block notifiers of device memory
+ * xen-mapcache-events.c   QMP events
+ * xen-mapcache-holders.c  which device holds what, for the monitor
+ * xen-mapcache-check.c    checking all of it, in a build for tests
  */
 
 #ifndef HW_XEN_MAPCACHE_INT_H
@@ -41,8 +41,8 @@
 #include "system/xen-mapcache.h"
 
 /*
- * Guest RAM is mapped a bucket at a time; a slot holds one bucket.  Tests
- * shrink these, to make collisions common.
+ * Guest RAM is mapped one bucket at a time, and a slot holds one bucket.  Tests
+ * use smaller buckets, so that collisions are common.
  */
 #ifndef MCACHE_BUCKET_SHIFT
 #define MCACHE_BUCKET_SHIFT     20
@@ -50,12 +50,12 @@
 #define MCACHE_BUCKET_SIZE      (1UL << MCACHE_BUCKET_SHIFT)
 #define MCACHE_BUCKET_PAGES     (MCACHE_BUCKET_SIZE >> XC_PAGE_SHIFT)
 
-/* The most that one DMA mapping spans: callers ask again for the rest. */
+/* The most that one DMA mapping spans; the caller asks again for the rest. */
 #define MCACHE_DMA_MAX          (16 * MCACHE_BUCKET_SIZE)
 
 /*
- * A transfer that is no longer than this is copied if there is no slot for it:
- * that is cheaper than a mapping of its own.
+ * If there is no slot for a transfer, it is copied if it has at most this many
+ * bytes: that is cheaper than a mapping of exact pages.
  */
 #define MCACHE_COPY_BYTES       (4 * XC_PAGE_SIZE)
 
@@ -67,22 +67,23 @@
 #define MCACHE_ROOT_ENTRIES     4096
 
 /*
- * Where a slot is in its life.  The diagram is in xen-mapcache.c.
+ * The phase of a slot's state.  The diagram is in xen-mapcache.c.
  */
 typedef enum MapCachePhase {
-    MCACHE_FREE = 0,    /* PROT_NONE, in nobody's hands */
-    MCACHE_FILLING,     /* allocated, not yet published; a call's */
+    MCACHE_FREE = 0,    /* nothing is mapped in it (PROT_NONE) */
+    MCACHE_FILLING,     /* a call maps a bucket into it; not published yet */
     MCACHE_LIVE,        /* published: lookups may find and lock it */
-    MCACHE_STALE,       /* not found any more, held by DMA */
+    MCACHE_STALE,       /* lookups do not find it any more; DMA holds it */
     MCACHE_RETIRED,     /* not found, not held; to be unmapped */
-    MCACHE_GOING,       /* … by a call, at this moment */
-    MCACHE_LOST,        /* its addresses may be another's: not used */
+    MCACHE_GOING,       /* not found, not held; a call is unmapping it */
+    MCACHE_LOST,        /* other memory may be at its addresses: not used */
 } MapCachePhase;
 
 /*
- * The state word.  From the top: the phase; whether the record of one of the
- * DMA mappings in the slot is here; that record's offset in the bucket and its
- * length less 1; the number of DMA locks, one of which is that mapping's.
+ * The state word.  From the highest bit: the phase; a bit that says whether the
+ * word has the record of a DMA mapping; that record's offset in the bucket, and
+ * its length minus 1; the number of DMA locks, which includes the lock of that
+ * mapping.
  */
 #define MCACHE_PHASE_SHIFT      61
 #define MCACHE_RECORD           (1ull << 60)
@@ -92,83 +93,87 @@ typedef enum MapCachePhase {
 #define MCACHE_LEN_BITS         16
 #define MCACHE_LOCKS_MAX        ((1u << MCACHE_LEN_SHIFT) - 1)
 
-/* Longer mappings have their record elsewhere. */
+/* A longer mapping has its record in the hash table. */
 #define MCACHE_RECORD_LEN_MAX   (1u << MCACHE_LEN_BITS)
 
 #define MCACHE_STATE(phase, locks) \
     (((uint64_t)(phase) << MCACHE_PHASE_SHIFT) | (locks))
 
 /*
- * One slot, one cache line.  A slot that was never used is not accessible.
+ * A slot; it has one cache line.  A slot that was never used is not accessible.
  *
  * @state is changed by atomic operations only.  @bucket and @valid are written
- * while the slot is FILLING and constant until it is FREE again.  @gen is
- * what publishes them (store-release, load-acquire).
+ * while the slot is FILLING, and are constant from then on until it is FREE
+ * again.  @gen publishes them (store-release, load-acquire).
  */
 typedef struct MapCacheSlot {
     uint64_t state;
     union {
         struct {
-            uint32_t gen;   /* generation it was filled in; 0: do not serve */
-            uint32_t iothread_gen; /* last that a thread without BQL used it */
+            uint32_t gen;   /* generation it was filled in; 0: no hit */
+            uint32_t iothread_gen; /* the mark: the last generation in which
+                                    * a thread without the BQL used it */
         };
         uint64_t gens;      /* both, for one load */
     };
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
-    bool referenced;        /* used since the clock hand came by */
-    uint8_t idle;           /* rounds of the reaper's since; under the lock */
+    bool referenced;        /* used since the eviction's clock hand passed */
+    uint8_t idle;           /* the reaper's rounds since it was last used;
+                             * under the lock */
 #ifdef XEN_COMPAT_PHYSMAP
     uint8_t *host;          /* where the kernel put it */
 #endif
-    DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES);
-    uint64_t info;          /* what else @state says; FILLING: which call */
+    DECLARE_BITMAP(valid, MCACHE_BUCKET_PAGES); /* present pages */
+    uint64_t info;          /* the rest of the record in @state; while the slot
+                             * is FILLING: the call that fills it */
 } QEMU_ALIGNED(64) MapCacheSlot;
 
 QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);
 
-/* The slot table comes into being in parts, as slots are used. */
+/* The slot table is made accessible in parts, when slots are first used. */
 #define MCACHE_PART_BYTES   65536
 #define MCACHE_PART_SLOTS   (MCACHE_PART_BYTES / sizeof(MapCacheSlot))
 
 typedef struct MapCache {
     /* Set at init, constant after. */
     bool ready;
-    uint64_t size;          /* bytes that the user allows; 0: the default */
-    uint32_t idle;          /* seconds that an unused bucket is kept; 0: ever */
+    uint64_t size;          /* the cap that the user set, in bytes; 0: none */
+    uint32_t idle;          /* seconds for which an unused bucket is kept;
+                             * 0: for ever */
     uint8_t *arena;
-    int memfd;              /* what the arena's empty slots map */
+    int memfd;              /* the file that is mapped in empty slots */
     uint32_t nr_slots;      /* slots in the arena */
-    uint32_t max_slots;     /* … of which the cap allows; the rest is spare */
+    uint32_t max_slots;     /* slots below the cap; the others are spare */
     MapCacheSlot *slot;
 
     /* Atomic; the generation is changed under the lock. */
     uint32_t gen;
-    unsigned long *table_map; /* a bit for each part of the slot table */
+    unsigned long *table_map; /* the accessible parts of the slot table */
     uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t unmatched;
-    uint32_t seconds;       /* a clock for records; 0: it stands still */
-    bool held_came;         /* long-held mappings that no report has named */
+    uint32_t seconds;       /* the time for records; 0: nobody updates it */
+    bool held_came;         /* there are held mappings that no report named */
 
     /*
-     * Guards everything below, slot phases but for LIVE's locks, and the
-     * forward table's changes.  Taken after the BQL, never before it; not
-     * held over a call that maps or unmaps, but for a map call that an
-     * invalidate has overtaken once; never while an RCU grace period is
-     * waited for.  A hit does not need it.
+     * Guards everything below, changes of the forward table, and the phases of
+     * slots, except the DMA locks of a LIVE slot.  Taken after the BQL, never
+     * before it.  Not held during a call that maps or unmaps, except a map call
+     * that is repeated because an invalidate has overtaken it.  Never held
+     * while waiting for an RCU grace period.  A hit does not need it.
      */
     QemuMutex lock;
     unsigned long *used_map;    /* a bit for each slot that is not FREE */
     uint32_t nr_used;
     uint32_t nr_pending;        /* STALE, RETIRED and GOING */
-    uint32_t hand;              /* of the clock */
-    uint64_t nr_held;           /* long-held mappings */
-    unsigned long *reap_map;    /* RETIRED slots that the reaper shall take */
-    unsigned long *grace_map;   /* … and those it is waiting for */
+    uint32_t hand;              /* the clock hand of the eviction */
+    uint64_t nr_held;           /* held mappings of exact pages */
+    unsigned long *reap_map;    /* RETIRED slots for the reaper's next round */
+    unsigned long *grace_map;   /* RETIRED slots of the reaper's round now */
     unsigned long *flush_map;   /* RETIRED slots that an invalidate unmaps */
-    bool reap_wanted;           /* there is something for the reaper */
-    bool reap_again;            /* an unmap failed: later */
-    uint32_t calls_awaited;     /* threads that wait for a call to end */
-    bool lost_came;             /* slots LOST that the reaper has not looked at */
+    bool reap_wanted;           /* there is work for the reaper */
+    bool reap_again;            /* an unmap failed: the reaper tries again */
+    uint32_t calls_awaited;     /* threads that wait for the end of a call */
+    bool lost_came;             /* the reaper must check the LOST slots */
     QemuCond reap_cond;
     XenMapCacheStats stats;
 } MapCache;
@@ -185,14 +190,14 @@ static inline uint32_t mcache_locks(uint64_t state)
     return state & MCACHE_LOCKS_MAX;
 }
 
-/* The same state in another phase. */
+/* Returns @state with its phase set to @phase. */
 static inline uint64_t mcache_in_phase(uint64_t state, MapCachePhase phase)
 {
     return deposit64(state, MCACHE_PHASE_SHIFT, 64 - MCACHE_PHASE_SHIFT,
                      phase);
 }
 
-/* The record of @len bytes at @offset, as a state has it. */
+/* The record of @len bytes at @offset, in the form that a state word has. */
 static inline uint64_t mcache_record(uint64_t offset, uint64_t len)
 {
     return MCACHE_RECORD | offset << MCACHE_OFFSET_SHIFT |
@@ -212,12 +217,13 @@ static inline uint64_t mcache_record_len(uint64_t state)
 }
 
 #ifndef XEN_COMPAT_PHYSMAP
-/* Where slot @nr is, and in which slot @ptr is, if in any. */
+/* The host address of slot @nr. */
 static inline uint8_t *mcache_slot_host(uint32_t nr)
 {
     return mapcache.arena + ((size_t)nr << MCACHE_BUCKET_SHIFT);
 }
 
+/* True if @ptr is in a slot; *@nr is the slot's number. */
 static inline bool mcache_slot_of(const void *ptr, uint32_t *nr)
 {
     uintptr_t offset = (uintptr_t)ptr - (uintptr_t)mapcache.arena;
@@ -234,20 +240,21 @@ static inline uint8_t *mcache_slot_host(uint32_t nr)
 
 bool mcache_slot_of(const void *ptr, uint32_t *nr);
 
-/* Enters the slot's mapping in the tree, and takes it out; with the lock. */
+/* Adds the slot's mapping to the tree, and removes it; with the lock. */
 void mcache_slot_enter_locked(uint32_t nr);
 void mcache_slot_leave_locked(uint32_t nr);
 #endif
 
-/* Was slot @nr ever used?  Only then is it accessible. */
+/* True if slot @nr is accessible, because its part of the table was used. */
 static inline bool mcache_slot_known(uint32_t nr)
 {
     return test_bit(nr / MCACHE_PART_SLOTS, mapcache.table_map);
 }
 
 /*
- * Marks the slot as used in generation @gen without the BQL.  A mark only ever
- * gets newer: a thread that was held up must not take away another's.
+ * Marks the slot as used in generation @gen by a thread without the BQL.  A
+ * mark is only replaced by a newer one: a slow thread must not overwrite the
+ * newer mark of another thread.
  */
 static inline void mcache_mark(MapCacheSlot *s, uint32_t gen)
 {
@@ -262,9 +269,10 @@ static inline void mcache_mark(MapCacheSlot *s, uint32_t gen)
 }
 
 /*
- * Marks the slot as not used in generation @gen yet, unless a late reader of
- * its last life has just said otherwise.  Whatever else the mark says may be so
- * old that it looks new.  With the lock.
+ * Sets the mark to "not used in generation @gen yet", unless a late reader of
+ * the slot's previous bucket has just marked the slot with @gen.  An older mark
+ * is overwritten, because after a wrap-around it could look newer than @gen.
+ * With the lock.
  */
 static inline void mcache_mark_unused(MapCacheSlot *s, uint32_t gen)
 {
@@ -278,7 +286,7 @@ static inline void mcache_mark_unused(MapCacheSlot *s, uint32_t gen)
     }
 }
 
-/* The forward table's cell for @bucket, or NULL if it has none yet. */
+/* The forward table's entry for @bucket, or NULL if there is none yet. */
 static inline uint32_t *mcache_forward(uint64_t bucket)
 {
     uint32_t *leaf;
@@ -291,7 +299,7 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
-/* The seconds of a clock that only goes on; never 0, which says: none. */
+/* The seconds of a monotonic clock; never 0, which means: no time. */
 static inline uint32_t mcache_seconds(void)
 {
     return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
@@ -300,18 +308,19 @@ static inline uint32_t mcache_seconds(void)
 /* --- xen-mapcache-backend.c: needs no lock ------------------------------ */
 
 /*
- * One call that maps @pages frames at @host, which they replace, or anywhere if
- * it is NULL; counted.  @err has a value for each page, 0 if it is there.  NULL
- * and errno if the call failed: what was at @host may be there still, or there
- * may be a gap in the address space.
+ * Makes one call that maps @pages frames, and counts it.  @host: the address;
+ * the frames replace what is mapped there; NULL: any address.  @err gets a
+ * value for each page, 0 if the page is present.  Returns NULL, with errno, if
+ * the call failed; then either the memory at @host is still mapped, or there is
+ * a gap in the address space.
  */
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err);
 
-/* The same for @pages frames from @first_gfn on. */
+/* Does the same for @pages frames from @first_gfn on. */
 void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err);
 
-/* Counts a call that maps @pages pages, or one that unmaps. */
+/* Counts a call that maps @pages pages; counts a call that unmaps. */
 void mcache_count_map(size_t pages, bool failed);
 void mcache_count_unmap(void);
 
@@ -320,47 +329,50 @@ void mcache_backend_stats(XenMapCacheStats *stats);
 
 /* --- xen-mapcache-calls.c: with the lock ---------------------------------- */
 
-/* A call that maps or unmaps, of a thread that has it on its stack. */
+/* A call that maps or unmaps.  The thread that makes it has it on its stack. */
 typedef struct MapCacheCall {
-    uint32_t gen;           /* the generation that it began in */
-    uint64_t bucket;        /* the first that it maps */
-    uint64_t n;             /* … and how many; 0: none that others look for */
-    bool again;             /* an invalidate overtook the first: made locked */
+    uint32_t gen;           /* the generation in which it began */
+    uint64_t bucket;        /* the first bucket that it maps */
+    uint64_t n;             /* how many buckets it maps; 0: none */
+    bool again;             /* an invalidate has overtaken the first one; this
+                             * one is made with the lock */
     QLIST_ENTRY(MapCacheCall) next;
 } MapCacheCall;
 
 void mcache_calls_init(void);
 
 /*
- * Notes that the caller is about to let go of the lock and to map the buckets
- * [@bucket, @bucket + @n), or something else if @n is 0, or to unmap.
+ * Puts the call on the list.  The caller then releases the lock and maps the
+ * buckets [@bucket, @bucket + @n).  If @n is 0, it maps something else, or
+ * unmaps.
  */
 void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n);
 
 /*
- * Lets go of the lock, and takes it back.  Not if @c is made again: a guest may
- * send invalidates so fast that one comes in each call, but none comes while
- * the lock is held.  So nothing is overtaken twice.
+ * Release the lock for the call @c, and take it again.  They do nothing if
+ * @c->again: a guest may send invalidates so fast that one comes in each call,
+ * but none comes while the lock is held.  So no call is overtaken twice.
  */
 void mcache_call_unlock(const MapCacheCall *c);
 void mcache_call_lock(const MapCacheCall *c);
 
 /*
- * Has an invalidate begun since?  It waits for the call's end, and what was
- * mapped may show frames that are the guest's no more: it is to be unmapped
- * before.
+ * True if an invalidate has begun since the call began.  What the call mapped
+ * may then show frames that the guest has given back.  The caller must unmap it
+ * before it ends the call; the invalidate waits for that.
  */
 bool mcache_call_is_old_locked(const MapCacheCall *c);
 
+/* Takes the call off the list, and wakes the threads that wait for it. */
 void mcache_call_end_locked(MapCacheCall *c);
 
 /*
- * Waits until nobody maps any of the buckets [@bucket, @bucket + @n); lets go
- * of the lock meanwhile.  The caller is in no call.
+ * Waits until no call maps any of the buckets [@bucket, @bucket + @n).  The
+ * lock is released meanwhile.  The caller must not be in a call itself.
  */
 void mcache_calls_wait_locked(uint64_t bucket, uint64_t n);
 
-/* Waits for all calls that began in an older generation; likewise. */
+/* Waits in the same way for all calls that began in an older generation. */
 void mcache_calls_wait_old_locked(void);
 
 /* --- xen-mapcache-slots.c: with the lock, unless said otherwise ---------- */
@@ -385,37 +397,43 @@ static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
 }
 
 /*
- * Makes the slot's part of the table accessible.  False and errno if there is
- * no memory for it.
+ * Makes the slot's part of the table accessible.  False, with errno, if there
+ * is no memory for it.
  */
 bool mcache_slot_make(uint32_t nr);
 
-/* From FREE to FILLING by a call, back to FREE, and to LOST. */
+/*
+ * Changes the slot's phase: from FREE to FILLING by the call @by; back to FREE;
+ * from FILLING to LOST.
+ */
 void mcache_slot_take(uint32_t nr, const MapCacheCall *by);
 void mcache_slot_give_back(uint32_t nr);
 void mcache_slot_lose(uint32_t nr);
 
 /*
- * After a failed map call: sees to it that the slot's addresses are ours.
- * False if they may not be: then the slot is to be LOST, and the reaper finds
- * out.  Needs no lock.
+ * Reserves the slot's addresses again after a failed map call.  False if
+ * another mapping may be there: then the caller makes the slot LOST, and the
+ * reaper finds out.  Needs no lock.
  */
 bool mcache_slot_reserve_again(uint32_t nr);
 
 /*
- * Empties the slots [@nr, @nr + @n), all of them RETIRED and on no map of
- * slots, and frees them.  Lets go of the lock meanwhile.  What cannot be
- * unmapped is left to the reaper.
+ * Unmaps and frees the slots [@nr, @nr + @n).  They are RETIRED, and in none of
+ * the bitmaps for the reaper or the invalidate.  The lock is released
+ * meanwhile.  Slots that cannot be unmapped are left to the reaper.
  */
 void mcache_slots_unmap_locked(uint32_t nr, uint32_t n);
 
 /*
- * The same of all slots in @map, which is empty then, @bite of them by one
- * system call at most: while that lasts, nobody else can map.
+ * Does the same for all slots in @map, and clears @map.  One system call unmaps
+ * at most @bite slots: nobody else can map while it lasts.
  */
 void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite);
 
-/* Leaves a RETIRED slot to the reaper; takes it back, to be unmapped now. */
+/*
+ * The first leaves a RETIRED slot to the reaper.  The second takes it back, so
+ * that the caller can unmap it.
+ */
 void mcache_reap_later_locked(uint32_t nr);
 void mcache_reap_not_locked(uint32_t nr);
 
@@ -423,8 +441,8 @@ void mcache_reap_not_locked(uint32_t nr);
 void mcache_reaper_wake_locked(void);
 
 /*
- * Looks which of the slots that are LOST are ours all the same, and frees
- * these.  Lets go of the lock meanwhile, for that takes long.
+ * Finds out which of the slots that are LOST still have their addresses, and
+ * frees these slots.  That takes long, so the lock is released meanwhile.
  */
 void mcache_slots_find_lost(void);
 
@@ -445,104 +463,111 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);
 
 /*
- * An access found no guest RAM at @addr.  A running guest may do that; in a
- * restore, where all RAM is there before QEMU starts, it is an error, reported
- * (rate-limited) if the BQL is held.  Called without the lock.
+ * To be called when an access found no guest RAM at @addr.  For a running guest
+ * that is no error.  In a restore all RAM is present before QEMU starts, so it
+ * is an error; it is reported, at a limited rate, if the BQL is held.  Called
+ * without the lock.
  */
 void mcache_report_hole(hwaddr addr);
 
 /* --- xen-mapcache-fill.c: with the lock --------------------------------- */
 
 /*
- * Sees to it that the buckets [@first, @first + @n) are mapped, in adjacent
- * slots if @n > 1, with the page @page of the first one present.  The status
- * is that page's: of the other buckets some may be mapped, or none.
- * XEN_MAP_UNAVAILABLE if there are not as many adjacent slots.  Lets go of the
- * lock meanwhile.
+ * Maps the buckets [@first, @first + @n) as far as they are not mapped; into
+ * adjacent slots if @n > 1.  Returns the status of the page @page in the first
+ * bucket, or XEN_MAP_UNAVAILABLE if there are not as many adjacent slots.  Of
+ * the other buckets some, or all, may be left unmapped.  The lock is released
+ * meanwhile.
  */
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
 
 /* --- xen-mapcache.c ------------------------------------------------------ */
 
-/* xen_ram_addr_from_mapcache() with the lock. */
+/* Does what xen_ram_addr_from_mapcache() does; with the lock. */
 ram_addr_t mcache_ram_addr_locked(const void *ptr);
 
 /* --- xen-mapcache-retire.c: with the lock, unless said otherwise -------- */
 
 /*
- * Takes all buckets out of service and unmaps those that nobody can be
- * using.  Called with the lock and the BQL, not in an RCU section, the
- * generation stepped already under the same lock.  Lets go of it when nothing
- * old can be found any more.
+ * Retires all slots, and unmaps those that nobody can be using.  Called with
+ * the lock and the BQL, not in an RCU section.  The caller has stepped the
+ * generation under the same lock.  The lock is released for the unmapping, when
+ * no lookup can find an old mapping any more.
  */
 void mcache_flush_locked(void);
 
 /*
- * The last lock on a stale slot is gone: unmaps it or leaves it to the
- * reaper.
+ * To be called when the last DMA lock of a STALE slot was released.  Unmaps the
+ * slot, or leaves it to the reaper.  Without the lock.
  */
 void mcache_stale_unlocked(uint32_t nr);
 
-/* Takes a DMA lock off each of the slots [@nr, @nr + @n).  Without the lock. */
+/* Releases one DMA lock of each slot in [@nr, @nr + @n).  Without the lock. */
 void mcache_slots_unlock(uint32_t nr, uint32_t n);
 
-/* Retires a LIVE slot that unlocked pointers of this very thread may be in. */
+/*
+ * Retires a LIVE slot, and leaves it to the reaper, because the calling thread
+ * itself may have transient pointers into it.
+ */
 void mcache_retire_later(uint32_t nr);
 
 /*
- * Keeps the spare slots free, ahead of need: whoever comes next is in an RCU
- * section and cannot wait for one to end.  The slots [@keep, @keep + @n) are
- * what the caller is about to use.
+ * Retires slots until the spare slots are free again.  The next thread that
+ * needs a slot is in an RCU section and cannot wait for a grace period.  The
+ * slots [@keep, @keep + @n) are not retired: the caller is about to use them.
  */
 void mcache_evict_locked(uint32_t keep, uint32_t n);
 
 /*
- * One of MCACHE_IDLE_ROUNDS rounds in the time that an unused bucket is kept:
- * retires those that were not used in so many on end and that nobody holds.
- * Lets go of the lock now and then.
+ * Makes one round over the slots.  The reaper makes MCACHE_IDLE_ROUNDS rounds
+ * in the time for which an unused bucket is kept.  Retires the slots that were
+ * not used in so many successive rounds and that no DMA holds.  The lock is
+ * released now and then.
  */
 #define MCACHE_IDLE_ROUNDS  4
 void mcache_idle_round_locked(void);
 
 /*
- * A map call failed for lack of memory, which the frames that are mapped may
- * cost too (a stub domain's, a PVH dom0's): retires some that were not used
- * lately, whatever the cap, so that a call that comes after may succeed.
+ * To be called when a map call failed for lack of memory.  In a stub domain or
+ * a PVH dom0, mapped frames cost memory too.  Retires some slots that were not
+ * used lately, even below the cap, so that a later call may succeed.
  */
 void mcache_evict_for_memory_locked(void);
 
 /* --- xen-mapcache-reaper.c: with the lock ------------------------------- */
 
 /*
- * Starts the thread.  Before the machine runs: no thread may be to be had when
- * it is needed, and a running guest is not to be ended for that.
+ * Starts the thread, before the machine runs.  Later it might be impossible to
+ * create a thread, and that must not end a running guest.
  */
 void mcache_reaper_init(void);
 
 /*
- * Records of DMA mappings take the seconds of mcache_seconds() from
- * mapcache.seconds, which the reaper keeps while there is DMA, for asking the
- * kernel takes longer than all the rest of a mapping; mcache_clock() sets it
- * going if it stands still.
+ * The time for the record of a DMA mapping: what mcache_seconds() returned
+ * about a second ago at most.  It comes from mapcache.seconds, which the reaper
+ * updates while there is DMA; asking the kernel would take longer than the rest
+ * of a mapping.  If nobody updates it, this makes the reaper do so.  Without
+ * the lock.
  */
 uint32_t mcache_clock(void);
 
 /* --- xen-mapcache-dma.c --------------------------------------------- */
 
 /*
- * What a record of a DMA mapping says beside address and length: flags, the
- * owner's number, and when it was made, in seconds.
+ * The info of a DMA mapping is what its record has besides address and length:
+ * flags, the owner's number, and the time at which it was made, in seconds.
  */
 #define MCACHE_DMA_WRITE        1   /* the device writes */
-#define MCACHE_DMA_HELD         2   /* long-held from the start */
+#define MCACHE_DMA_HELD         2   /* a held mapping, from the start */
 #define MCACHE_DMA_NAMED        4   /* a report has named it */
 #define MCACHE_OWNER_SHIFT      8
 #define MCACHE_OWNER_BITS       20
 #define MCACHE_SECONDS_SHIFT    32
 
 /*
- * A transfer that is older counts as long-held: older than two seconds, for
- * the clock of the records may be one behind.
+ * A transfer whose record is older than this counts as held.  The transfer has
+ * then lasted for two seconds at least, because the time in the record may be
+ * one second too early.
  */
 #define MCACHE_DMA_LONG_SECONDS 3
 
@@ -563,14 +588,14 @@ static inline uint32_t mcache_dma_seconds(uint64_t info)
     return info >> MCACHE_SECONDS_SHIFT;
 }
 
-/* True of a transfer that is not yet old enough to count as long-held. */
+/* True for a transfer that is not old enough to count as held. */
 static inline bool mcache_dma_is_young(uint64_t info, uint32_t now)
 {
     return !(info & MCACHE_DMA_HELD) &&
            now - mcache_dma_seconds(info) <= MCACHE_DMA_LONG_SECONDS;
 }
 
-/* @count outstanding mappings, alike in all that is known of them. */
+/* @count outstanding mappings whose records are equal. */
 typedef struct MapCacheDma {
     ram_addr_t addr;
     uint64_t size;      /* bytes of each */
@@ -579,38 +604,40 @@ typedef struct MapCacheDma {
 } MapCacheDma;
 
 /*
- * Calls @func for each outstanding mapping, with the mapcache's lock: @func
- * takes no lock.  What begins or ends meanwhile may or may not be among them.
+ * Calls @func for all outstanding mappings; equal ones have one call.  @func is
+ * called with the mapcache's lock and must take no lock.  Mappings that begin
+ * or end meanwhile may be left out.
  */
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque);
 
-/* How many are outstanding: transfers, and what is held for long by nature. */
+/* Counts the outstanding mappings: transfers, and held mappings. */
 void mcache_dma_count(uint64_t *transfers, uint64_t *held);
 
 void mcache_dma_init(void);
 
 /*
- * Records a mapping of @size bytes at @host that has no record in a slot.
- * False if there is no memory for it.
+ * Adds a record to the hash table, of @size bytes at @host.  False if there is
+ * no memory for it.
  */
 bool mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
 
-/* Takes one such record out; false if there is none. */
+/* Removes one such record from the table; false if there is none. */
 bool mcache_dma_remove(const uint8_t *host, uint64_t size);
 
 /*
- * For a release that names no length that was mapped: takes out the shortest
- * record at @host, if it is shorter than @limit, and returns its size; else 0.
+ * For a release whose length was not mapped.  Finds the shortest record at
+ * @host in the table.  If it is shorter than @limit, removes it and returns its
+ * size.  Otherwise returns 0.
  */
 uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit);
 
-/* May there be a transfer that is not long-held?  With mapcache.lock. */
+/* False only if there is no young transfer.  With mapcache.lock. */
 bool mcache_dma_any_young_locked(void);
 
 /*
- * Warns of each outstanding DMA mapping, rate-limited; of one that is held
- * once.  With the BQL, without the lock.
+ * Warns of each outstanding DMA mapping, at a limited rate; of a held mapping
+ * only once.  With the BQL, without the lock.
  */
 void mcache_dma_report(void);
 
@@ -619,25 +646,28 @@ void mcache_dma_report(void);
 void mcache_owner_init(void);
 
 /*
- * The numbers of those that were asked for last: the address above, the number
- * below.  Atomic.
+ * The owners that were looked up last.  A cell has an address in its upper bits
+ * and the owner's number in its lower bits.  Atomic.
  */
 #define MCACHE_OWNER_CELL_BITS  12
 
 typedef struct MapCacheOwners {
-    uint32_t changed;       /* dma_owners_changed as of these */
+    uint32_t changed;       /* dma_owners_changed when the cells were filled */
     uint64_t cell[1u << MCACHE_OWNER_CELL_BITS];
 } MapCacheOwners;
 
 extern MapCacheOwners mcache_owners;
 
-/* By what the owner of a mapping through @as is known; NULL: it is not. */
+/*
+ * The address that identifies the owner of a mapping through @as; NULL if the
+ * owner is not known.
+ */
 static inline const void *mcache_owner_key(AddressSpace *as)
 {
     return dma_owner ? (const void *)dma_owner : as;
 }
 
-/* Addresses are multiples of 8, and have 47 bits. */
+/* The upper bits of a cell.  Addresses are multiples of 8, and have 47 bits. */
 static inline uint64_t mcache_owner_tag(const void *key)
 {
     return (uint64_t)(uintptr_t)key >> 3 << MCACHE_OWNER_BITS;
@@ -651,12 +681,12 @@ static inline uint64_t *mcache_owner_cell(const void *key)
 }
 
 /*
- * The number of a mapping's owner, for the first time; 0, which is nobody's,
- * if there were too many.
+ * Finds the number of a mapping's owner, and gives the owner a number if it has
+ * none.  Returns 0 (no owner) if there are too many owners.
  */
 uint32_t mcache_owner_find(AddressSpace *as);
 
-/* The same if it is at hand, which takes no lock; 0 if it is not. */
+/* Returns the number if it is in its cell, without a lock; otherwise 0. */
 static inline uint32_t mcache_owner(AddressSpace *as)
 {
     const void *key = mcache_owner_key(as);
@@ -671,20 +701,21 @@ static inline uint32_t mcache_owner(AddressSpace *as)
            ? 0 : cell & ((1u << MCACHE_OWNER_BITS) - 1);
 }
 
-/* What a report calls the owner of that number; never freed. */
+/* The name of the owner with that number, for reports; it is never freed. */
 const char *mcache_owner_name(uint32_t owner);
 
 /* --- xen-mapcache-stats.c --------------------------------------------- */
 
 /*
- * Hits are counted in each thread by itself; a counter that all threads
- * write would be what makes them wait for each other.
+ * Each thread counts its own hits.  If all threads wrote one counter, they
+ * would wait for each other.
  */
 typedef struct MapCacheCounts {
-    uint64_t hits;              /* but for those counted here: */
-    uint64_t dma_hits;          /* DMA mappings made by a hit, */
-    uint64_t dma_made;          /* … made otherwise, */
-    uint64_t dma_ended;         /* … and ended */
+    uint64_t hits;              /* hits, without those of @dma_hits */
+    uint64_t dma_hits;          /* DMA mappings made by xen_map_cache_dma()'s
+                                 * common case */
+    uint64_t dma_made;          /* DMA mappings made otherwise */
+    uint64_t dma_ended;         /* DMA mappings that have ended */
 } MapCacheCounts;
 
 typedef struct MapCacheThread {
@@ -705,20 +736,24 @@ static inline MapCacheThread *mcache_thread(void)
     return likely(t) ? t : mcache_thread_enter();
 }
 
-/* The release orders an ended mapping after what made it, in any thread. */
+/*
+ * The store-release makes sure that a thread which sees the end of a mapping
+ * counted also sees its beginning counted.
+ */
 static inline void mcache_count(uint64_t *counter)
 {
     qatomic_store_release(counter, *counter + 1);
 }
 
 /*
- * DMA mappings of transfers.  Outstanding: exact when the threads are quiet,
- * and never too few.  Made: since the start.
+ * The number of outstanding DMA mappings that MapCacheCounts counts: exact
+ * while no thread changes it, and otherwise never too small.  And the number of
+ * those that were made since the start.
  */
 uint64_t mcache_dma_outstanding_locked(void);
 uint64_t mcache_dma_made_locked(void);
 
-/* Lookups and DMA mappings that were served as they lay. */
+/* The number of hits since the start. */
 uint64_t mcache_hits_locked(void);
 
 /* Counts a miss that began at @start, of get_clock(), and ends now. */
@@ -728,35 +763,36 @@ void mcache_miss_ended_locked(int64_t start);
 
 void mcache_outside_init(void);
 
-/* A grant mapping, as xen_map_cache_dma(). */
+/* Maps a grant; arguments and result are those of xen_map_cache_dma(). */
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write, XenMapStatus *status);
 
 /*
- * A mapping of exactly the pages of *@plen bytes at @addr, long-held or, where
- * there is no slot for it, of a transfer; @info is what its record says.
- * @first: if there is none, the buckets are asked, so that it need not be one
- * of the last.  NULL and *@status if there is none.
+ * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
+ * transfer that has no slot.  @info goes into its record.  @first: true if the
+ * caller tries buckets next, so that a held mapping may leave the last
+ * mappings of the budget to others.  Returns NULL, and sets *@status, if
+ * nothing was mapped.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);
 
-/* xen_map_cache_copy(), of what is not in the arena. */
+/* xen_map_cache_copy() of memory that is not mapped in the arena. */
 XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                bool is_write);
 
 /*
- * Releases what @host is in: a grant and what mcache_pages_map() made are
- * unmapped, device memory stays.  False if it is in nothing.  @dma: it was of
- * a transfer.
+ * Releases the mapping that @host points into.  A grant and a mapping by
+ * mcache_pages_map() are unmapped; device memory stays.  False if there is no
+ * mapping.  *@dma is set if the mapping was a transfer's.
  */
 bool mcache_outside_release(uint8_t *host, bool *dma);
 
 /*
- * Unmaps @pages foreign pages at @host, which lie outside the arena and which
- * nobody uses.  Without the lock.  What cannot be unmapped now is kept in mind,
- * and mcache_unmap_again_locked(), which an invalidate calls, tries again; it
- * lets go of the lock meanwhile.
+ * The first unmaps @pages foreign pages at @host, outside the arena, that
+ * nobody uses.  It is called without the lock.  If that fails, it notes the
+ * pages.  The second, which an invalidate calls, unmaps the noted pages; it
+ * releases the lock meanwhile.
  */
 void mcache_unmap(void *host, size_t pages);
 void mcache_unmap_again_locked(void);
@@ -765,7 +801,7 @@ void mcache_unmap_again_locked(void);
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
-/* How many grants are mapped. */
+/* The number of grant mappings. */
 uint64_t mcache_grants_locked(void);
 
 /* --- xen-mapcache-block.c -------------------------------------------- */
@@ -774,12 +810,13 @@ uint64_t mcache_grants_locked(void);
 void mcache_block_stats_locked(XenMapCacheStats *stats);
 
 /*
- * Tells RAM block notifiers of all device memory that they have not been told
- * of.  In the main loop, with the BQL and not the lock, in no coroutine.
+ * Tells RAM block notifiers of all device memory of which they have not been
+ * told.  Called in the main loop, in no coroutine, with the BQL, without the
+ * lock.
  */
 void mcache_block_announce(void);
 
-/* Tells the machine that an incoming state has been loaded.  Likewise. */
+/* Tells the machine that an incoming state was loaded.  Called likewise. */
 void mcache_block_loaded(void);
 
 /* --- xen-mapcache-events.c --------------------------------------------- */
@@ -804,14 +841,15 @@ struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 /* --- xen-mapcache-holders.c ------------------------------------------ */
 
 /*
- * xen_map_cache_get_stats() for the monitor and query-stats: who holds what is
- * counted one by one, so that what is held by its bucket counts as held.
+ * xen_map_cache_get_stats() for the monitor and query-stats.  Transfers and
+ * held mappings are counted from the registry, so that a held mapping that
+ * holds its bucket counts as held.
  */
 void mcache_told_stats(XenMapCacheStats *stats);
 
 /* --- xen-mapcache-announce.c ----------------------------------------- */
 
-/* Has mcache_block_announce() called when it may be.  Any thread. */
+/* Calls mcache_block_announce() later, when that is allowed.  Any thread. */
 void mcache_announce_later(void);
 
 /* --- xen-mapcache-check.c ---------------------------------------------- */

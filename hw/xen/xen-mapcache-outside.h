@@ -15,29 +15,32 @@
 #include "xen-mapcache-int.h"
 
 typedef enum OutsideKind {
-    OUTSIDE_BLOCK,      /* device memory, the guest's frames */
-    OUTSIDE_DUMMY,      /* device memory, anonymous until it is replaced */
+    OUTSIDE_BLOCK,      /* device memory, mapped to the guest's frames */
+    OUTSIDE_DUMMY,      /* device memory that is a dummy */
     OUTSIDE_GRANT,
-    OUTSIDE_TRANSFER,   /* pages of guest RAM, for a transfer */
-    OUTSIDE_HELD,       /* pages of guest RAM that a device holds */
-    OUTSIDE_SLOT,       /* a bucket, where there is no arena */
-    OUTSIDE_SENTINEL,   /* nothing: keeps the tree from being empty */
+    OUTSIDE_TRANSFER,   /* exact pages of guest RAM, for a transfer */
+    OUTSIDE_HELD,       /* exact pages of guest RAM that a device holds */
+    OUTSIDE_SLOT,       /* a bucket, in a build without an arena */
+    OUTSIDE_SENTINEL,   /* no mapping: keeps the tree from being empty */
     OUTSIDE_KINDS
 } OutsideKind;
 
-/* Constant while it is in the tree, but for what is named below. */
+/*
+ * A mapping outside the arena.  The fields marked (L) are changed under the
+ * lock; the others are constant while the mapping is in the tree.
+ */
 typedef struct Outside {
-    struct rcu_head rcu;        /* first, as g_free_rcu() wants it */
+    struct rcu_head rcu;        /* g_free_rcu() needs it to be first */
     IntervalTreeNode node;      /* host addresses, whole pages */
-    OutsideKind kind;           /* under the lock: a dummy becomes a block */
-    ram_addr_t addr;            /* of the first byte of node.start */
+    OutsideKind kind;           /* (L) a dummy becomes a block */
+    ram_addr_t addr;            /* of the byte at node.start */
     hwaddr size;                /* bytes */
-    uint8_t *held;              /* grant, pages: what was handed out */
-    hwaddr len;                 /* pages: bytes of it */
-    int memfd;                  /* dummies: the memory behind it */
-    uint32_t slot;              /* buckets without an arena: its number */
-    bool announced;             /* under the lock: notifiers know of it */
-    QLIST_ENTRY(Outside) next;  /* under the lock: device memory */
+    uint8_t *held;              /* grant, exact pages: the address handed out */
+    hwaddr len;                 /* exact pages: the bytes handed out */
+    int memfd;                  /* (L) dummy: the file of its memory */
+    uint32_t slot;              /* bucket without an arena: the slot's number */
+    bool announced;             /* (L) notifiers have been told of it */
+    QLIST_ENTRY(Outside) next;  /* (L) list of device memory */
 } Outside;
 
 static inline uint8_t *outside_host(const Outside *o)

@@ -1,5 +1,5 @@
 /*
- * Guest RAM on Xen: what stands in for a mapping that cannot be had
+ * Guest RAM on Xen: copies and substitute pages where nothing can be mapped
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
@@ -20,53 +20,59 @@ static inline hwaddr xen_page_rest(hwaddr addr)
 }
 
 /*
- * Copies @len bytes between @buf and @block at @addr, without a mapping that
- * stays, as RAMForeignOps.rw does: the results of all pages, or-ed.
+ * Copies @len bytes between @buf and @block at @addr, as RAMForeignOps.rw does,
+ * and keeps no mapping.  Returns the results of all pages, or-ed.
  */
 MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
                          hwaddr len, bool is_write);
 
-/* --- transfers by copy: a page is unavailable ---------------------------- */
+/* --- transfers by copy, for unavailable pages ----------------------------- */
 
 /*
- * A copy of up to *@len bytes of @block at @addr, for one transfer.  Absent
- * pages are zeros in it.  It also says, of a transfer that writes, whether its
- * pages can be reached.  NULL if they cannot be, or if too much is copied.
+ * Makes a copy of up to *@len bytes of @block at @addr, for one transfer.  Sets
+ * *@len to the bytes in the copy, in which absent pages are zeros.  The memory
+ * is also read for a transfer that writes, to find out whether it can be
+ * accessed.  Returns NULL if it cannot, or if the budget for copies is used up.
  */
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
 
 /*
- * A transfer is to write up to *@len bytes of @block at @addr.  If another one
- * writes the first of them by way of a copy, this one does too: returns where
- * it is in the copy, to be ended as the copy is.  Else NULL; *@len is cut to
- * the bytes before the next copy.
+ * To be called for a transfer that will write up to *@len bytes of @block at
+ * @addr.  If another transfer writes the first of these bytes through a copy,
+ * this transfer shares the copy: returns the address in the copy, which must be
+ * ended by xen_ram_copy_unmap(), and cuts *@len to the end of the copy.
+ * Otherwise returns NULL, and cuts *@len to the bytes before the next copy.
  */
 void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 
 /*
- * Ends the copy at @host, after its first @written bytes have been copied
- * back.  False if there is none.
+ * Copies the first @written bytes at @host back to the guest, and ends this use
+ * of the copy that @host points into.  False if @host is in no copy.
  */
 bool xen_ram_copy_unmap(void *host, hwaddr written);
 
-/* Is @host in a copy of @block, and what does it stand for? */
+/* True if @host is in a copy of @block; *@offset is the offset in @block. */
 bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset);
 
-/* --- transfers of absent pages -------------------------------------------- */
+/* --- substitute pages, for absent pages ----------------------------------- */
 
 /*
- * What stands in for the absent page of @addr: zeros, or, for a transfer that
- * writes, a page that nobody reads.  It costs nothing, so that transfers may
- * have any number; of @held ones, which a guest could list without end, some
- * thousands at most.
+ * Returns the substitute for the absent page of @addr: zeros, or, for a
+ * transfer that writes, a page that is never read.  It costs nothing, so there
+ * may be any number of transfers that use it.  The number of @held mappings is
+ * limited to some thousands, because a guest could otherwise make any number of
+ * them: NULL if there are too many.
  */
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write);
 
-/* Ends one.  False if @host is none. */
+/* Ends the use of a substitute page.  False if @host is in none. */
 bool xen_ram_stand_in_end(const void *host);
 
-/* Is @host in one?  It is no address of the guest's: *@offset is 0. */
+/*
+ * True if @host is in a substitute page.  Such a page has no guest address:
+ * *@offset is 0.
+ */
 bool xen_ram_stand_in_find(const void *host, ram_addr_t *offset);
 
 #endif /* HW_XEN_RAM_H */

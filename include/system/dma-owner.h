@@ -1,13 +1,13 @@
 /*
- * Whom DMA mappings are for
+ * The device for which a thread makes DMA mappings
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who keeps records of DMA mappings (Xen's mapcache) wants to say for which
- * device they are.  Mostly the address space tells; but virtio's is the
- * system's, unless there is an IOMMU.
+ * Xen's mapcache keeps records of DMA mappings, and reports the device of each.
+ * Usually the address space tells the device.  But a virtio device uses the
+ * system's address space, unless there is an IOMMU.
  */
 
 #ifndef SYSTEM_DMA_OWNER_H
@@ -16,16 +16,17 @@
 #include "qom/object.h"
 
 /*
- * The device that this thread makes mappings for at this moment, whatever
- * address space they come through; NULL: the address space's.  Set around the
- * calls that map, and put back to what it was.
+ * The device for which this thread makes mappings at this moment; it takes
+ * precedence over the address space.  NULL: the device of the address space.
+ * Set it before the calls that map, and restore its value afterwards.
  */
 extern __thread Object *dma_owner;
 
 /*
- * Another device, or address space, is about to be where one was in memory:
- * what is known by its address is to be forgotten.  Counted in
- * dma_owners_changed, atomic.  Called when one is made, with the BQL.
+ * To be called with the BQL when a device or an address space is created.  It
+ * may have the address of one that was freed, so whatever is remembered by
+ * address must be forgotten.  Each call steps dma_owners_changed, which is
+ * atomic.
  */
 void dma_owner_changes(void);
 extern uint32_t dma_owners_changed;

@@ -5,11 +5,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Two directions.  During a live migration Xen is told of what QEMU writes
- * to the guest's memory: xen_hvm_modified_memory(), declared in
- * system/xen.h, called by any thread after a write.  For its displays QEMU
- * asks Xen what the guest has written to video memory; Xen answers for one
- * range only, and which that is is decided in xen-dirty.c.
+ * Dirty pages are reported in two directions.  During a live migration QEMU
+ * tells Xen what it writes to the guest's memory: any thread calls
+ * xen_hvm_modified_memory(), declared in system/xen.h, after a write.  For its
+ * displays QEMU asks Xen what the guest has written to video memory.  Xen
+ * answers for one range only; xen-dirty.c chooses the range.
  *
  * All functions here are called with the BQL.
  */
@@ -19,12 +19,13 @@
 
 #include "exec/memory.h"
 
-/* Turns the reports to Xen on for a live migration, and off. */
+/* Turns the reports to Xen, for a live migration, on or off. */
 void xen_dirty_log_writes(bool on);
 
 /*
- * The frames now at guest addresses [@gaddr, @gaddr + @size) were not there
- * before: a live migration has to send them.  Nothing if there is none.
+ * To be called when frames were relocated to guest addresses [@gaddr, @gaddr +
+ * @size).  Reports them to Xen as modified, so that a live migration sends
+ * them.  Does nothing if no migration is under way.
  */
 void xen_dirty_frames_moved(hwaddr gaddr, uint64_t size);
 
@@ -32,12 +33,13 @@ void xen_dirty_frames_moved(hwaddr gaddr, uint64_t size);
 void xen_dirty_vram_start(MemoryRegionSection *section);
 void xen_dirty_vram_stop(MemoryRegionSection *section);
 
-/* @section is no longer where it was, logged or not. */
+/* To be called when @section disappears, whether or not it is logged. */
 void xen_dirty_vram_gone(MemoryRegionSection *section);
 
 /*
- * Marks what the guest has written to @section since the last call, or all
- * of it where Xen cannot say.  @section is logged for a display.
+ * Marks the pages of @section that the guest has written since the last call as
+ * dirty; if Xen does not say which, all of them.  @section is logged for a
+ * display.
  */
 void xen_dirty_vram_sync(MemoryRegionSection *section);
 

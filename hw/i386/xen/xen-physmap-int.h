@@ -1,20 +1,20 @@
 /*
- * Where device memory is in an HVM guest: between the parts
+ * Where device memory is in an HVM guest: the interface between the files
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * For xen-physmap*.c and xen-frames.c alone.  Everything here is called with
- * the BQL, unless it says otherwise.  The files are layers, and each calls
+ * Only xen-physmap*.c and xen-frames.c include this.  Every function is called
+ * with the BQL, unless said otherwise.  The files are layers, and each calls
  * only those below it:
  *
- *   xen-physmap.c            the memory listener's side
- *   xen-physmap-state.c      what is saved about it
- *   xen-physmap-restore.c    where memory is after a restore
- *   xen-physmap-settle.c     who is to be where, and making it so
- *   xen-physmap-compat.c     the same records in xenstore
- *   xen-physmap-pieces.c     the record of where frames are
+ *   xen-physmap.c            the memory listener's calls
+ *   xen-physmap-state.c      the section of the saved state
+ *   xen-physmap-restore.c    locating memory in a restore
+ *   xen-physmap-settle.c     relocating memory to where it is shown
+ *   xen-physmap-compat.c     the pieces in xenstore
+ *   xen-physmap-pieces.c     the pieces: the record of where frames are
  *   xen-frames.c             the calls to Xen
  */
 
@@ -38,7 +38,7 @@ static inline bool xen_overlap(uint64_t a, uint64_t a_size,
  * xen-frames.c
  */
 
-/* What a move that failed has moved: pieces in bytes, from the start. */
+/* The parts that were relocated: offset from the start, and size, in bytes. */
 typedef struct XenFramesMoved {
     unsigned n;
     struct {
@@ -48,27 +48,28 @@ typedef struct XenFramesMoved {
 } XenFramesMoved;
 
 /*
- * Moves @size bytes of guest frames from @from to @to, all page-aligned; the
- * two may overlap.  Frames that were at @to are given back to Xen.
- * Returns 0, or -errno.  @moved says what is at @to now; the rest is where it
- * was.
+ * Relocates @size bytes of guest frames from @from to @to, all page-aligned;
+ * the two ranges may overlap.  Frames that were at @to are given back to Xen.
+ * Returns 0, or -errno.  In both cases @moved says which parts are at @to now;
+ * the rest is where it was.
  */
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
                     XenFramesMoved *moved);
 
 /*
- * Pins the caching type of a range to write-back, as far as it is not pinned
- * yet, for good: Xen flushes the caches of every processor of the host when a
- * pin is taken away, and a guest could have that done as often as it likes.
- * Since Xen searches its pins one by one there are at most XEN_PINS_MAX.
- * Returns 0 or -errno.
+ * Pins the caching type of a range to write-back, except where it is pinned
+ * already.  A pin is never removed: Xen flushes the caches of every processor
+ * of the host when a pin is removed, and a guest could cause that as often as
+ * it likes.  There are at most XEN_PINS_MAX pins, because Xen searches them one
+ * by one.  Returns 0 or -errno.
  */
 #define XEN_PINS_MAX 64
 int xen_frames_pin(hwaddr gaddr, uint64_t size);
 
 /*
- * A report of what a guest can cause as often as it likes: error_report(),
- * at most once a second but for a restore, which goes by what was reported.
+ * error_report() for a failure that a guest can cause as often as it likes: at
+ * most once a second.  During a restore there is no limit, so that every reason
+ * of a failed restore is reported.
  */
 void G_GNUC_PRINTF(1, 2) xen_complain(const char *fmt, ...);
 
@@ -76,14 +77,14 @@ void G_GNUC_PRINTF(1, 2) xen_complain(const char *fmt, ...);
  * xen-physmap-pieces.c
  */
 
-/* Frames that are not at the initial range of the memory that they hold. */
+/* Adjacent frames of device memory that are not at their initial range. */
 typedef struct XenPiece {
-    ram_addr_t ram;     /* the memory: where Xen populated it */
-    hwaddr gaddr;       /* where its frames are */
+    ram_addr_t ram;     /* the memory; also its initial range */
+    hwaddr gaddr;       /* the guest address at which its frames are */
     uint64_t size;      /* bytes; all three are multiples of a page */
 } XenPiece;
 
-/* By ram, without overlaps. */
+/* Sorted by ram, without overlaps. */
 typedef struct XenPieces {
     struct rcu_head rcu;
     unsigned n;
@@ -94,12 +95,12 @@ typedef struct XenPieces {
 const XenPieces *xen_pieces(void);
 
 /*
- * From now on the frames of the memory [@ram, @ram + @size) are at @gaddr,
- * which is @ram if they are at their initial range.
+ * Records that the frames of the memory [@ram, @ram + @size) are at @gaddr;
+ * @gaddr is @ram if they are at their initial range.
  */
 void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 
-/* True if all of the memory is at @gaddr. */
+/* True if all frames of the memory [@ram, @ram + @size) are at @gaddr. */
 bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 
 /*
@@ -109,9 +110,10 @@ bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 bool xen_pieces_cover(ram_addr_t ram, uint64_t size);
 
 /*
- * The device whose frames are at [@gaddr, @gaddr + @size) has gone, and Xen did
- * not take them back: others may be put there.  The last XEN_PIECES_ABANDONED
- * are kept.  They are gone when others are there, or when they went back.
+ * To be called when a device was unplugged and its frames at [@gaddr, @gaddr +
+ * @size) could not be given back.  Other memory may then be relocated to that
+ * range.  The last XEN_PIECES_ABANDONED ranges are remembered, each until other
+ * memory is there or its frames went back.
  */
 #define XEN_PIECES_ABANDONED 16
 void xen_pieces_abandon(hwaddr gaddr, uint64_t size);
@@ -120,25 +122,26 @@ void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */
     XEN_AT_MEMORY,      /* frames of device memory */
-    XEN_AT_NEEDLESS,    /* frames of a ROM, of which QEMU keeps a mapping, */
-                        /* ... or of a device that has gone */
+    XEN_AT_NEEDLESS,    /* frames that may be overwritten: of a ROM, because */
+                        /* QEMU keeps a mapping, or of an unplugged device */
 } XenAt;
 
 /*
- * What is known of the frames at @gaddr.  @len: in: bytes asked for, > 0;
- * out: for how many of them the answer holds.  @ram: the memory at @gaddr.
+ * Returns what is known about the frames at @gaddr.  @len: in: bytes asked for,
+ * > 0; out: the number of bytes for which the answer is right.  @ram: out: the
+ * memory whose frames are at @gaddr.
  */
 XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram);
 
-/* The RAM block that @addr is in, or NULL. */
+/* The RAM block that contains @addr, or NULL. */
 RAMBlock *xen_physmap_block(ram_addr_t addr);
 
-/* A name for reports of the memory at @addr; valid while the BQL is held. */
+/* The name of the memory at @addr, for reports; valid while the BQL is held. */
 const char *xen_physmap_name(ram_addr_t addr);
 
 /*
- * True if @block is device memory that has frames of its own in the guest:
- * not guest RAM, not grants, not memory that QEMU brought.
+ * True if @block is device memory that has frames of its own in the guest.
+ * False for guest RAM, grants, and memory that QEMU allocated itself.
  */
 bool xen_physmap_has_frames(const RAMBlock *block);
 
@@ -147,10 +150,10 @@ bool xen_physmap_has_frames(const RAMBlock *block);
  */
 #ifdef XEN_COMPAT_PHYSMAP
 
-/* Reads what was saved, into the pieces.  @xs is kept. */
+/* Reads the keys of a restored guest into the pieces.  @xs is kept. */
 void xen_physmap_compat_load(struct xs_handle *xs);
 
-/* Makes the keys say what the pieces say.  Reports what fails. */
+/* Writes the pieces to the keys, where they differ.  Reports failures. */
 void xen_physmap_compat_sync(void);
 
 #else
@@ -177,7 +180,7 @@ typedef struct XenShown {
     uint64_t size;
 } XenShown;
 
-/* What is shown, in the order in which it appeared. */
+/* All that is shown, in the order in which it appeared. */
 typedef struct XenShownList {
     unsigned n, room;
     XenShown *s;
@@ -189,15 +192,16 @@ extern XenShownList xen_shown;
     for (s = xen_shown.s; s < xen_shown.s + xen_shown.n; s++)
 
 /*
- * Brings frames to where they are shown, as far as that is possible.  What
- * is not is reported, and tried again at the next call.
+ * Relocates frames to where they are shown.  Reports what cannot be relocated;
+ * the next call tries it again.
  */
 void xen_physmap_settle(void);
 
 /*
- * A block that is about to be made is to have its initial range at [@ram, @ram
- * + @size): displaced frames of others leave, and what devices that have gone
- * left there goes back to Xen.  False if something else is there.
+ * To be called when a block is about to be made that is to have its initial
+ * range at [@ram, @ram + @size).  Relocates other devices' frames that are
+ * there, and gives frames back to Xen that unplugged devices left there.  False
+ * if something else is there.
  */
 bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
 
@@ -205,46 +209,53 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
  * xen-physmap-restore.c
  */
 
-/* To be called once. */
+/* Called once.  If the guest is being restored, starts to locate its memory. */
 void xen_physmap_restore_init(void);
 
 /*
- * True in a restore from the start until all is loaded: the listener's
- * changes are told to xen_physmap_restore_look(), and nothing is settled.
+ * True in a restore, from the start until everything is loaded.  During that
+ * time changes of the memory map call xen_physmap_restore_look(), and nothing
+ * is relocated.
  */
 bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
 
-/* True if it is not known yet where the memory of the block at @addr is. */
+/* True if the memory of the block at @addr is not located yet. */
 bool xen_physmap_is_unlocated(ram_addr_t addr);
 
 /*
- * The pieces say where all memory is, but for what is listed in @lost, the
- * blocks that have no frames (ram_addr_t, of their start).
+ * To be called when the section was loaded and the pieces are complete.  @lost
+ * lists the blocks that have no frames, by the ram_addr_t of their start.
  */
 void xen_physmap_restore_known(const GArray *lost);
 
-/* All is loaded: finds the rest, or ends QEMU.  Nothing if it is known. */
+/*
+ * To be called when everything is loaded: locates the rest, or ends QEMU.  Does
+ * nothing outside a restore.
+ */
 void xen_physmap_restore_end(void);
 
 /*
- * True if [@gaddr, @gaddr + @size), where memory of the block at @ram is,
- * overlaps the initial range of another block, so that looking at frames does
- * not tell whose they are.
+ * True if [@gaddr, @gaddr + @size), where memory of the block at @ram is shown,
+ * overlaps the initial range of another block.  Present frames there may then
+ * be either block's.
  */
 bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 
-/* The only range that is shown of @block, if that is all of it, or NULL. */
+/*
+ * The range at which @block is shown, if only one range shows it, and that
+ * range shows all of it.  Otherwise NULL.
+ */
 const XenShown *xen_physmap_shown_whole(RAMBlock *block);
 
-/* Ends the restore with a report. */
+/* Reports why the restore failed, and ends QEMU. */
 G_NORETURN void G_GNUC_PRINTF(1, 2) xen_physmap_fail(const char *fmt, ...);
 
 /*
  * xen-physmap-state.c
  */
 
-/* Has the section written when it is needed, and read. */
+/* Registers the section, which is written when it is needed. */
 void xen_physmap_state_init(void);
 
 #endif /* HW_I386_XEN_PHYSMAP_INT_H */

@@ -1,24 +1,25 @@
 /*
- * The seam between the mapcache series and libxen*
+ * The interface between the mapcache series and libxen*
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which libxen is behind it is decided here, once, and nowhere else.  The
- * rest of the series asks for a capability by its name:
+ * This is the only place that distinguishes versions of libxen.  The rest of
+ * the series tests for a capability:
  *
- *  XEN_COMPAT_PHYSMAP    defined if a foreign mapping cannot be made at an
- *                        address of our choice: meson found no
+ *  XEN_COMPAT_PHYSMAP    defined if the caller cannot choose the address of a
+ *                        foreign mapping.  Either meson found no
  *                        xenforeignmemory_map2() (libxen before 4.10), or
- *                        was told to build as if (-Dxen_compat_physmap=true);
- *                        it then sets XEN_FORCE_COMPAT_PHYSMAP.
- *                        A dummy mapping can then not be replaced in place,
- *                        and where device memory sits in the guest is kept
- *                        in xenstore across a save (xen-physmap-compat.c).
+ *                        -Dxen_compat_physmap=true asks for a build without
+ *                        it, and meson sets XEN_FORCE_COMPAT_PHYSMAP.
+ *                        A dummy can then not be replaced, and the location
+ *                        of device memory in the guest is kept in xenstore
+ *                        across a save (xen-physmap-compat.c).
  *
- * Wrappers have names of our own, xen_compat_ or xen_foreign_, because a
- * forced build sees the declarations of a libxen that has the real thing.
+ * Our wrappers are named xen_compat_* or xen_foreign_*.  In a build with
+ * -Dxen_compat_physmap=true, libxen's headers may still declare the real
+ * functions.
  *
  * Included by hw/xen/xen_native.h, after the headers of libxen.
  */
@@ -35,14 +36,16 @@
 #endif
 
 /*
- * Maps @pages frames of domain @dom, named by @gfns, next to each other.
+ * Maps the @pages frames @gfns of domain @dom to adjacent addresses.
  *
- * @addr:  where to put them, page-aligned, or NULL for anywhere
+ * @addr:  the first address, page-aligned, or NULL for any address
  * @prot:  PROT_READ, PROT_WRITE
- * @flags: for mmap(); MAP_FIXED goes with @addr
- * @errs:  one per frame: 0 or a positive or negative errno, as libxen has
- *         it.  Some frames may fail and the call succeed: an access to them
- *         raises SIGBUS.  NULL makes any failing frame fail the call.
+ * @flags: flags of mmap(); with @addr: MAP_FIXED
+ * @errs:  gets a value for each frame: 0, or an errno, which is positive or
+ *         negative as libxen has it.  If some frames fail, the call may still
+ *         succeed; do not access the addresses of such frames (in a PV domain
+ *         an access raises SIGBUS).  If NULL, the call fails if any frame
+ *         fails.
  *
  * Returns the address, or NULL with errno.  If a call with MAP_FIXED fails,
  * libxen may or may not have unmapped what was at @addr: that depends on the
