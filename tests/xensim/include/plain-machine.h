@@ -2,10 +2,10 @@
 /*
  * The plain machine: a QEMU with ordinary RAM, driven by a test.
  *
- * It is a machine of its own, without Xen, whose CPU does nothing: its
- * accesses come over a socket, by the qtest protocol, and its RAM is a file
- * that both processes map.  So guest drivers (drivers/pc.h) do the same to it as
- * to a device model on the simulated Xen.  Virtual time stands still until
+ * It is a machine without Xen.  Its CPU does nothing: the test makes the
+ * accesses, over a socket, by the qtest protocol.  Its RAM is a file that both
+ * processes map.  So the same guest drivers (drivers/pc.h) can drive it and a
+ * device model on the simulated Xen.  Virtual time stands still until
  * plain_machine_pass_time().
  *
  * Errors come as GError with one line.  Once QEMU has ended, every access
@@ -46,26 +46,27 @@ pid_t plain_machine_pid(PlainMachine *machine);
 /* Its RAM, from address 0 on; writable. */
 uint8_t *plain_machine_ram(PlainMachine *machine);
 
-/* As xensim_data_foreach(), of its RAM; frames are guest frames. */
+/* xensim_data_foreach() for this machine's RAM; mfns are the gfns. */
 void plain_machine_data_foreach(PlainMachine *machine, XensimRunFn *fn,
                                 void *opaque);
 
 /* Its monitor; opened at the first call.  NULL and ERR on failure. */
 TsQmp *plain_machine_qmp(PlainMachine *machine, GError **err);
 
-/* Virtual time goes on by NS; timers run in order.  0 or -errno. */
+/* Lets NS of virtual time pass; timers run in order.  0 or -errno. */
 int plain_machine_pass_time(PlainMachine *machine, uint64_t ns);
 
 /*
- * The level of input LINE (< 24) of the I/O APIC, where the interrupt lines of
- * the ISA bus arrive; false until plain_machine_watch_lines().
+ * plain_machine_line() returns the level of input LINE (< 24) of the I/O APIC,
+ * to which the interrupt lines of the ISA bus are connected.  It returns false
+ * until plain_machine_watch_lines() was called.
  */
 int plain_machine_watch_lines(PlainMachine *machine);
 bool plain_machine_line(PlainMachine *machine, unsigned line);
 
 /*
- * Has it ended?  Waits for it for WAIT_MS, and tells how: *WSTATUS as from
- * waitpid().
+ * Waits at most WAIT_MS for QEMU to end.  True if it has ended; *WSTATUS gets
+ * waitpid()'s status.
  */
 bool plain_machine_ended(PlainMachine *machine, unsigned wait_ms,
                          int *wstatus);

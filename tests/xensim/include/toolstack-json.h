@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * As much JSON as the QMP client needs: read a text into a tree, look things
- * up in it.  Numbers are whole numbers of 64 bits; others are cut.
+ * As much JSON as the QMP client needs: it reads a text into a tree, and looks
+ * up values in the tree.  Numbers are integers of 64 bits; other numbers are
+ * truncated.
  */
 
 #ifndef XENSIM_TOOLSTACK_JSON_H
@@ -37,10 +38,13 @@ TsJson *ts_json_parse(const char *text, gsize len);
 void ts_json_free(TsJson *json);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TsJson, ts_json_free)
 
-/* Member KEY of the object JSON; NULL if it is none, or has none. */
+/* Member KEY of JSON; NULL if JSON is no object or has no such member. */
 const TsJson *ts_json_get(const TsJson *json, const char *key);
 
-/* Its text or number; NULL, or DEFVAL, if it is not of that kind. */
+/*
+ * The text or the number of member KEY; NULL or DEFVAL if the member is missing
+ * or of another type.
+ */
 const char *ts_json_get_string(const TsJson *json, const char *key);
 gint64 ts_json_get_int(const TsJson *json, const char *key, gint64 defval);
 

@@ -4,7 +4,8 @@
  * skipped, but the last one of each name is kept.  One thread per client.
  *
  * Errors are in G_IO_ERROR (no connection, no answer in time, the peer has
- * gone) or in TS_QMP_ERROR (QEMU refused the command; the message is its).
+ * closed the connection) or in TS_QMP_ERROR (QEMU refused the command, with
+ * this message).
  */
 
 #ifndef XENSIM_TOOLSTACK_QMP_H
@@ -23,9 +24,10 @@ typedef enum TsQmpError {
 typedef struct TsQmp TsQmp;
 
 /*
- * Connect to PATH and negotiate.  Tries again while nothing listens there,
- * for at most TIMEOUT_MS, which also bounds each later answer.  STILL_ALIVE
- * (may be NULL) is asked now and then: false ends the wait.  NULL on failure.
+ * Connect to PATH and negotiate.  While nothing listens there, tries again, for
+ * at most TIMEOUT_MS; each later answer may take as long.  STILL_ALIVE (may be
+ * NULL) is called now and then; if it returns false, the wait ends.  NULL on
+ * failure.
  */
 typedef gboolean TsQmpAliveFn(gpointer opaque);
 TsQmp *ts_qmp_open(const char *path, unsigned int timeout_ms,
@@ -33,13 +35,13 @@ TsQmp *ts_qmp_open(const char *path, unsigned int timeout_ms,
 void ts_qmp_free(TsQmp *qmp);
 
 /*
- * Do COMMAND with ARGUMENTS, an object in JSON (NULL: none).  Returns what it
- * returns (ts_json_free), or NULL.
+ * Send COMMAND with ARGUMENTS, an object in JSON (NULL: none).  Returns the
+ * value that QEMU returns (ts_json_free), or NULL.
  */
 TsJson *ts_qmp_command(TsQmp *qmp, const char *command, const char *arguments,
                        GError **err);
 
-/* The same for one whose result is of no interest. */
+/* The same without the returned value. */
 gboolean ts_qmp_run(TsQmp *qmp, const char *command, const char *arguments,
                     GError **err);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The toolstack of the simulated Xen: what libxl does around an HVM guest.
+ * The toolstack of the simulated Xen: what libxl does for an HVM guest.
  *
  * A Toolstack is one simulated machine with its xenstore.  A TsGuest is one
  * domain with its device model, a QEMU process.  Errors come as GError with
- * one line that says what failed; when the device model has died, how it
- * ended and the last lines it wrote are part of it (domain G_IO_ERROR, code
+ * one line that says what failed.  If the device model has died, the error says
+ * how it ended and quotes the last lines that it wrote (domain G_IO_ERROR, code
  * G_IO_ERROR_CONNECTION_CLOSED).
  *
- * Threads: one at a time for each Toolstack and its guests.  The guest's CPU
- * (xensim.h, drivers/pc.h) may be played by other threads meanwhile, except
+ * Threads: only one thread at a time may use a Toolstack and its guests.  Other
+ * threads may play the guest's CPU (xensim.h, drivers/pc.h) meanwhile, except
  * while the guest is saved or destroyed.
  */
 
@@ -27,15 +27,12 @@ typedef struct Toolstack Toolstack;
 typedef struct TsGuest TsGuest;
 
 /*
- * A fresh machine, in an existing empty directory RUN_DIR, or in a private
- * one (NULL) that is removed at the end.  NULL and ERR on failure.
+ * Create a simulated machine.  RUN_DIR is an existing empty directory, or NULL
+ * for a private one that is removed at the end.  NULL and ERR on failure.
  */
 Toolstack *ts_new(const char *run_dir, GError **err);
 
-/*
- * Destroys what guests are left, and the machine.  What ts_save() wrote
- * stays where it is.
- */
+/* Destroy all guests and the machine.  Files of ts_save() are kept. */
 void ts_free(Toolstack *ts);
 
 Xensim *ts_sim(Toolstack *ts);
@@ -64,78 +61,80 @@ typedef struct TsConfig {
 } TsConfig;
 
 /*
- * A copy of FROM with strings of its own, and defaults filled in, until
+ * Copies FROM, with its strings, and fills in defaults.  To be freed by
  * ts_config_clear().
  */
 void ts_config_copy(TsConfig *to, const TsConfig *from);
 void ts_config_clear(TsConfig *config);
 
 /*
- * The argument vector that libxl would use for domain DOMID, with the QMP
- * socket at QMP_PATH; INCOMING is NULL or what -incoming gets.  g_strfreev.
+ * The argument vector that libxl would use for domain DOMID (g_strfreev).  The
+ * QMP socket is at QMP_PATH; INCOMING is NULL or the argument of -incoming.
  */
 char **ts_qemu_argv(const TsConfig *config, uint32_t domid,
                     const char *qmp_path, const char *incoming);
 
 /*
- * Create a domain, write its xenstore keys, start its device model, wait
- * until that serves the guest.  CONFIG is copied.  NULL and ERR on failure,
- * with nothing left.
+ * Create a domain, write its xenstore keys, start its device model, and wait
+ * until the device model serves the guest.  CONFIG is copied.  On failure,
+ * removes all of this and returns NULL and ERR.
  */
 TsGuest *ts_create(Toolstack *ts, const TsConfig *config, GError **err);
 
 /*
- * Stop the device model and write the guest to the directory DIR, which
- * exists: "device-model" (xen-save-devices-state), "memory", and "physmap"
- * if the device model keeps one in xenstore (below).  The guest
- * stays, paused; ts_destroy() it, or ts_resume() it after a checkpoint.
+ * Stop the device model and write the guest to the existing directory DIR:
+ * "device-model" (xen-save-devices-state), "memory", and "physmap" if the
+ * device model keeps one in xenstore (see below).  The guest stays, paused.
+ * Then ts_destroy() it, or, after a checkpoint, ts_resume() it.
  */
 gboolean ts_save(TsGuest *guest, const char *dir, GError **err);
 
-/* Removes DIR with what ts_save() wrote there; it need not have been whole. */
+/* Removes DIR with what ts_save() wrote there, whole or not. */
 void ts_forget_saved(const char *dir);
 
-/* After ts_save(): go on. */
+/* Let the guest go on after ts_save(). */
 gboolean ts_resume(TsGuest *guest, GError **err);
 
 /*
- * A new domain, in new machine frames, from what ts_save() wrote to DIR; the
- * device model gets its state by -incoming.  CONFIG must describe the same
- * machine.
+ * Create a new domain, in new machine frames, from the files of ts_save() in
+ * DIR.  The device model gets its state by -incoming.  CONFIG must describe the
+ * same machine.
  */
 TsGuest *ts_restore(Toolstack *ts, const TsConfig *config, const char *dir,
                     GError **err);
 
 /*
- * What a device model for a libxen without map2 keeps in xenstore about the
- * place of its memory, /local/domain/0/device-model/DOMID/physmap, goes with
- * the guest in all of the above: in the directory it is the file "physmap",
- * a key and its value in turn, each ended by a NUL.  It is not there if there
- * are no keys.
+ * A device model for a libxen without map2 keeps the location of its memory in
+ * xenstore, in the keys below /local/domain/0/device-model/DOMID/physmap.
+ * Saving, restoring and migrating carry these keys over.  ts_save() writes them
+ * to the file "physmap", if there are any: each key, followed by its value,
+ * both ended by a NUL.
  *
- * ts_physmap_get() returns that of a domain, NULL if it has none (g_bytes);
- * ts_physmap_put() writes it for another one, and accepts NULL.
+ * ts_physmap_get() returns the contents of that file for a domain (g_bytes), or
+ * NULL if it has no such keys.  ts_physmap_put() writes them for another
+ * domain, and accepts NULL.
  */
 GBytes *ts_physmap_get(XensimXs *xs, uint32_t domid);
 void ts_physmap_put(XensimXs *xs, uint32_t domid, GBytes *physmap);
 
 /*
- * A device was plugged into GUEST by QMP, DEVICE as an argument of -device
- * (copied); NULL: there is none any more.  Its configuration tells: the next
- * device model of the guest has the device, and its next domain may have as
- * many pages as this one.
+ * Tells GUEST's configuration that a device was plugged in by QMP.  DEVICE is
+ * the argument of -device that describes it (copied), or NULL when no such
+ * device is left.  The next device model of the guest has the device, and its
+ * next domain may have as many pages as this one.
  */
 void ts_set_plugged(TsGuest *guest, const char *device);
 
 /*
- * "Migrate to localhost": log dirty pages, stop, save the device model, copy
- * the memory into a new domain, start its device model while the old one
- * still lives, destroy the old.  Returns the new guest; GUEST is gone then.
- * On failure NULL: the new one is gone, and GUEST goes on.
+ * "Migrate to localhost": log dirty pages, stop the guest, save the device
+ * model, copy the memory into a new domain, start its device model while the
+ * old one still exists, and destroy the old one.  Returns the new guest; GUEST
+ * is freed.  On failure returns NULL; the new guest is destroyed, and GUEST
+ * goes on.
  */
 TsGuest *ts_migrate(TsGuest *guest, GError **err);
 
-/* Kill the device model and destroy the domain; its keys go.  NULL is fine. */
+/* Kill the device model, destroy the domain, remove its keys.  NULL is fine. */
 void ts_destroy(TsGuest *guest);
 
 /*
@@ -150,8 +149,8 @@ pid_t ts_pid(TsGuest *guest);
 const TsConfig *ts_config(TsGuest *guest);
 
 /*
- * FALSE, and ERR tells how it ended, if the device model is not running.
- * *WSTATUS (may be NULL) gets waitpid()'s status in that case.
+ * TRUE if the device model is running.  Otherwise ERR says how it ended, and
+ * *WSTATUS (may be NULL) gets waitpid()'s status.
  */
 gboolean ts_alive(TsGuest *guest, int *wstatus, GError **err);
 
@@ -159,9 +158,9 @@ gboolean ts_alive(TsGuest *guest, int *wstatus, GError **err);
 char *ts_output(TsGuest *guest);
 
 /*
- * The guest gives PAGES at GFN back to Xen, or takes them again; Xen sends
- * an invalidate each time.  FALSE if fewer pages were there to give or could
- * be had, or the device model did not answer.
+ * The guest gives PAGES at GFN back to Xen, or takes them again.  Xen sends an
+ * invalidate each time.  FALSE if fewer pages were given or taken, or if the
+ * device model did not answer.
  */
 gboolean ts_balloon_out(TsGuest *guest, uint64_t gfn, uint64_t pages,
                         GError **err);

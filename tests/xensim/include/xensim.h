@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The simulated Xen: what a test sees of it.
+ * The simulated Xen: the interface for tests.
  *
- * The process that includes this header (the *host*) plays hypervisor, guest
- * and toolstack.  A device model (DM: any Xen-enabled QEMU) runs as a child
+ * The process that uses this header (the *host*) plays hypervisor, guest and
+ * toolstack.  A device model (DM: any Xen-enabled QEMU) runs as a child process
  * with libxensim.so preloaded, or in the same process, linked with
- * libxensim.so.  Both sides work on the same shared memory; no daemon is
- * involved.
+ * libxensim.so.  Both sides work on the same shared memory.  There is no
+ * daemon.
  *
  * Words: *gfn* is a guest frame number, *gpa* a guest-physical address in
  * bytes, *mfn* a machine frame number; a page or frame is 4096 bytes.
  *
  * Errors: unless a function says otherwise it returns 0 or a count on
  * success and -errno on failure, and prints nothing.  The "guest helpers"
- * (xensim_inb() and the like) return the datum itself, so they have nothing
- * to report with: when the device model does not answer in time, dies, or
- * was never started, they call the fail handler, which by default prints
- * what was asked, of which vCPU and for how long, and aborts.  A test that
- * expects the device model to die uses xensim_ioreq() instead.
+ * (such as xensim_inb()) return the value read, so they cannot return an error.
+ * When the device model does not answer in time, dies, or was never started,
+ * they call the fail handler.  By default that prints the request, its vCPU and
+ * how long it has waited, and aborts.  A test that expects the device model to
+ * die uses xensim_ioreq() instead.
  *
- * Threads: every function may be called from any thread, except creation
- * and freeing of a Xensim, and XensimDomain destruction, which need to be
- * alone with that object.  Guest helpers act as the calling thread's vCPU
- * (xensim_vcpu_select()); two threads must not act as the same vCPU at once.
+ * Threads: any thread may call any function.  But while a Xensim is created or
+ * freed, or a XensimDomain is destroyed, no other thread may use that object.
+ * Guest helpers act as the calling thread's vCPU (xensim_vcpu_select()); two
+ * threads must not act as the same vCPU at the same time.
  */
 #ifndef XENSIM_H
 #define XENSIM_H
@@ -38,12 +38,12 @@ extern "C" {
 
 #define XENSIM_PAGE_SHIFT 12
 #define XENSIM_PAGE_SIZE  4096u
-#define XENSIM_NO_MFN     UINT64_MAX   /* no frame is there */
+#define XENSIM_NO_MFN     UINT64_MAX   /* the gfn has no frame */
 #define XENSIM_NO_GFN     UINT64_MAX
 #define XENSIM_MAX_VCPUS  64u
 #define XENSIM_MAX_GFN    (1ull << 31) /* gfns are below this: 8 TiB */
 
-/* Exit status of a device model that called what is not simulated. */
+/* Exit status of a device model that called a function not simulated. */
 #define XENSIM_EXIT_UNSIMULATED 97
 
 typedef struct Xensim Xensim;
@@ -68,9 +68,10 @@ Xensim *xensim_new(const char *run_dir);
 Xensim *xensim_attach(const char *run_dir);
 
 /*
- * Let go of the simulation.  For its creator: kills and reaps the device
- * models started by xensim_spawn(), removes the run directory if
- * xensim_new() made it.  For an attached process: detaches only.
+ * End this process's use of the simulation.  If the process created it: kills
+ * and reaps the device models started by xensim_spawn(), and removes the run
+ * directory if xensim_new() made it.  If the process attached to it: only
+ * detaches.
  */
 void xensim_free(Xensim *sim);
 
@@ -78,9 +79,10 @@ void xensim_free(Xensim *sim);
 const char *xensim_dir(const Xensim *sim);
 
 /*
- * Called when a guest helper cannot go on.  @msg is one line without a
- * newline.  It may longjmp() or abort; if it returns, the helper returns
- * all-ones (reads) or nothing (writes).  NULL restores the default (abort).
+ * Sets the function that is called when a guest helper cannot go on.  @msg is
+ * one line without a newline.  The function may longjmp() or abort.  If it
+ * returns, a helper that reads returns all-ones.  NULL restores the default,
+ * which aborts.
  */
 typedef void XensimFailFn(void *opaque, const char *msg);
 void xensim_set_fail_handler(Xensim *sim, XensimFailFn *fn, void *opaque);
@@ -103,7 +105,7 @@ unsigned xensim_check(Xensim *sim);
 enum {
     /* Neighbouring gfns get mfns that are never neighbours. */
     XENSIM_DOM_SCATTERED = 1u << 0,
-    /* Do not populate RAM: the test, or a restore, does. */
+    /* Do not populate RAM: the test, or a restore, does that. */
     XENSIM_DOM_EMPTY     = 1u << 1,
 };
 
@@ -112,8 +114,8 @@ typedef struct XensimDomainConfig {
     unsigned vcpus;          /* 0 means 1; at most XENSIM_MAX_VCPUS */
     uint64_t ram_bytes;      /* what QEMU gets as -m; up to 4 TiB */
     /*
-     * Limit on the domain's frames.  0: RAM, 64 MiB of video memory and a
-     * MiB of slack, which is what a toolstack would set.
+     * Limit on the domain's frames.  0: the size of RAM, plus 64 MiB for video
+     * memory, plus 1 MiB, as a toolstack would set it.
      */
     uint64_t max_pages;
     uint64_t mmio_hole_start; /* 0: 0xf0000000; RAM goes on at 4 GiB */
@@ -126,15 +128,16 @@ typedef struct XensimDomainConfig {
  * 0xfeff8000 (ioreq, buffered ioreq, xenstore, console ...), HVM parameters
  * that name them, unbound event channels for xenstore and console, and grants
  * of their pages by the references that are reserved for them.
- * RAM costs no host memory until it is written.  NULL and errno on failure.
+ * RAM uses no host memory until it is written.  NULL and errno on failure.
  * The handle stays valid until xensim_domain_destroy() or xensim_free().
  */
 XensimDomain *xensim_domain_create(Xensim *sim,
                                    const XensimDomainConfig *cfg);
 
 /*
- * The domain dies: its p2m is emptied, its event channels close, ioreq
- * servers go.  Frames that a device model still maps stay until it lets go.
+ * Destroy the domain: empties its p2m, closes its event channels and destroys
+ * its ioreq servers.  Frames that a device model still maps stay until it
+ * unmaps them.
  */
 void xensim_domain_destroy(XensimDomain *dom);
 
@@ -146,18 +149,18 @@ Xensim *xensim_domain_sim(const XensimDomain *dom);
 unsigned xensim_vcpus(const XensimDomain *dom);
 uint64_t xensim_ram_bytes(const XensimDomain *dom);
 
-/* HVM_PARAM_*: index below 64.  Get of one never set gives 0. */
+/* HVM_PARAM_*: index below 64.  A parameter that was never set is 0. */
 uint64_t xensim_hvm_param_get(XensimDomain *dom, unsigned index);
 void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
 /*
- * Memory of @src, copied into *new* machine frames at the same gfns of @dst;
- * absent gfns stay absent.  What Xen itself knows of the guest is copied too:
- * HVM parameters (event channel ports, which are per domain, are not), and
- * interrupt lines and their routes.  @dst is usually created
- * XENSIM_DOM_EMPTY; what it has already is given up first.  ioreq server
- * pages are not memory of the domain and are not copied.  @src may go on
- * living (local migration).  0, -ENOMEM if @dst's limit is too low.
+ * Copies the memory of @src into *new* machine frames at the same gfns of @dst.
+ * Absent gfns stay absent.  What Xen itself knows of the guest is copied too:
+ * interrupt lines and their routes, and HVM parameters except event channel
+ * ports, which are per domain.  @dst is usually created XENSIM_DOM_EMPTY;
+ * frames that it has already are freed first.  ioreq server pages are not
+ * memory of the domain and are not copied.  @src may go on living (local
+ * migration).  Returns 0, or -ENOMEM if @dst's limit is too low.
  */
 int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src);
 
@@ -174,43 +177,44 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
 
 /*
  * Put fresh zeroed frames at @n gfns from @gfn.  Returns how many were
- * populated: fewer than @n once the domain's limit is reached.  A gfn that
- * has a frame already loses it (it stays accounted, as on Xen).
+ * populated: fewer than @n if the domain's limit is reached.  A gfn that has a
+ * frame already loses it; the lost frame still counts for the domain, as on
+ * Xen.
  */
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
  * Take @n frames from @gfn out of the p2m and free those that nobody maps.
- * Returns how many were there.  No ioreq is sent: see xensim_balloon_out().
+ * Returns how many were present.  Sends no ioreq: see xensim_balloon_out().
  */
 uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
- * The BAR of a passed-through device: pages of type mmio_direct, which no one
- * else can map, and which nothing is moved from or onto (-EPERM).  They take
- * frames of the domain here.  Returns how many there are.
+ * Add the BAR of a passed-through device: pages of type mmio_direct.  Nobody
+ * can map them, and frames cannot be relocated from or to them (-EPERM).  In
+ * the simulation they use frames of the domain.  Returns how many were added.
  */
 uint64_t xensim_map_mmio(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
- * How often a pinned cache attribute was changed or taken away: each time Xen
- * has every CPU of the host write back and empty its caches.
+ * How often a pinned cache attribute was changed or removed.  Each time, Xen
+ * makes every CPU of the host write back and empty its caches.
  */
 uint64_t xensim_cache_flushes(XensimDomain *dom);
 
 /*
- * What a ballooning guest does: the p2m change above, then an
- * IOREQ_TYPE_INVALIDATE from the calling thread's vCPU to every enabled
- * ioreq server, then wait for the answers.  Both return the p2m part's
- * count.  Without an enabled server no ioreq is sent.
+ * Do what a ballooning guest does: change the p2m as above, send an
+ * IOREQ_TYPE_INVALIDATE from the calling thread's vCPU to every enabled ioreq
+ * server, and wait for the answers.  Both return how many frames were changed.
+ * If no server is enabled, no ioreq is sent.
  */
 uint64_t xensim_balloon_out(XensimDomain *dom, uint64_t gfn, uint64_t n);
 uint64_t xensim_balloon_in(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
- * Move @n frames from @src to @dst, one after the other as
- * XENMAPSPACE_gmfn does: what was at @dst is freed, @src is left empty.
- * -EINVAL at the first absent source; those before it have moved.
+ * Relocate @n frames from @src to @dst, one after the other, as
+ * XENMAPSPACE_gmfn does: frames at @dst are freed, and @src is left empty.
+ * -EINVAL at the first absent source; the frames before it were relocated.
  */
 int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n);
 
@@ -220,8 +224,8 @@ typedef void XensimRunFn(void *opaque, uint64_t gfn, uint64_t mfn,
 void xensim_p2m_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
 
 /*
- * The same for those that have been written to: a page that is in no run reads
- * as zeros.  One that is in a run may do so, too.  0, or -ENOMEM.
+ * The same for frames that have been written: a page that is in no run reads as
+ * zeros.  A page that is in a run may read as zeros, too.  0, or -ENOMEM.
  */
 int xensim_data_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
 
@@ -280,11 +284,11 @@ int xensim_mfn_write(Xensim *sim, uint64_t mfn, size_t offset,
                      const void *buf, size_t len);
 
 /*
- * Stamps: a page's content made from its gfn and a seed, different in every
- * 8 bytes.  xensim_stamp() writes them to @n pages from @gfn and
- * xensim_stamp_check() returns the first gfn whose page differs, or
- * XENSIM_NO_GFN if all are right (absent pages: -EFAULT; count as wrong).
- * The _page variants work on 4096 bytes anywhere.
+ * A stamp is a page's content, made from its gfn and a seed; every 8 bytes of
+ * it are different.  xensim_stamp() writes stamps to @n pages from @gfn, or
+ * returns -EFAULT at an absent page.  xensim_stamp_check() returns the first
+ * gfn whose page differs from its stamp or is absent, or XENSIM_NO_GFN if all
+ * are right.  The _page variants work on 4096 bytes anywhere.
  */
 int xensim_stamp(XensimDomain *dom, uint64_t gfn, uint64_t n, uint64_t seed);
 uint64_t xensim_stamp_check(XensimDomain *dom, uint64_t gfn, uint64_t n,
@@ -293,9 +297,9 @@ void xensim_stamp_page(void *page, uint64_t gfn, uint64_t seed);
 bool xensim_stamp_page_ok(const void *page, uint64_t gfn, uint64_t seed);
 
 /*
- * What the last wrong stamp that this thread looked at had, in words: the
- * page, the byte, what was expected and what is there.  NULL if none was
- * wrong since xensim_stamp_forget().  Valid until the next is looked at.
+ * Describes the last wrong stamp that this thread has checked: the page, the
+ * byte, what was expected and what was found.  NULL if none was wrong since
+ * xensim_stamp_forget().  Valid until the next check.
  */
 const char *xensim_stamp_why(void);
 void xensim_stamp_forget(void);
@@ -311,8 +315,8 @@ unsigned xensim_vcpu_current(void);
 typedef enum XensimStatus {
     XENSIM_OK,
     XENSIM_UNCLAIMED,  /* no enabled ioreq server claims it: data all-ones */
-    XENSIM_TIMEOUT,    /* no answer; the slot stays busy */
-    XENSIM_DM_DIED,    /* the process that served it is gone */
+    XENSIM_TIMEOUT,    /* no answer; the vCPU's slot stays busy */
+    XENSIM_DM_DIED,    /* the device model that served it has died */
     XENSIM_NO_DM,      /* claimed, but nobody bound the event channel */
     XENSIM_BUSY,       /* this vCPU has an unanswered request */
     XENSIM_FULL,       /* the buffered page is full */
@@ -343,12 +347,12 @@ typedef struct XensimIoreq {
 } XensimIoreq;
 
 /*
- * One ioreq from the calling thread's vCPU, routed by type and address to
- * the ioreq server that claims it (INVALIDATE: to every enabled server, one
- * after the other; TIMEOFFSET: to every one, buffered), and wait.  For a
- * read, @req->data is the answer.  xensim_ioreq_post() does not wait, and
- * xensim_ioreq_wait() does no more than wait for the answer to a post.
- * Never calls the fail handler.
+ * xensim_ioreq() sends one ioreq from the calling thread's vCPU and waits for
+ * the answer.  The ioreq goes to the ioreq server that claims its type and
+ * address.  (INVALIDATE goes to every enabled server, one after the other;
+ * TIMEOFFSET to every one, buffered.)  For a read, @req->data is the answer.
+ * xensim_ioreq_post() sends without waiting, and xensim_ioreq_wait() waits for
+ * the answer to a post.  None of them calls the fail handler.
  */
 XensimStatus xensim_ioreq(XensimDomain *dom, XensimIoreq *req);
 XensimStatus xensim_ioreq_post(XensimDomain *dom, XensimIoreq *req);
@@ -374,9 +378,9 @@ void xensim_rep_outs(XensimDomain *dom, uint16_t port, uint64_t gpa,
                      unsigned size, uint32_t count, bool df);
 
 /*
- * A load or store at @gpa, @size 1, 2, 4 or 8 bytes, not crossing a page.
- * Where the p2m has a frame this is a memory access; elsewhere it becomes an
- * ioreq, unclaimed addresses read as all-ones.
+ * A load or store of @size 1, 2, 4 or 8 bytes at @gpa, within one page.  If the
+ * p2m has a frame there, it accesses that frame; otherwise it becomes an ioreq.
+ * Addresses that no server claims read as all-ones.
  */
 uint64_t xensim_mmio_read(XensimDomain *dom, uint64_t gpa, unsigned size);
 void xensim_mmio_write(XensimDomain *dom, uint64_t gpa, unsigned size,
@@ -400,23 +404,24 @@ void xensim_pci_write(XensimDomain *dom, unsigned bus, unsigned devfn,
 
 /*
  * A write to MMIO below 1 MiB, or to a port if @port, through the buffered
- * page of the server that claims it; 8 bytes take two slots.  Returns
- * without waiting; ordered before the next synchronous request.
+ * page of the server that claims it; 8 bytes take two slots.  Returns without
+ * waiting.  The server handles it before the next synchronous request.
  */
 XensimStatus xensim_buffered_write(XensimDomain *dom, bool port,
                                    uint64_t addr, unsigned size,
                                    uint64_t val);
 
 /*
- * Device models that are started from now on have a virtual clock that begins
- * at 0 and stands still until xensim_clock_pass(): QEMU's, if it has not been
- * stripped.  Its real-time clock, and all else, goes on as usual.  0 or -errno.
+ * Freezes the virtual clock of device models that are started from now on: it
+ * begins at 0 and stands still until xensim_clock_pass().  This works with a
+ * QEMU that is not stripped.  The real-time clock is not changed.  0 or -errno.
  */
 int xensim_clock_freeze(Xensim *sim);
 
 /*
- * Virtual time goes on by @ns, and the timers of @dom's device model run in
- * order.  XENSIM_BAD: it was not frozen, or is no QEMU that is known.
+ * Lets @ns of virtual time pass; the timers of @dom's device model run in
+ * order.  XENSIM_BAD: the clock was not frozen, or the program is no QEMU, or a
+ * stripped one.
  */
 XensimStatus xensim_clock_pass(XensimDomain *dom, uint64_t ns);
 
@@ -439,13 +444,13 @@ typedef struct XensimServerInfo {
 unsigned xensim_servers(XensimDomain *dom, XensimServerInfo *info,
                         unsigned max);
 
-/* Does an enabled server claim it?  Type as in XensimIoreq. */
+/* Does an enabled server claim all of the range?  @type as in XensimIoreq. */
 bool xensim_claimed(XensimDomain *dom, unsigned type, uint64_t addr,
                     uint64_t bytes);
 
 /*
- * Wait until a server is enabled and its channel bound, that is until the
- * device model serves the guest.  XENSIM_OK, _TIMEOUT or _DM_DIED.
+ * Wait until the device model serves the guest: until a server is enabled and
+ * its channel is bound.  XENSIM_OK, _TIMEOUT or _DM_DIED.
  */
 XensimStatus xensim_wait_ready(XensimDomain *dom, unsigned timeout_ms);
 
@@ -460,15 +465,16 @@ unsigned xensim_pci_intx(XensimDomain *dom, unsigned bus, unsigned dev,
 unsigned xensim_irq_level(XensimDomain *dom, unsigned gsi);     /* < 256 */
 unsigned xensim_pci_link_route(XensimDomain *dom, unsigned link); /* < 4 */
 
-/* How often a line went from 0 to 1 (to see a pulse that is over). */
+/* How often a line went from 0 to 1 (to notice a pulse that has ended). */
 unsigned xensim_isa_irq_edges(XensimDomain *dom, unsigned irq);
 unsigned xensim_pci_intx_edges(XensimDomain *dom, unsigned bus, unsigned dev,
                                unsigned pin);
 
 /*
- * Things reported one after the other.  A log keeps the last 65,536 of each
- * kind; @index counts from 0 since creation or the last clear.  Get returns
- * false when there is no such entry (not yet, or no longer).
+ * Logs of what the device model reported, in order.  A log keeps the last
+ * 65,536 entries of its kind.  @index counts from 0 since the domain was
+ * created or the log was cleared.  xensim_log_get() returns false if there is
+ * no such entry (not yet, or no longer).
  */
 typedef enum XensimLogKind {
     XENSIM_LOG_MODIFIED,   /* a: first gfn, b: pages */
@@ -527,8 +533,9 @@ unsigned xensim_virq_raise(Xensim *sim, unsigned virq);
 int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn,
                  bool readonly);
 /*
- * End the grant.  Mappings made through it live on and keep the frame they
- * have.  Returns how many there are: a well-behaved guest would have waited.
+ * End the grant.  Mappings made through it stay and keep their frame.  Returns
+ * the number of these mappings.  (A well-behaved guest would wait until there
+ * is none.)
  */
 int xensim_grant_revoke(XensimDomain *dom, uint32_t ref);
 /* Live mappings of grant @ref; -ENOENT if it is not granted. */
@@ -541,20 +548,19 @@ int xensim_grant_mappings(XensimDomain *dom, uint32_t ref);
 typedef struct XensimFault {
     const char *call;     /* libxen function, e.g. "xenforeignmemory_map2" */
     /*
-     * Which calls, of those that match the frames below, counted from 1
-     * when armed: from the @first-th (0 means 1), @count of them (0: all
-     * that follow).
+     * Matching calls are counted from 1 after arming.  The fault hits @count of
+     * them (0: no limit), beginning with number @first (0 means 1).
      */
     uint64_t first, count;
-    /* Only calls that name a gfn in [gfn, gfn + pages); pages 0: any. */
+    /* A call matches if it names a gfn in [gfn, gfn + pages); pages 0: any. */
     uint64_t gfn, pages;
-    int error;            /* errno the call fails with; 0: does not fail */
+    int error;            /* errno with which the call fails; 0: no failure */
     /*
      * true: the call succeeds and only the pages in [gfn, gfn + pages) get
      * -@error in err[] (foreign mapping calls only).
      */
     bool per_page;
-    unsigned delay_us;    /* sleep so long first */
+    unsigned delay_us;    /* delay before the call, in microseconds */
 } XensimFault;
 
 /*
@@ -569,7 +575,7 @@ int xensim_fault_arm(Xensim *sim, const XensimFault *fault);
  * with 0x), page, delay= (us).
  */
 int xensim_fault_arm_text(Xensim *sim, const char *text);
-/* Calls that met the fault so far.  -ENOENT if it is not armed. */
+/* The number of calls that the fault has hit.  -ENOENT if it is not armed. */
 int64_t xensim_fault_hits(Xensim *sim, int id);
 void xensim_fault_disarm(Xensim *sim, int id);
 void xensim_fault_disarm_all(Xensim *sim);
@@ -587,9 +593,9 @@ typedef struct XensimCount {
 
 /* Counts of one libxen function; aborts on a name that is not simulated. */
 XensimCount xensim_count(Xensim *sim, const char *call);
-/* Of xenforeignmemory_map and xenforeignmemory_map2 together. */
+/* Counts of xenforeignmemory_map and xenforeignmemory_map2 together. */
 XensimCount xensim_count_maps(Xensim *sim);
-/* Calls of all simulated functions. */
+/* The number of calls of all simulated functions. */
 uint64_t xensim_count_calls(Xensim *sim);
 void xensim_count_reset(Xensim *sim);
 /* Print every count that is not 0, a line each, to @fd. */
@@ -606,10 +612,10 @@ void xensim_count_print(Xensim *sim, int fd);
 const char *xensim_lib_path(void);
 
 /*
- * Put into this process's environment what a device model for @dom needs
- * (LD_PRELOAD, XENSIM, XENSIM_DOMID), for a caller that starts the program
- * itself, say libqtest through "sh -c".  An LD_PRELOAD that is there
- * already is kept in front.  Undone by xensim_unsetenv_for_dm().
+ * Set the environment variables that a device model for @dom needs
+ * (LD_PRELOAD, XENSIM, XENSIM_DOMID) in this process.  For a caller that starts
+ * the program itself, such as libqtest, which uses "sh -c".  The contents of
+ * LD_PRELOAD are kept in front.  Undone by xensim_unsetenv_for_dm().
  * For a device model in this very process, call it before the first libxen
  * function.
  */
