@@ -5,13 +5,13 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A notifier may do what a coroutine must not, such as registering the memory
- * with a block driver, and an incoming state is loaded in a coroutine.  A
- * thread other than the main loop's may be the first to touch the memory.
- * So notifiers are always called from a bottom half of the main loop, and not
- * between the first byte of an incoming state and the last.  Until then the
- * memory is like any that a notifier was not told of: a listener that asks
- * for it by itself does not see it (xen_map_cache_block_is_announced()).
+ * A notifier may do things that are forbidden in a coroutine, such as
+ * registering the memory with a block driver.  But an incoming state is loaded
+ * in a coroutine.  Also, a thread other than the main loop's may be the first
+ * to access the memory.  So notifiers are always called from a bottom half of
+ * the main loop, and never while an incoming state is being loaded.  Until they
+ * are called, a listener that walks the blocks does not see the memory
+ * (xen_map_cache_block_is_announced()).
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,7 @@ static void announce(void *opaque)
     }
 }
 
-/* Not called if the state was bad: that has ended QEMU. */
+/* Called only if the state was good: a bad state has ended QEMU. */
 static void state_is_in(void *opaque)
 {
     mcache_block_loaded();

@@ -5,9 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * None of them needs a lock.  They take long, so that mapcache.lock is not held
- * over them, but for a map call that an invalidate has overtaken already:
- * mcache_call_unlock() says why.
+ * These calls take long and need no lock.  So mapcache.lock is not held during
+ * them, except during a map call that is repeated because an invalidate has
+ * overtaken it: mcache_call_unlock() says why.
  */
 
 #include "qemu/osdep.h"

@@ -5,10 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Device memory [a] is mapped as a whole, where the kernel puts it, when its
- * device first touches it, and stays until the block is freed.  During a
- * restore its frames may not be known yet: then a dummy stands in, and is
- * replaced in place.
+ * Device memory is mapped as a whole when its device first accesses it, at an
+ * address that the kernel chooses.  It stays mapped until the block is freed.
+ * During a restore its frames may not be located yet.  Then it is a dummy,
+ * which is later replaced at the same address.
  */
 
 #include "qemu/osdep.h"
@@ -69,7 +69,7 @@ static xen_pfn_t *gfns_from(hwaddr gaddr, hwaddr size)
     return gfn;
 }
 
-/* The frames of a block, where the machine says that they are (g_free). */
+/* The gfns of a block's frames, as the machine names them (g_free). */
 static xen_pfn_t *block_gfns(ram_addr_t addr, ram_addr_t size)
 {
     const XenBlockOps *ops = qatomic_read(&block_ops);
@@ -100,7 +100,7 @@ static Outside *block_find_locked(ram_addr_t addr)
     return NULL;
 }
 
-/* One that RAM block notifiers have still to be told of, or NULL. */
+/* A block of which RAM block notifiers have not been told yet, or NULL. */
 static Outside *block_unannounced_locked(void)
 {
     Outside *o;
@@ -128,7 +128,7 @@ void mcache_block_announce(void)
                 size = o->size;
             }
         }
-        /* It is not freed here: that needs the BQL, too. */
+        /* The block is not freed now: freeing needs the BQL, too. */
         if (o) {
             ram_block_notify_add(host, size, size);
         }
@@ -181,7 +181,7 @@ bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size)
                : xen_map_cache_probe(addr, size, NULL) == XEN_FRAMES_NONE;
 }
 
-/* Anonymous memory in a file of its own, so that it can be mapped again. */
+/* Makes a dummy: memory in a file of its own, so that it can be remapped. */
 static void *dummy_map(size_t size, int *memfd, Error **errp)
 {
     void *host;
@@ -201,8 +201,8 @@ static void *dummy_map(size_t size, int *memfd, Error **errp)
 }
 
 /*
- * Device memory of which the guest has given pages away: these are anonymous
- * to the device, who must be able to touch all of it.
+ * Maps device memory that has absent pages.  They get anonymous memory, because
+ * the device must be able to access the whole range.
  */
 static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
                                 const int *err, Error **errp)
@@ -240,7 +240,7 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
         }
     }
     if (i < pages) {
-        /* What is at the part that failed may be another's by now. */
+        /* Another thread may have mapped something at the part that failed. */
         mcache_unmap(host, i);
         mcache_unmap(host + (end << XC_PAGE_SHIFT), pages - end);
         return NULL;
@@ -281,9 +281,9 @@ static void *block_map_real(ram_addr_t addr, hwaddr size, Error **errp)
 }
 
 /*
- * Whether a block of which the machine knows no place can only have a dummy.
- * A libxen that cannot replace it looks whether all of it is where it was
- * allocated.  False and @errp if that cannot be found out.
+ * True if a block must get a dummy, because the machine has not located it.
+ * With a libxen that cannot replace a dummy, it does not get one if all its
+ * frames are at the initial range.  False, with @errp set, if Xen does not say.
  */
 static bool block_is_dummy(ram_addr_t addr, ram_addr_t size, Error **errp)
 {
@@ -304,8 +304,8 @@ static bool block_is_dummy(ram_addr_t addr, ram_addr_t size, Error **errp)
 }
 
 /*
- * The mapping of a block that has none yet.  NULL and @errp if there can be
- * none.  Lets go of the lock meanwhile; nobody else maps the block then.
+ * Maps a block that is not mapped yet.  NULL, with @errp set, if that fails.
+ * The lock is released meanwhile; no other thread maps the block then.
  */
 static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
                                  XenBlockPlace place, Error **errp)
@@ -323,7 +323,7 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
     if (!dummy && !err) {
         host = block_map_real(addr, size, &err);
         if (!host && !incoming && phase_check(PHASE_MACHINE_READY)) {
-            /* A running guest is not ended: its device goes blank. */
+            /* A running guest must not be ended: the device gets a dummy. */
             error_reportf_err(err, "xen mapcache: cannot map device memory of "
                               "%" PRIu64 " KiB at 0x" RAM_ADDR_FMT ", the "
                               "device gets blank memory instead: ",
@@ -372,8 +372,9 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
         }
     }
     /*
-     * Without the lock, which this may need.  The machine maps a block before
-     * it moves it, so the answer holds until there is a mapping.
+     * Called without the lock, because it may take the lock.  The machine maps
+     * a block before it relocates it, so the answer is right until there is a
+     * mapping.
      */
     place = block_place(addr, size);
 
@@ -435,7 +436,7 @@ bool xen_map_cache_block_unannounce(uint8_t *host)
     QEMU_LOCK_GUARD(&mapcache.lock);
     announced = o->announced;
     o->announced = false;
-    /* Its address may be another's before its readers are gone. */
+    /* Another block may get its address before its readers are gone. */
     QLIST_SAFE_REMOVE(o, next);
     return announced;
 }
@@ -484,14 +485,14 @@ bool xen_map_cache_is_dummy(ram_addr_t addr)
 
 /* --- replacing a dummy ------------------------------------------------ */
 
-/* Puts the dummy's memory back where a map call made a mess of it. */
+/* Maps the dummy's memory again after a map call over it has failed. */
 static void dummy_restore(Outside *o, int how)
 {
     void *host = outside_host(o);
     void *p = mmap(host, o->size, PROT_READ | PROT_WRITE, MAP_SHARED | how,
                    o->memfd, 0);
 
-    /* A call that failed early may have left it as it was. */
+    /* If the call failed early, the dummy may still be mapped. */
     if (p != host && !mcache_range_is_of(host, o->size, o->memfd)) {
         /* Another mapping took the addresses that a device depends on. */
         error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
@@ -503,8 +504,9 @@ static void dummy_restore(Outside *o, int how)
 }
 
 /*
- * With the BQL, which keeps the block there; without the lock.  True if the
- * dummy's memory is not needed any more.
+ * Maps the frames over the dummy.  True if the dummy's memory is not needed any
+ * more.  Called with the BQL, so that the block is not freed, and without the
+ * lock.
  */
 static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
 {
@@ -513,7 +515,7 @@ static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
     hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     XenFrames frames;
 
-    /* What may fail comes first, where a failure does no harm. */
+    /* First map the frames elsewhere, where a failure does no harm. */
     frames = probe(gfn, pages, NULL);
     if (frames != XEN_FRAMES_ALL) {
         error_report("xen mapcache: cannot map the device memory at 0x"

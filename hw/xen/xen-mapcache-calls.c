@@ -5,14 +5,15 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A call that maps or unmaps takes long, and is made without mapcache.lock, so
- * that nobody who needs another bucket waits for it.  It is on a list
- * meanwhile, for two reasons.  Who misses a bucket that is being mapped waits
- * for that.  And an invalidate, which has stepped the generation, waits for all
- * calls that began before: whoever made one sees the new generation when it
- * comes back, unmaps what it has mapped, and maps again, with the lock.
+ * A call that maps or unmaps takes long.  It is made without mapcache.lock, so
+ * that threads which need another bucket do not wait for it.  Meanwhile it is
+ * on a list, for two reasons.  A thread that misses a bucket waits for the call
+ * that maps this bucket.  An invalidate, which has stepped the generation,
+ * waits for all calls that began before.  When such a map call returns, its
+ * thread sees the new generation, unmaps what it has mapped, and maps again
+ * with the lock.
  *
- * The list is as long as there are threads in such calls.
+ * The list has one entry for each thread that is in such a call.
  */
 
 #include "qemu/osdep.h"

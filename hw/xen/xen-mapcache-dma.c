@@ -5,28 +5,29 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A DMA mapping is ended by the host address and the length that its holder
- * has, by any thread, and an invalidate has to name each that is outstanding:
- * so there is a record for each.
+ * Any thread may end a DMA mapping; it has only the host address and the
+ * length.  An invalidate has to name each outstanding mapping.  So each DMA
+ * mapping, except a grant, has a record.
  *
  * The first mapping of a bucket, if it is short enough, has its record in the
- * slot: offset and length are part of the slot's state word, so that one
- * compare-and-swap takes the lock and makes the record, and another ends both
- * (xen-mapcache.c).  All others are here, in a hash table by host address and
- * length.  Mappings of the same address and length are one cell, whatever
- * their number: a guest may list a page as often as it likes.  The hash has a
- * seed, the table grows and shrinks with what is in it, and its locks are held
- * for one step of a chain, but for a table that doubles.
+ * slot.  Offset and length are part of the slot's state word.  So one
+ * compare-and-swap takes the lock and makes the record, and another one ends
+ * both (xen-mapcache.c).  All other records are here, in a hash table by host
+ * address and length.  All mappings of the same address and length share one
+ * cell, because a guest may list a page as often as it likes.  The hash has a
+ * seed.  The table grows and shrinks with its contents.  Its locks are held for
+ * a few steps along a chain, or while the table is resized.
  *
- * A release looks in the slot first and in the table then, and never misses:
- * each record that is alike is as good as any other.  When a release has seen
- * that the slot's record is not one of its kind, all records of that kind are
- * in the table, its own among them; and whoever takes one from the table later
- * has seen the same, and has one there of its own.
+ * A release looks in the slot first, then in the table.  The release of an
+ * existing mapping always finds a record, because equal records can take each
+ * other's place.  If the slot's record is not equal to the one that a release
+ * looks for, then all equal records are in the table.  Each release that comes
+ * to the table has seen that, and there is one record in the table for each.
  *
- * Rejected: a list in each slot (equal mappings make it any length), a table
- * for each thread (a release by another thread than the maker's looks through
- * all of them, and can miss a record that is ended and made again meanwhile).
+ * Rejected: a list in each slot, because equal mappings make it arbitrarily
+ * long; a table for each thread, because a release by another thread than the
+ * maker searches all of them, and can miss a record that is ended and made
+ * again during the search.
  */
 
 #include "qemu/osdep.h"
@@ -48,7 +49,7 @@
 #define REPORT_INTERVAL_MS  1000
 #define REPORT_LINES        16
 
-/* Mappings of one cell that have the same @info: that many of them. */
+/* @count mappings of one cell that have the same @info. */
 typedef struct DmaRecord {
     uint64_t info;
     uint64_t count;
@@ -60,7 +61,7 @@ typedef struct DmaCell {
     uint64_t size;              /* bytes */
     DmaRecord newest;
     struct DmaCell *next;       /* in its chain */
-    bool named;                 /* all of it, and all of it is held */
+    bool named;                 /* all mappings are held, and were named */
     QTAILQ_ENTRY(DmaCell) order;
 } DmaCell;
 
@@ -94,7 +95,7 @@ void mcache_dma_init(void)
     }
 }
 
-/* By the address alone: a release that names a wrong length finds it too. */
+/* Depends only on the address, so that a release with a wrong length works. */
 static DmaShard *shard_of(const uint8_t *host)
 {
     return &shards[qemu_xxhash2((uintptr_t)host ^ seed) >> (32 - SHARD_BITS)];
@@ -117,7 +118,7 @@ static DmaCell *cell_find_locked(DmaShard *sh, const uint8_t *host,
     return c;
 }
 
-/* Twice as many chains, or half; as they are if there is no memory for it. */
+/* Changes the number of chains; does nothing if there is no memory for it. */
 static void shard_resize_locked(DmaShard *sh, uint32_t chains)
 {
     DmaCell **old = sh->chain, **fresh = g_try_new0(DmaCell *, chains);
@@ -178,7 +179,7 @@ static void cell_free_locked(DmaShard *sh, DmaCell *c)
     }
 }
 
-/* One more mapping in the cell; false if there is no memory for it. */
+/* Adds a mapping to the cell; false if there is no memory for it. */
 static bool cell_push_locked(DmaCell *c, uint64_t info)
 {
     if (c->newest.count && c->newest.info != info) {
@@ -195,7 +196,7 @@ static bool cell_push_locked(DmaCell *c, uint64_t info)
     return true;
 }
 
-/* One mapping less, the newest; returns its info. */
+/* Removes the newest mapping from the cell, and returns its info. */
 static uint64_t cell_pop_locked(DmaCell *c)
 {
     uint64_t info = c->newest.info;
@@ -234,14 +235,14 @@ bool mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info)
     }
     qemu_mutex_unlock(&sh->lock);
     if (added && info & MCACHE_DMA_HELD) {
-        /* After it is there to be found; pairs with mcache_dma_report(). */
+        /* After the record was added; pairs with mcache_dma_report(). */
         smp_mb();
         qatomic_set(&mapcache.held_came, true);
     }
     return added;
 }
 
-/* The shortest mapping at @host, for a release that names none that is. */
+/* The shortest mapping at @host, for a release with a wrong length. */
 static DmaCell *cell_shortest_locked(DmaShard *sh, const uint8_t *host)
 {
     DmaCell *c, *best = NULL;
@@ -290,7 +291,7 @@ uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit)
     return c && c->size < limit ? cell_take_locked(sh, c) : 0;
 }
 
-/* The transfer whose record is in the slot, or 0 if there is none to tell. */
+/* The info of the record in the slot, or 0 if there is none. */
 static uint64_t slot_info(MapCacheSlot *s, uint64_t *state)
 {
     uint64_t info;
@@ -300,7 +301,7 @@ static uint64_t slot_info(MapCacheSlot *s, uint64_t *state)
         return 0;
     }
     info = qatomic_read(&s->info);
-    /* Not if another mapping's record was made meanwhile. */
+    /* The info is right only if no other record was made meanwhile. */
     smp_rmb();
     return qatomic_read(&s->state) == *state ? info : 0;
 }
@@ -407,7 +408,7 @@ typedef struct DmaReport {
     DmaLine line[REPORT_LINES];
 } DmaReport;
 
-/* A line for a mapping; false if there is none left. */
+/* Adds a line for a mapping; false if there are no lines left. */
 static bool report_line(DmaReport *r, ram_addr_t addr, uint64_t size,
                         uint64_t info)
 {
@@ -419,7 +420,7 @@ static bool report_line(DmaReport *r, ram_addr_t addr, uint64_t size,
     return true;
 }
 
-/* What has been named and is held needs no second line. */
+/* True if the mapping is held and was named: it needs no second line. */
 static bool is_named_for_good(const DmaReport *r, uint64_t info)
 {
     return info & MCACHE_DMA_NAMED && !mcache_dma_is_young(info, r->now);

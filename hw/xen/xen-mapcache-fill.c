@@ -5,8 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A lookup that misses comes here: finds a place for the bucket, maps it, and
- * publishes it.  All of it is under mapcache.lock, but for the map calls.
+ * These functions handle a miss: they find a slot for the bucket, map the
+ * bucket into it, and publish the slot.  All of this is done under
+ * mapcache.lock, except the map calls.
  */
 
 #include "qemu/osdep.h"
@@ -16,7 +17,10 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-/* The forward cell of @bucket, made if need be; NULL if it cannot be. */
+/*
+ * The forward table's entry for @bucket, which is made if there is none; NULL
+ * if that fails.
+ */
 static uint32_t *mcache_forward_get(uint64_t bucket)
 {
     uint64_t root = bucket >> MCACHE_LEAF_SHIFT;
@@ -37,9 +41,9 @@ static bool slots_free(uint64_t nr, uint32_t n)
 }
 
 /*
- * A run of @n free slots for buckets from @bucket on: where the bucket number
- * says, so that neighbours in the guest are neighbours here, or anywhere.
- * Returns nr_slots if there is none.
+ * Finds @n adjacent free slots for the buckets from @bucket on: the slots of
+ * their own numbers, so that adjacent buckets are in adjacent slots, or any
+ * others.  Returns nr_slots if there are none.
  */
 static uint32_t slots_find(uint64_t bucket, uint32_t n)
 {
@@ -54,8 +58,8 @@ static uint32_t slots_find(uint64_t bucket, uint32_t n)
 }
 
 /*
- * Maps @bucket into the slot, which is FILLING and whose addresses are ours.
- * Without the lock.  False and errno if the call failed.
+ * Maps @bucket into the slot, which this thread has made FILLING.  Without the
+ * lock.  False, with errno, if the call failed.
  */
 static bool slot_map(uint32_t nr, uint64_t bucket)
 {
@@ -84,7 +88,7 @@ static bool slot_map(uint32_t nr, uint64_t bucket)
     return true;
 }
 
-/* What was mapped in the slot is @bucket; it is FILLING still. */
+/* To be called when @bucket was mapped in the slot, which is still FILLING. */
 static void slot_mapped_locked(uint32_t nr, uint64_t bucket)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
@@ -113,10 +117,7 @@ static void slot_publish(uint32_t nr)
     }
 }
 
-/*
- * Is the page there now?  Asked of Xen, at the price of a single page.  Needs
- * no lock.
- */
+/* Asks Xen whether the page is present now, by mapping it.  Needs no lock. */
 static XenMapStatus page_status(uint64_t gfn)
 {
     int err = 0;
@@ -131,10 +132,7 @@ static XenMapStatus page_status(uint64_t gfn)
     return err ? XEN_MAP_ABSENT : XEN_MAP_OK;
 }
 
-/*
- * Whether a slot starting a run at @nr can serve bucket @bucket without a
- * map call: published for it.
- */
+/* True if slot @nr is published for @bucket, so that no map call is needed. */
 static bool slot_serves(uint32_t nr, uint64_t bucket)
 {
     uint32_t *fwd = mcache_forward(bucket);

@@ -5,11 +5,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Grants, mappings of exactly their pages, and device memory, whose own file
- * is xen-mapcache-block.c.  There are few of them and each lies where the
- * kernel put it; an interval tree by host address finds them.  It is searched
- * without a lock first.  A writer may hide an entry from such a search, so a
- * miss counts only if it is repeated under the lock.
+ * These are grants, mappings of exact pages, and device memory (whose own file
+ * is xen-mapcache-block.c).  There are few of them, and the kernel chooses the
+ * address of each.  An interval tree finds them by host address.  The tree is
+ * first searched without a lock.  Because a writer may hide an entry from such
+ * a search, a search that finds nothing is repeated under the lock.
  */
 
 #include "qemu/osdep.h"
@@ -24,10 +24,10 @@
 #include <xengnttab.h>
 
 /*
- * Written under mapcache.lock; the tree is read within RCU sections too.  Such
- * a search must not meet an empty tree, nor one that is about to become so: it
- * reads the root's two pointers one after the other.  So one entry, at an
- * address that nothing is ever mapped at, is in the tree from the start.
+ * Written under mapcache.lock; the tree is read in RCU sections too.  A search
+ * reads the two pointers of the tree's root one after the other, so the tree
+ * must not be empty, or become empty, during a search.  So the tree always has
+ * one entry, at an address at which nothing is ever mapped.
  */
 static IntervalTreeRoot outside_tree;
 static Outside outside_sentinel = {
@@ -53,7 +53,7 @@ void mcache_outside_init(void)
     interval_tree_insert(&outside_sentinel.node, &outside_tree);
     outside_gnttab = xengnttab_open(NULL, 0);
     if (!outside_gnttab) {
-        /* Only a guest that uses grants will miss it. */
+        /* Only guests that use grants need it. */
         trace_xen_map_cache_failure("xengnttab_open", 0, 0, errno);
     }
 }
@@ -166,8 +166,8 @@ void mcache_slot_leave_locked(uint32_t nr)
 /* --- unmapping -------------------------------------------------------- */
 
 /*
- * What could not be unmapped still has the guest's frames, though nobody uses
- * it: the next invalidate tries again.
+ * A mapping that nobody uses and that could not be unmapped.  It still has the
+ * guest's frames, so the next invalidate tries again.
  */
 typedef struct Leftover {
     void *host;
@@ -225,7 +225,7 @@ void mcache_unmap_again_locked(void)
 
 /* --- grants ----------------------------------------------------------- */
 
-/* What a failed call means: the library says EINVAL if Xen refuses one. */
+/* The meaning of a failed call: the errno is EINVAL if Xen refuses a grant. */
 static XenMapStatus grant_status(int err)
 {
     return err == EINVAL || err == ENODEV ? XEN_MAP_ABSENT
@@ -470,7 +470,7 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
     MapCacheCall call;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        /* An invalidate waits, and the copy is made before it: nothing is old. */
+        /* An invalidate waits for the copy, so it cannot show old frames. */
         mcache_call_begin_locked(&call, 0, 0);
         qemu_mutex_unlock(&mapcache.lock);
         status = copy(addr, buf, plen, is_write);

@@ -1,17 +1,19 @@
 /*
- * Xen mapcache: who holds a DMA mapping, by name
+ * Xen mapcache: the names of the devices that hold DMA mappings
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A record of a DMA mapping has room for a number.  Each name has one, which
- * is kept for good: a device may be gone when its name is wanted, and one that
- * is plugged in again under the same name has the same number.
+ * A record of a DMA mapping has room for a number, so each name has a number.
+ * Both are kept for good, because a device may have been unplugged when its
+ * name is needed.  A device that is plugged in again under the same name has
+ * the same number.
  *
- * The number of an address space or a device is found by its address, in a
- * table of which each cell has the last that fell on it.  Whenever another one
- * is made, the table is emptied, for its address may have been another's.
+ * The number is looked up by the address of the device or of the address space,
+ * in a table of cells.  Each cell has the last number that was looked up there.
+ * Whenever a device or an address space is created, the table is emptied,
+ * because the new one may have the address of an old one.
  */
 
 #include "qemu/osdep.h"
@@ -42,7 +44,7 @@ void mcache_owner_init(void)
     g_ptr_array_add(owner_names, (void *)owner_unknown);
 }
 
-/* The number of @name, which becomes ours; 0 if there are too many. */
+/* The number of @name; takes ownership of @name.  0 if there are too many. */
 static uint32_t owner_number(char *name)
 {
     gpointer seen;
@@ -61,8 +63,9 @@ static uint32_t owner_number(char *name)
 }
 
 /*
- * "NAME (PATH)", with the device's place among QEMU's objects, which holds
- * the id that a user gave it.  Only who has the BQL can ask for that.
+ * "NAME (PATH)".  PATH is the device's path among QEMU's objects, which
+ * contains the id that a user gave it.  Only a thread with the BQL can look it
+ * up; otherwise PATH is the id.
  */
 static char *owner_describe(const char *name, Object *obj)
 {

@@ -19,11 +19,11 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-/* One bite: whoever needs the kernel's mmap lock waits for one at most. */
+/* Slots unmapped by one system call, which holds the kernel's mmap lock. */
 #define REAPER_BITE_SLOTS       8
-/* How often the clock of the records goes on. */
+/* The interval at which the time for records is updated. */
 #define TICK_MS                 1000
-/* How long to wait before an unmap that failed is tried again. */
+/* The delay before an unmap that failed is tried again. */
 #define REAP_AGAIN_MS           100
 
 uint32_t mcache_clock(void)
@@ -44,7 +44,7 @@ static int64_t idle_round_ms(void)
     return mapcache.idle * INT64_C(1000) / MCACHE_IDLE_ROUNDS;
 }
 
-/* The clock goes on, until there was no DMA for a while. */
+/* Updates the time for records; stops that if there was no DMA since then. */
 static void clock_tick_locked(void)
 {
     static uint64_t made_before;
@@ -54,7 +54,7 @@ static void clock_tick_locked(void)
     made_before = made;
 }
 
-/* Looks for buckets that nobody uses, if it is time. */
+/* Makes a round for idle buckets, if it is time. */
 static void idle_tick_locked(void)
 {
     static gint64 last;
@@ -66,7 +66,7 @@ static void idle_tick_locked(void)
     }
 }
 
-/* Waits for work, or until something is to be done for the time that passes. */
+/* Waits for work, or until a tick is due, and makes the tick. */
 static void wait_for_work_locked(void)
 {
     int64_t ms = INT64_MAX;
@@ -100,7 +100,7 @@ static void *reaper_thread(void *opaque)
         mapcache.grace_map = map;
         qemu_mutex_unlock(&mapcache.lock);
 
-        /* Whoever could have found one of them is out of its section now. */
+        /* Afterwards no thread is in a section in which it found a slot. */
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);

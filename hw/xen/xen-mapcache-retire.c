@@ -5,9 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * By an invalidate, by eviction, or because a bucket was mapped anew; at once
- * where nobody can be in the slot, by the reaper thread where somebody may.
- * All of it is under mapcache.lock, but for the unmapping.
+ * A slot is retired by an invalidate, by eviction, or because its bucket was
+ * mapped again in another slot.  If nobody can have a pointer into it, it is
+ * unmapped at once; otherwise the reaper unmaps it.  All of this is done under
+ * mapcache.lock, except the unmapping.
  */
 
 #include "qemu/osdep.h"
@@ -18,18 +19,18 @@
 #include "xen-mapcache-int.h"
 #include "trace.h"
 
-/* The clock goes round twice before the spare slots can be used up. */
+/* The clock hand passes each slot twice before the spare slots are used up. */
 #define EVICT_SCAN              DIV_ROUND_UP(2 * mapcache.nr_slots, \
                                              mapcache.nr_slots - \
                                              mapcache.max_slots)
-/* As the reaper's bites, but somebody waits for all of them. */
+/* Slots that an invalidate unmaps by one system call. */
 #define FLUSH_BITE              64
-/* How many slots a look for idle ones goes through without a break. */
+/* Slots that a round for idle buckets checks before it releases the lock. */
 #define IDLE_BITE               1024
-/* How many slots a map call that fails for lack of memory gives up. */
+/* Slots that are retired when a map call fails for lack of memory. */
 #define EVICT_FOR_MEMORY        8
 
-/* Nobody finds the slot any more. */
+/* Makes sure that no lookup finds the slot any more. */
 static void slot_unpublish(uint32_t nr)
 {
     uint32_t *fwd = mcache_forward(mapcache.slot[nr].bucket);
@@ -40,9 +41,9 @@ static void slot_unpublish(uint32_t nr)
 }
 
 /*
- * Takes a LIVE slot out of service.  True if nobody holds it: it is RETIRED
- * and the caller's to unmap or to leave to the reaper.  False if DMA holds
- * it: it is STALE, and the last release sees to it.
+ * Retires a LIVE slot.  True if no DMA holds it: then it is RETIRED, and the
+ * caller must unmap it or leave it to the reaper.  False if DMA holds it: then
+ * it is STALE until the last release.
  */
 static bool slot_retire(uint32_t nr)
 {
@@ -56,8 +57,8 @@ static bool slot_retire(uint32_t nr)
         assert(mcache_phase(old) == MCACHE_LIVE);
         held = mcache_locks(old) != 0;
         /*
-         * A full barrier: a lock that succeeded before it is seen here, one
-         * that comes after it fails for the phase.
+         * A full barrier: a DMA lock taken earlier is seen here, and a later
+         * attempt fails because the phase has changed.
          */
         seen = qatomic_cmpxchg(&s->state, old,
                                mcache_in_phase(old, held ? MCACHE_STALE
@@ -68,7 +69,6 @@ static bool slot_retire(uint32_t nr)
     }
 }
 
-/* Retires a slot that unlocked pointers of this very thread may be in. */
 void mcache_retire_later(uint32_t nr)
 {
     if (slot_retire(nr)) {
@@ -77,15 +77,16 @@ void mcache_retire_later(uint32_t nr)
 }
 
 /*
- * Whether the slot can be unmapped at an invalidate without waiting for
- * anybody.  Read after the barriers of the generation step and of
- * slot_retire(); pairs with the one in mcache_touch().
+ * True if the slot can be unmapped at an invalidate without a grace period.
+ * The mark is read after the barriers of the generation's step and of
+ * slot_retire(), which pair with the barrier in mcache_touch().
  */
 static bool slot_is_quiet(MapCacheSlot *s)
 {
     /*
-     * A newer mark may hide one of its own generation: of a thread that
-     * found the slot just before it was unpublished, and did not use it.
+     * A mark of a newer generation counts as used too, because it may have
+     * replaced a mark of the slot's own generation.  Such a mark comes from a
+     * thread that found the slot just before it was unpublished.
      */
     return (int32_t)(qatomic_read(&s->iothread_gen) - s->gen) < 0;
 }
@@ -99,10 +100,11 @@ void mcache_stale_unlocked(uint32_t nr)
     if (qatomic_cmpxchg(&s->state, stale,
                         MCACHE_STATE(MCACHE_RETIRED, 0)) == stale) {
         /*
-         * A slot goes stale by an invalidate or by being replaced within
-         * its generation.  After an invalidate, pointers that a BQL holder
-         * got before it are dead; so with the BQL, and if no other thread
-         * ever used the slot, there is nobody to wait for.
+         * A slot becomes STALE by an invalidate, or because it is replaced
+         * within its generation.  After an invalidate, pointers that were got
+         * with the BQL before it are not valid any more.  So if this thread has
+         * the BQL, and only threads with the BQL have used the slot, there is
+         * nobody to wait for.
          */
         if (bql_locked() && s->gen != qatomic_read(&mapcache.gen) &&
             slot_is_quiet(s)) {
@@ -126,7 +128,7 @@ void mcache_slots_unlock(uint32_t nr, uint32_t n)
     }
 }
 
-/* Retires the slots that there are; those to unmap now are on flush_map. */
+/* Retires all slots, and sets in flush_map those that are unmapped now. */
 static void flush_retire_locked(void)
 {
     unsigned long n = mapcache.nr_slots, nr;
@@ -143,7 +145,7 @@ static void flush_retire_locked(void)
                 mcache_reap_later_locked(nr);
             }
         } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
-            /* Retired before; what kept it then was this very thread. */
+            /* Retired before, and left to the reaper for this thread's sake. */
             mcache_reap_not_locked(nr);
             set_bit(nr, mapcache.flush_map);
         }
@@ -156,7 +158,7 @@ void mcache_flush_locked(void)
     mcache_slots_unmap_all_locked(mapcache.flush_map, FLUSH_BITE);
 }
 
-/* Retires @most slots not used lately, none of them of [@keep, @keep + @n). */
+/* Retires @most slots not used lately, except slots in [@keep, @keep + @n). */
 static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
 {
     uint32_t scanned;

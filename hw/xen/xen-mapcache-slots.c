@@ -5,11 +5,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What is mapped in a slot is changed by whoever has it FILLING or GOING, and
- * without mapcache.lock.  The kernel's view of a slot is one of two: a PROT_NONE
- * mapping of a file of our own, or one whole foreign mapping.  Neither mapping
- * nor unmapping leaves the addresses free for another thread's mmap().  The
- * exception is a map call that fails: libxenforeignmemory may have unmapped
+ * Only the thread that made a slot FILLING or GOING changes what is mapped in
+ * it, and does so without mapcache.lock.  A slot is always one of two mappings:
+ * a PROT_NONE mapping of a file of our own, or one foreign mapping.  Neither
+ * mapping nor unmapping leaves the addresses free for another thread's mmap().
+ * The exception is a map call that fails: libxenforeignmemory may have unmapped
  * its target then, and mcache_slot_reserve_again() reserves the addresses
  * again, or the slot is LOST.
  */
@@ -87,7 +87,10 @@ static uint32_t slots_allowed(void)
     uint64_t areas = max_map_count();
     struct rlimit as;
 
-    /* A slot between two that are empty costs itself and one of those. */
+    /*
+     * In the worst case, mapped and empty slots alternate.  Then each mapped
+     * slot costs two areas: its own and that of an empty slot.
+     */
     areas = areas > 2 * ARENA_KEEP_AREAS ? areas - ARENA_KEEP_AREAS
                                          : areas / 2;
     n = MIN(n, areas / 2);
@@ -112,9 +115,12 @@ static uint32_t slots_allowed(void)
     return n;
 }
 
-/* The process's own mappings; from within a chroot it could not be opened. */
+/*
+ * /proc/self/maps, this process's mappings.  It is kept open, because it cannot
+ * be opened later in a chroot.
+ */
 static FILE *maps;
-static QemuMutex maps_lock;     /* of what is read from it; innermost */
+static QemuMutex maps_lock;     /* held while @maps is read; innermost */
 
 /* Reserves addresses for @n slots, or for fewer; returns for how many. */
 static uint32_t arena_reserve(uint32_t n)
@@ -124,8 +130,8 @@ static uint32_t arena_reserve(uint32_t n)
     void *p;
 
     /*
-     * A file of no size holds the place: of an address it can be told
-     * whether it is still ours.
+     * The addresses are reserved by mapping an empty file.  So /proc/self/maps
+     * tells whether an address is still ours.
      */
     mapcache.memfd = qemu_memfd_create("xen-mapcache", 0, false, 0, 0, &err);
     if (mapcache.memfd < 0) {
@@ -164,8 +170,8 @@ void mcache_arena_init(void)
     mapcache.stats.buckets_max = mapcache.max_slots;
 
     /*
-     * Parts of the table come into being as slots are used.  What is looked up
-     * by an address that is in no slot reads zeros: it is FREE.
+     * Parts of the table are made writable when slots are used.  A slot that
+     * was never used reads as zeros, which means FREE.
      */
     QEMU_BUILD_BUG_ON(MCACHE_PART_BYTES % sizeof(MapCacheSlot));
     table = ROUND_UP(n * sizeof(MapCacheSlot), MCACHE_PART_BYTES);
@@ -252,10 +258,7 @@ void mcache_reap_not_locked(uint32_t nr)
 
 /* --- slots ----------------------------------------------------------- */
 
-/*
- * The slot's part of the table, which cannot be written until it is first used.
- * False if there is no memory for it.
- */
+/* The slot's part of the table cannot be written until it is first used. */
 bool mcache_slot_make(uint32_t nr)
 {
     uint32_t part = nr / MCACHE_PART_SLOTS;
@@ -303,7 +306,7 @@ void mcache_slot_lose(uint32_t nr)
     mcache_reaper_wake_locked();
 }
 
-/* It stays RETIRED, with the guest's frames in it, and is tried again. */
+/* The slot stays RETIRED, with the guest's frames; the reaper tries again. */
 static void slot_unmap_failed(uint32_t nr, int err)
 {
     mcache_report_failure("unmapping guest address",
@@ -343,7 +346,7 @@ typedef struct MapsRange {
     uintptr_t at, end;
 } MapsRange;
 
-/* Takes what is mapped there off the range's begin. */
+/* If [@first, @last) contains the start of the range, cuts it off. */
 static void range_cut(uintptr_t first, uintptr_t last, void *opaque)
 {
     MapsRange *r = opaque;
@@ -385,7 +388,7 @@ static void slot_come_back_locked(uint32_t nr)
     mcache_slot_enter_locked(nr);
 }
 
-/* Of those that have one: they do not lie side by side. */
+/* Unmaps one slot: without an arena, slots are not adjacent. */
 static int slots_unmap_call(uint32_t nr, uint32_t n)
 {
     return munmap(mcache_slot_host(nr), MCACHE_BUCKET_SIZE) ? errno : 0;
@@ -401,9 +404,9 @@ static void *slots_placeholder(uint32_t nr, uint32_t n, int how)
 }
 
 /*
- * After a failed map call the slot's addresses may be free for the taking, or
- * as they were: that depends on where it failed.  Or somebody else has taken
- * them.
+ * After a failed map call the slot's addresses may be unmapped, or unchanged,
+ * depending on the step that failed.  Or another thread has mapped something
+ * there.
  */
 bool mcache_slot_reserve_again(uint32_t nr)
 {
@@ -416,7 +419,7 @@ bool mcache_slot_reserve_again(uint32_t nr)
     return p == mcache_slot_host(nr);
 }
 
-/* A bit for each slot that one area of the placeholder's covers. */
+/* Sets the bit of each slot that this area of the arena's file covers. */
 static void note_slots(uintptr_t first, uintptr_t last, void *opaque)
 {
     uintptr_t arena = (uintptr_t)mapcache.arena;
@@ -481,7 +484,7 @@ static int slots_unmap_call(uint32_t nr, uint32_t n)
 #define SLOTS_APART     false
 #endif
 
-/* After the call for [@nr, @nr + @n): they are FREE, or @err says why not. */
+/* After the call that unmapped [@nr, @nr + @n), or that failed with @err. */
 static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
 {
     mapcache.nr_pending -= n;
@@ -496,7 +499,7 @@ static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
     }
 }
 
-/* One call for the slots [@nr, @nr + @n), or one for each if it is refused. */
+/* One call unmaps the slots [@nr, @nr + @n); if it fails, one call for each. */
 static void slots_empty_locked(uint32_t nr, uint32_t n)
 {
     int err;

@@ -5,16 +5,17 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The contract is in system/xen-mapcache.h.  This is how it is kept.
+ * The contract is in system/xen-mapcache.h.  This essay says how it is kept.
  *
- * Guest RAM is mapped a bucket (1 MiB) at a time into slots of one arena, an
- * address range that is reserved at start and never given up.  The forward
- * table, indexed by bucket, names the slot; the slot table, indexed by
- * (address - arena), names the bucket.  Both ways are array reads, so each
- * address has one owner and an interior address is as good as the first.
- * A bucket goes to the slot of its own number, modulo the number of slots, if
- * that slot is free: then adjacent buckets are in adjacent slots, and a DMA
- * that spans buckets needs no mapping of its own.
+ * Guest RAM is mapped one bucket (1 MiB) at a time into slots of one arena.
+ * The arena is an address range that is reserved at the start and never given
+ * up.  The forward table is indexed by bucket and names the slot.  The slot
+ * table is indexed by (address - arena) and names the bucket.  Both look-ups
+ * are array reads.  So each address belongs to one mapping, and the look-up
+ * works for any address in a bucket, not only for the first.  A bucket goes to
+ * the slot of its own number, modulo the number of slots, if that slot is free.
+ * Then adjacent buckets are in adjacent slots, and a DMA that spans buckets
+ * needs no mapping of its own.
  *
  * The life of a slot:
  *
@@ -28,50 +29,54 @@
  *      +------------ ^                                 | last release
  *                    +---------------------------------+
  *
- *     (LOST: its addresses went to somebody else after a failed map call.)
+ *     (LOST: after a failed map call its addresses may be another mapping's.)
  *
- * The phase and the number of DMA locks are one atomic word, so that a lock
- * fails once a slot is no longer LIVE, and a slot that is locked cannot be
- * retired.  What is mapped in a slot never changes while it is LIVE: a bucket
- * that has to be mapped anew, because a page came that was a hole, gets a
- * fresh slot, and the old one is retired.
+ * The phase and the number of DMA locks are in one atomic word.  So locking
+ * fails once the slot is no longer LIVE, and a locked slot becomes STALE, not
+ * RETIRED.  While a slot is LIVE, what is mapped in it does not change.  If a
+ * page appears where there was a hole, the bucket is mapped again in another
+ * slot, and the old slot is retired.
  *
- * An invalidate steps the generation.  A slot of an older generation is no
- * hit for anybody, from that store on; then the slots are retired one by one
- * and unmapped.  Who may still have a pointer into one?
+ * An invalidate steps the generation.  From that store on, a slot of an older
+ * generation is not a hit for any thread.  Then the slots are retired one by
+ * one, and unmapped.  There may still be pointers into such a slot:
  *
- *  - DMA: the slot is STALE until the last release.
- *  - a thread without the BQL, in its RCU section: it marks the slot with the
- *    generation before it looks whether that is still the current one, and
- *    the invalidate steps the generation before it looks at the mark.  So one
- *    of the two sees the other: the thread looks again, or the slot is left
- *    to the reaper, a thread that waits for a grace period and unmaps then.
- *  - a BQL holder: not at the time of an invalidate, which has the BQL and is
- *    in no RCU section.  So slots that only BQL holders have used are unmapped
- *    at once, neighbours by one system call, before the ioreq is answered.
+ *  - DMA may have one.  The slot is STALE until the last release.
+ *  - A thread without the BQL may have one, in its RCU section.  The thread
+ *    marks the slot with the generation, and then reads the generation again.
+ *    The invalidate steps the generation, and then reads the mark.  So one of
+ *    the two sees the other.  Either the thread looks the bucket up again, or
+ *    the slot is left to the reaper, a thread that waits for a grace period and
+ *    then unmaps.
+ *  - No thread has one that it got with the BQL: such a pointer is not valid
+ *    after the BQL was released, and now the invalidate has the BQL.  So slots
+ *    that only threads with the BQL have used are unmapped at once, before the
+ *    ioreq is answered; one system call unmaps adjacent slots.
  *
- * A slot that is retired at any other time (a hole that was filled, eviction)
- * goes to the reaper always: the pointer may be this very thread's.
+ * A slot that is retired at any other time (a filled hole, eviction) always
+ * goes to the reaper, because the retiring thread itself may have a pointer
+ * into it.
  *
- * No call that maps or unmaps is made with mapcache.lock.  Such a call is on a
- * list (xen-mapcache-calls.c): who misses the same bucket waits for it, and so
- * does an invalidate that begins meanwhile.  What a call mapped in a generation
- * that is over when it returns is unmapped again, by who made it, before the
- * invalidate ends.  The second map call for it is made with the lock, so that
+ * No call that maps or unmaps is made with mapcache.lock, with one exception.
+ * Such a call is on a list (xen-mapcache-calls.c).  A thread that misses the
+ * same bucket waits for the call, and so does an invalidate that begins
+ * meanwhile.  If the generation has been stepped when a map call returns, its
+ * thread unmaps what it has mapped before the invalidate ends, and maps again.
+ * This second map call is the exception: it is made with the lock, so that
  * invalidates without a pause cannot overtake it for ever.
  *
  * Lock order: BQL, mapcache.lock, the registry's locks.  A hit needs none.
- * Nobody waits for a grace period with the BQL, since a reader may be waiting
- * for the BQL; nor does who is in a call need it.
+ * No thread waits for a grace period with the BQL, because a reader may be
+ * waiting for the BQL.  No thread waits for the BQL while it is in a call.
  *
  * Tried and rejected:
- *  - mapping over part of a foreign mapping, to fill in a hole: Xen's kernel
- *    drivers refuse it;
- *  - mremap() of a foreign mapping: a PV dom0 may refuse it;
+ *  - mapping over part of a foreign mapping, to fill a hole: Xen's kernel
+ *    drivers refuse that;
+ *  - mremap() of a foreign mapping: a PV dom0 may refuse that;
  *  - call_rcu() for unmapping: its thread runs callbacks with the BQL, and
- *    unmapping is what takes long;
- *  - one mapping for a DMA that spans buckets: it could only go as a whole,
- *    and neighbours in adjacent slots serve as well.
+ *    unmapping takes long;
+ *  - one mapping for a DMA that spans buckets: it could only be unmapped as a
+ *    whole, and adjacent slots do as well.
  */
 
 #include "qemu/osdep.h"
@@ -130,9 +135,9 @@ bool xen_map_cache_ready(void)
 }
 
 /*
- * Between the load of another thread's mark and that of the generation.  Where
- * a store that one thread sees is seen by all (x86 and ARM are such, and Xen
- * runs on no other), the order of the loads is enough.
+ * The barrier between loading another thread's mark and loading the generation.
+ * On x86 and ARM, which are the processors that Xen runs on, a store that one
+ * thread sees is seen by all threads; so ordering the loads is enough there.
  */
 static inline void mcache_mark_seen(void)
 {
@@ -144,8 +149,8 @@ static inline void mcache_mark_seen(void)
 }
 
 /*
- * Notes that this thread, which has no BQL, may have a pointer into the slot
- * until its RCU section ends.
+ * Marks the slot: this thread, which does not have the BQL, may have a pointer
+ * into the slot until its RCU section ends.
  */
 static inline void mcache_touch(MapCacheSlot *s, uint32_t gen)
 {
@@ -163,8 +168,8 @@ static inline unsigned page_of(ram_addr_t addr)
 }
 
 /*
- * How many of @len bytes from @addr on, its page being present, lie in
- * present pages of its bucket.
+ * The page of @addr is present.  Returns how many of the @len bytes from @addr
+ * on are in present pages of the same bucket.
  */
 static inline hwaddr present_bytes(const MapCacheSlot *s, ram_addr_t addr,
                                    hwaddr len)
@@ -200,7 +205,10 @@ static __always_inline uint32_t gens_mark(uint64_t gens)
     return HOST_BIG_ENDIAN ? gens : gens >> 32;
 }
 
-/* The pointer, from a slot that stays mapped; NULL if the page is absent. */
+/*
+ * Returns the pointer to @addr in a slot that stays mapped, or NULL if the slot
+ * has another bucket or the page is absent.
+ */
 static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
                                                     ram_addr_t addr,
                                                     hwaddr *plen)
@@ -216,7 +224,7 @@ static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
            (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* A hit in all its cases, or NULL. */
+/* Returns the pointer of a hit, in all cases, or NULL for a miss. */
 static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
@@ -240,8 +248,8 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
         mcache_touch(s, gen);
     }
     /*
-     * Still the generation that the slot was filled in and is marked with: so
-     * the next one's invalidate sees the mark, or has the BQL to wait for.
+     * The generation is still that of the slot and of the mark.  So the next
+     * invalidate sees the mark, or it waits for the BQL that this thread has.
      */
     if (qatomic_read(&mapcache.gen) != gen ||
         qatomic_load_acquire(&s->gen) != gen) {
@@ -278,7 +286,7 @@ static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
     return p;
 }
 
-/* All that is not the common case below. */
+/* xen_map_cache() in all but the common case below. */
 static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
                                      XenMapStatus *status)
 {
@@ -294,9 +302,9 @@ static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
 }
 
 /*
- * The common case: the slot serves in this generation and stays mapped, a page
- * or part of it is wanted, nobody traces.  Whatever else is a tail call, so
- * that nothing has to be saved here.
+ * The common case: the slot is a hit in this generation and stays mapped, a
+ * page or a part of it is wanted, and the trace event is off.  Every other case
+ * is a tail call, so that no register has to be saved here.
  */
 static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
                                          hwaddr *plen, XenMapStatus *status)
@@ -419,8 +427,8 @@ static inline uint32_t buckets_spanned(ram_addr_t addr, hwaddr len)
 }
 
 /*
- * Locks the slot in which @bucket may be used in generation @gen, or NULL.
- * The lock itself keeps the slot mapped, so there is no mark to make.
+ * Locks the slot of @bucket if it is a hit in generation @gen; otherwise
+ * returns NULL.  The lock keeps the slot mapped, so no mark is needed.
  */
 static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
                                                  uint32_t gen)
@@ -436,7 +444,7 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
     if (unlikely(!slot_lock(s))) {
         return NULL;
     }
-    /* What is locked is not reused; but had it been before? */
+    /* A locked slot is not reused; but it may have been reused before. */
     if (unlikely(qatomic_load_acquire(&s->gen) != gen ||
                  qatomic_read(&mapcache.gen) != gen ||
                  s->bucket != bucket)) {
@@ -499,7 +507,7 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
     return mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* The record that the slot can have of a mapping, or 0: it is too long. */
+/* The record of a mapping in the form of the state word; 0: it is too long. */
 static inline uint64_t slot_record(uint32_t nr, const uint8_t *host,
                                    hwaddr len)
 {
@@ -509,7 +517,10 @@ static inline uint64_t slot_record(uint32_t nr, const uint8_t *host,
            ? mcache_record(offset, len) : 0;
 }
 
-/* Records the mapping, locked before, in its slot if that has no record. */
+/*
+ * Records a mapping whose slots are locked: in its slot if that has no record,
+ * otherwise in the table.
+ */
 static bool dma_record(uint8_t *host, hwaddr len, uint64_t info)
 {
     uint64_t record, old, seen;
@@ -530,7 +541,7 @@ static bool dma_record(uint8_t *host, hwaddr len, uint64_t info)
     return mcache_dma_add(host, len, info);
 }
 
-/* Unlocks what a mapping of @len bytes at @host has locked. */
+/* Unlocks the slots that a mapping of @len bytes at @host has locked. */
 static void dma_unlock(const uint8_t *host, hwaddr len)
 {
     uint32_t nr;
@@ -627,8 +638,8 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
     uint8_t *p;
 
     /*
-     * So that one request does not keep all the others waiting.  But a device
-     * that is being restored wants what it held.
+     * The length is limited, so that one request does not make all the others
+     * wait.  But in a restore a device needs the whole range that it held.
      */
     if (likely(!bql_locked() || !runstate_check(RUN_STATE_INMIGRATE))) {
         *plen = MIN(*plen, MCACHE_DMA_MAX);
@@ -640,7 +651,7 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
         if (p || *status == XEN_MAP_ABSENT) {
             return p;
         }
-        /* A bucket that is mapped may do as well. */
+        /* Holding its buckets may still be possible. */
     }
 
     p = mcache_lock_run(addr, plen);
@@ -662,7 +673,7 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
     return p;
 }
 
-/* All that is not the common case below. */
+/* xen_map_cache_dma() in all but the common case below. */
 static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
                                          ram_addr_t block_offset,
                                          hwaddr *plen, XenMapUse use,
@@ -697,8 +708,8 @@ static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
 }
 
 /*
- * The common case: all of it is there, in one bucket that has no other record,
- * and nobody traces.
+ * The common case: all pages are present in one bucket whose slot has no
+ * record, and the trace event is off.
  */
 G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                                        ram_addr_t block_offset, hwaddr *plen,
@@ -735,7 +746,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                  state)) {
         goto rest;
     }
-    /* It may have been reused before; from here on it is not. */
+    /* The slot may have been reused before; from here on it is not reused. */
     if (unlikely(qatomic_read(&s->gen) != gen) ||
         unlikely(qatomic_read(&mapcache.gen) != gen) ||
         unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
@@ -754,7 +765,7 @@ rest:
                         status);
 }
 
-/* All that is not the common case below. */
+/* xen_invalidate_map_cache_entry() in all but the common case below. */
 static G_NO_INLINE void unmap_dma_rest(uint8_t *buffer, hwaddr len)
 {
     uint32_t nr;
@@ -842,8 +853,8 @@ void xen_invalidate_map_cache(void)
     qemu_mutex_lock(&mapcache.lock);
     if (mcache_dma_outstanding_locked() && mcache_dma_any_young_locked()) {
         /*
-         * Most of it is block I/O, which can be waited for.  What has been
-         * outstanding for long may be so for as long again.
+         * Most young transfers are block I/O, which soon ends.  An old one may
+         * stay outstanding for long, so nobody waits for it.
          */
         qemu_mutex_unlock(&mapcache.lock);
         bdrv_drain_all();

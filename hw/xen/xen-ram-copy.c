@@ -1,13 +1,13 @@
 /*
- * Guest RAM on Xen: what stands in for a mapping that cannot be had
+ * Guest RAM on Xen: copies and substitute pages where nothing can be mapped
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A device cannot be told to wait for a mapping.  A transfer whose pages are
- * unavailable is made by copy; one of an absent page reads zeros, and what it
- * writes is dropped.
+ * A device cannot be told to wait for a mapping.  If the pages of a transfer
+ * are unavailable, it is made by copy.  If a page is absent, a transfer reads
+ * zeros, and what it writes is dropped.
  */
 
 #include "qemu/osdep.h"
@@ -20,9 +20,10 @@
 #include "trace.h"
 
 /*
- * All copies of all devices.  It must not depend on their number: a guest
- * with many devices could make QEMU allocate without limit.  And it must be
- * generous: virtio breaks a device whose buffer cannot be had.
+ * The budget of all copies of all devices.  It does not depend on the number of
+ * devices, because a guest with many devices could otherwise make QEMU allocate
+ * without limit.  It is large, because virtio breaks a device whose buffer
+ * cannot be mapped.
  */
 #define COPIES_MAX      (64 * MiB)
 /* One copy; callers ask again for the rest. */
@@ -42,10 +43,11 @@ typedef struct RamCopy {
 static QemuMutex copies_lock;
 static IntervalTreeRoot copies;     /* under the lock */
 /*
- * Those that a device writes, by ram_addr_t; under the lock.  They do not
- * overlap, and whoever writes such RAM does it by way of the copy: virtio-scsi
- * maps a buffer twice and moves the data by the second mapping, and the end of
- * the first would otherwise write back what had been there before.
+ * The copies that a device writes, by ram_addr_t; under the lock.  They do not
+ * overlap: every transfer that writes to such RAM shares the copy.  For
+ * example, virtio-scsi maps a buffer twice and moves the data through the
+ * second mapping; with two copies, the end of the first would write back the
+ * old contents.
  */
 static IntervalTreeRoot targets;
 static size_t copies_size;          /* atomic; changed under the lock */
@@ -55,7 +57,7 @@ static void __attribute__((constructor)) copies_init(void)
     qemu_mutex_init(&copies_lock);
 }
 
-/* Within the budget, or NULL. */
+/* Makes a copy, or returns NULL if the budget is used up. */
 static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
                          bool is_write)
 {
@@ -116,8 +118,9 @@ static RamCopy *copy_of(const void *host)
 }
 
 /*
- * The copy by which a device is to write @addr, with a user more; NULL if there
- * is none.  *@len is cut to what that is true of.
+ * Finds the copy through which a device must write @addr, and adds a user to
+ * it; NULL if there is none.  *@len is cut to the bytes for which that is
+ * right.
  */
 static void *share_locked(RAMBlock *block, ram_addr_t addr, hwaddr *len)
 {
@@ -148,7 +151,7 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
     return share_locked(block, addr, len);
 }
 
-/* Others find @c from here on.  What came first is taken in its place. */
+/* Lets others find @c; or returns the copy that was published before. */
 static void *copy_publish(RamCopy *c, hwaddr *len)
 {
     QEMU_LOCK_GUARD(&copies_lock);

@@ -6,14 +6,16 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Guest RAM (xen_memory) and grants (xen_grants) are RAM blocks without a host
- * address.  Loads and stores reach them through MemoryRegionOps, transfers
- * through RAMForeignOps; see exec/ramblock.h for the contract.  The memory of
- * a device belongs to the guest too, but is mapped as a whole when it is
- * allocated, and is ordinary RAM to the memory core from then on.
+ * address.  Loads and stores access them through MemoryRegionOps, transfers
+ * through RAMForeignOps; exec/ramblock.h has the contract.  Device memory
+ * belongs to the guest too.  But it is mapped as a whole when it is allocated,
+ * and is ordinary RAM to the memory core from then on.
  *
- * A page is there, or absent, or unavailable.  Absent is as unassigned memory.
- * What is unavailable is copied through a mapping of its own, retried for a
- * few milliseconds, and then an error; nothing else is ever shown in its place.
+ * A page is present, absent or unavailable.  An absent page is treated as
+ * unassigned memory.  An unavailable page is copied through a mapping that is
+ * made for the copy.  If that fails, it is tried again for a few milliseconds,
+ * and then the access ends in an error.  No other memory is ever shown in place
+ * of the page.
  */
 
 #include "qemu/osdep.h"
@@ -39,13 +41,13 @@
 #define RETRY_DELAY_US      100     /* the first; the others double: 6.3 ms */
 #define RETRY_PAUSE_MS      100
 
-/* Until then (ms) nothing is retried: the failure lasts. */
+/* Until this time (ms) nothing is tried again, because the failure lasts. */
 static int64_t failing_until;
 
 /*
- * Waits a moment, so that what failed can be tried again.  False if that has
- * been done often enough.  Whoever calls may hold the BQL, so that a lasting
- * failure must not delay each access.
+ * Waits a moment before a failed call is tried again.  False if it was tried
+ * often enough.  The caller may hold the BQL, so a lasting failure must not
+ * delay each access.
  */
 static bool wait_to_retry(unsigned *tries)
 {
