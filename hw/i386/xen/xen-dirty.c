@@ -7,29 +7,33 @@
  *
  * Writes to video memory
  *
- * While video memory is at its BAR the guest writes to it directly, and only
- * Xen can say what was written.  It does so for one range of a domain at a
- * time; to ask for another restarts it and calls everything dirty.  So one
- * section is the *tracked* one: the first for which logging starts.  It stays
- * that until its logging stops, the section goes, or its frames are found not
- * to be at its BAR; the next one that is synchronised then takes over.  All
- * other sections are redrawn whole at each synchronisation, as is the tracked
- * one when Xen fails to answer, and one of which Xen left but a part at its
- * BAR.  That costs time and no correctness.  Memory that is not at a BAR needs
- * nothing: the guest's writes to it pass through QEMU, which marks them itself.
+ * While video memory is at its BAR range, the guest writes to it directly, and
+ * only Xen can say what was written.  Xen does so for one range of a domain at
+ * a time.  Asking for another range starts the tracking anew, and everything
+ * counts as dirty.  So one section is the *tracked* one: the first section for
+ * which logging starts.  It is tracked until its logging stops, it disappears,
+ * or its frames are found not to be at its BAR range.  Then the next section
+ * that is synchronised is tracked.
+ *
+ * All other sections are redrawn whole at each synchronisation.  This is also
+ * done with the tracked section if Xen does not answer, and with a section of
+ * which only a part is at its BAR range.  Redrawing is slower but correct.  For
+ * memory that is not at a BAR range nothing is done: QEMU emulates the guest's
+ * writes to it, and marks them.
  *
  * Only DIRTY_MEMORY_VGA is marked.  The general function for marking would
- * report the pages to Xen as modified, and a migration with a display open
- * would send the whole video memory again and again; Xen has seen the
- * guest's writes already.
+ * report the pages to Xen as modified.  A migration with an open display would
+ * then send the whole video memory again and again.  Xen knows the guest's
+ * writes already.
  *
  * Writes by QEMU
  *
- * xen_hvm_modified_memory() follows every write of QEMU's to guest memory,
- * in any thread.  Outside a migration it costs one read of a flag.  In one,
- * the range is cut where device memory ends or has moved, and each piece is
- * reported at the guest address where it is.  A write that overtakes a move
- * of the frames is safe: after a move all of them are reported.
+ * Any thread of QEMU calls xen_hvm_modified_memory() after each write to guest
+ * memory.  Outside a migration this costs one read of a flag.  During a
+ * migration the range is cut where device memory ends or is relocated, and each
+ * piece is reported at its present guest address.  If frames are relocated
+ * after a write and before its report, nothing is missed: after a relocation
+ * all of the frames are reported.
  */
 
 #include "qemu/osdep.h"
@@ -47,7 +51,7 @@
 /* Written with the BQL, read by any thread; see xen_hvm_modified_memory(). */
 static bool log_writes;
 
-/* The section of which Xen tells what was written.  With the BQL. */
+/* The section that Xen tracks.  With the BQL. */
 static struct {
     MemoryRegion *mr;       /* NULL: none */
     hwaddr gaddr;
@@ -64,7 +68,10 @@ static bool is_tracked(const MemoryRegionSection *section)
            tracked.size == int128_get64(section->size);
 }
 
-/* Makes @section the tracked one if there is none.  True if it is. */
+/*
+ * Makes @section the tracked one if there is none.  True if @section is the
+ * tracked one.
+ */
 static bool try_track(const MemoryRegionSection *section)
 {
     hwaddr gaddr = section->offset_within_address_space;

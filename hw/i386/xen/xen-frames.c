@@ -1,13 +1,14 @@
 /*
- * Moving the frames of device memory in an HVM guest
+ * Relocating the frames of device memory in an HVM guest
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The calls to Xen on behalf of xen-physmap-settle.c.  Xen relocates frame after
- * frame, in rising order, and stops at the first that fails without saying
- * which; so after a failure the frames are looked at to find out.
+ * The calls to Xen that xen-physmap-settle.c needs.  Xen relocates one frame
+ * after the other, in rising order.  It stops at the first frame that fails,
+ * and does not say which.  So after a failure the frames are probed to find
+ * out.
  */
 
 #include "qemu/osdep.h"
@@ -46,8 +47,8 @@ void xen_complain(const char *fmt, ...)
 }
 
 /*
- * Whether no frame is at [@gaddr, @size).  Asked in a moment when calls fail,
- * so more than once; if Xen does not say, false.
+ * True if no frame is at [@gaddr, @gaddr + @size); false if Xen does not say.
+ * Probes up to three times, because this is called when calls are failing.
  */
 static bool is_empty(hwaddr gaddr, uint64_t size)
 {
@@ -61,13 +62,13 @@ static bool is_empty(hwaddr gaddr, uint64_t size)
 }
 
 /*
- * How many pages at the start of the range have moved.  A page that has is
- * gone from @from and present at @to; the moved ones come first, so the
- * number is found by halving.  Holes that were at @from before do not count.
+ * Returns how many pages at the start of the range were relocated.  Such a page
+ * is absent at @from and present at @to.  They come first, so their number is
+ * found by bisection.  Pages that were absent at @from before do not count.
  *
- * Where Xen does not say, a page counts as not moved.  If that is wrong the
- * next move to the same place fails at once, is looked at again, and is put
- * right.
+ * If Xen does not say, a page counts as not relocated.  If that is wrong, the
+ * next relocation to the same range fails at once; its pages are then probed
+ * again, and the mistake is corrected.
  */
 static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
 {
@@ -121,15 +122,16 @@ static void add_moved(XenFramesMoved *moved, uint64_t offset, uint64_t size)
 }
 
 /*
- * Xen's rising order would overwrite frames before their turn where the
- * target lies a little above the source:
+ * If the target overlaps the source from above, Xen's rising order would
+ * overwrite frames before they are relocated:
  *
  *   from  [0 1 2 3 4 5 6 7]
  *   to            [0 1 2 3 4 5 6 7]     4 pages up: first 4..7, then 0..3
  *
- * so the range goes in pieces as long as the distance, the last one first.
- * Where the target is a little below they go first one first: Xen's order is
- * right then, but what has moved could not be told from what has not.
+ * So the range is cut into pieces as long as the distance, and the last piece
+ * is relocated first.  If the target overlaps from below, the first piece is
+ * relocated first.  One call would do the same then; but after a failure,
+ * relocated frames could not be told from the others.
  */
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
                     XenFramesMoved *moved)
@@ -143,7 +145,7 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
     if (from == to) {
         return 0;
     }
-    /* @n bytes have moved: those at the end, or those at the start. */
+    /* @n bytes were relocated: the last ones if @up, otherwise the first. */
     for (n = 0; n < size; n += len) {
         uint64_t start;
         int ret;

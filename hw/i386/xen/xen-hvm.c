@@ -1,18 +1,18 @@
 /*
- * The HVM guest's machine, as far as Xen has a part in it
+ * The part of an HVM guest's machine that depends on Xen
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Xen has the processors, the interrupt controllers and the memory of an HVM
- * guest; QEMU has the rest.  What the rest of QEMU asks of Xen is here: the
- * memory layout, interrupts, sleep states, the VMware port, and the memory
- * listener that keeps device memory where the guest's BARs say.
+ * Xen provides the processors, the interrupt controllers and the memory of an
+ * HVM guest; QEMU provides the rest.  This file has the calls from QEMU to Xen
+ * for the memory layout, interrupts, sleep states and the VMware port.  It also
+ * has the memory listener that keeps device memory at the guest's BARs.
  *
- * All of it runs with the BQL.  An ioreq comes from the hypervisor on behalf
- * of the guest: what is wrong with one is reported now and then and answered,
- * and never ends QEMU.
+ * All of it runs with the BQL.  The hypervisor sends ioreqs on behalf of the
+ * guest.  An invalid ioreq is answered, and reported at a limited rate; it
+ * never ends QEMU.
  */
 
 #include "qemu/osdep.h"
@@ -104,8 +104,8 @@ static void wakeup_notify(Notifier *notifier, void *data)
 }
 
 /*
- * What runs or sleeps is stopped to be saved, and a state on Xen does not say
- * which of the two it was.  A guest that was asleep is loaded as one.
+ * A guest is stopped before it is saved, and on Xen the rest of the state does
+ * not say whether it ran or slept before.  This section says that it slept.
  */
 static bool asleep_needed(void *opaque)
 {
@@ -142,7 +142,7 @@ static Notifier wakeup_notifier = { .notify = wakeup_notify };
 
 static MemoryRegion ram_640k, ram_lo, ram_hi;
 
-/* Shows [@start, @start + @size) of the guest's RAM, if there is any of it. */
+/* Makes [@start, @start + @size) of the guest's RAM visible to the guest. */
 static void show_ram(MemoryRegion *alias, const char *name, hwaddr start,
                      uint64_t size)
 {
@@ -225,7 +225,10 @@ void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
         return;
     }
     if (logged && !state->memory_listener.log_sync) {
-        /* A machine that cannot ask Xen what was written sees each write. */
+        /*
+         * Without log_sync the machine cannot ask Xen what was written.  So the
+         * memory is not relocated, and QEMU emulates each write.
+         */
         return;
     }
     xen_physmap_add(section);
@@ -283,8 +286,8 @@ static const MemoryListener hvm_memory_listener = {
 };
 
 /*
- * Device memory in any BAR is placed and followed, so the framebuffer needs
- * no mention.  The VGA core tells us all the same.
+ * Device memory in any BAR is relocated and tracked, so nothing has to be done
+ * for the framebuffer.  The VGA core calls this in any case.
  */
 void xen_register_framebuffer(MemoryRegion *mr)
 {
@@ -296,7 +299,7 @@ void qmp_xen_set_global_dirty_log(bool enable, Error **errp)
     if (enable) {
         memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION, errp);
     } else if (global_dirty_tracking & GLOBAL_DIRTY_MIGRATION) {
-        /* To stop what is not on is nothing to the toolstack, nor to us. */
+        /* Stopping a log that is not on is no error. */
         memory_global_dirty_log_stop(GLOBAL_DIRTY_MIGRATION);
     }
 }
@@ -339,8 +342,8 @@ static vmware_regs_t *vmport_regs(int vcpu)
 }
 
 /*
- * Something is wrong with what the guest, through Xen, asks for.  It may do
- * so as often as it likes: at most one message a second.
+ * Reports an invalid ioreq: at most one message a second, because a guest can
+ * cause such ioreqs as often as it likes.
  */
 static void report_ioreq(const char *what, const ioreq_t *req)
 {
@@ -360,7 +363,7 @@ static void report_ioreq(const char *what, const ioreq_t *req)
     next_ms = now + 1000;
 }
 
-/* What a read of nothing yields. */
+/* Answers a read that nobody serves with all-ones. */
 static void answer_nothing(ioreq_t *req)
 {
     if (req->dir == IOREQ_READ && !req->data_is_ptr) {

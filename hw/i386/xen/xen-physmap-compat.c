@@ -1,16 +1,18 @@
 /*
- * Where device memory is in an HVM guest: kept in xenstore
+ * Where device memory is in an HVM guest: the record in xenstore
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Only for a libxen that cannot put a mapping at an address of our choice
- * (XEN_COMPAT_PHYSMAP, include/hw/xen/xen_common.h): where each piece is must
- * then be known before a device touches its memory.  The toolstack saves the
- * keys with the guest and writes them again before QEMU starts.
+ * This is only for a libxen with which the caller cannot choose the address of
+ * a mapping (XEN_COMPAT_PHYSMAP, include/hw/xen/xen_common.h).  Then a dummy
+ * cannot be replaced, so the location of each piece must be known before a
+ * device accesses its memory.  The toolstack saves the keys with the guest, and
+ * writes them again before QEMU starts.
  *
- * For the domain @domid, with all numbers in hex and no prefix:
+ * The keys of the domain @domid are these; all numbers are in hex without a
+ * prefix:
  *
  *   /local/domain/0/device-model/@domid/physmap/RAM/start_addr
  *   /local/domain/0/device-model/@domid/physmap/RAM/size
@@ -18,8 +20,8 @@
  *
  * RAM is the ram_addr_t of the piece's first byte.  The name is for people.
  *
- * What is read is the guest's toolstack's word, and old: an entry is taken
- * only if all its frames are there.
+ * The keys were written before the save and may be out of date.  So an entry is
+ * used only if all its frames are present.
  */
 
 #include "qemu/osdep.h"
@@ -155,7 +157,7 @@ static bool is_clash(const XenPiece *p)
     return false;
 }
 
-/* Reads an entry.  What is wrong with it, or NULL. */
+/* Reads an entry.  Returns NULL, or what is wrong with the entry. */
 static const char *load_entry(const char *entry, XenPiece *p)
 {
     if (!parse_hex(entry, &p->ram) ||

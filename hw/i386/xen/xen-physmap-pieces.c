@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The one record of where frames of device memory are, and the questions
- * about it.  Nothing here talks to Xen.  The essay is in xen-physmap.c.
+ * The only record of where the frames of device memory are, and the functions
+ * that look it up.  None of them calls Xen.  The essay is in xen-physmap.c.
  */
 
 #include "qemu/osdep.h"
@@ -20,7 +20,7 @@
 
 static XenPieces none;
 
-/* Written with the BQL, read in RCU sections; never changed, but replaced. */
+/* Replaced with the BQL, read in RCU sections; its contents never change. */
 static XenPieces *pieces = &none;
 
 const XenPieces *xen_pieces(void)
@@ -28,7 +28,7 @@ const XenPieces *xen_pieces(void)
     return pieces;
 }
 
-/* Appends a piece; one that goes on where the last ends becomes part of it. */
+/* Appends a piece; extends the last piece if the new one continues it. */
 static void append(XenPieces *to, ram_addr_t ram, hwaddr gaddr, uint64_t size)
 {
     XenPiece *last = to->n ? &to->p[to->n - 1] : NULL;
@@ -50,7 +50,7 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     bool done = false;
     unsigned i;
 
-    /* One that is cut in the middle, and the new one, are two more. */
+    /* At most two more: the new piece, and one that is cut in the middle. */
     new = g_malloc(sizeof(*new) + (old->n + 2) * sizeof(new->p[0]));
     new->n = 0;
     for (i = 0; i < old->n; i++) {
@@ -177,7 +177,7 @@ const char *xen_physmap_name(ram_addr_t addr)
     return block->idstr[0] ? block->idstr : memory_region_name(block->mr);
 }
 
-/* What of @block's initial range is at @gaddr, which is in it. */
+/* What is at @gaddr, which is in the initial range of @block. */
 static XenAt initial_at(const RAMBlock *block, hwaddr gaddr, uint64_t *len)
 {
     *len = MIN(*len, block->offset + block->max_length - gaddr);
@@ -188,7 +188,7 @@ static XenAt initial_at(const RAMBlock *block, hwaddr gaddr, uint64_t *len)
     return memory_region_is_rom(block->mr) ? XEN_AT_NEEDLESS : XEN_AT_MEMORY;
 }
 
-/* Where frames of devices that have gone were left; the oldest goes first. */
+/* Ranges with frames of unplugged devices; a new one replaces the oldest. */
 static struct {
     hwaddr gaddr;
     uint64_t size;
@@ -224,7 +224,7 @@ void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size)
     }
 }
 
-/* What is at @gaddr if that is no device's. */
+/* What is at @gaddr if it belongs to no device. */
 static XenAt rest_at(hwaddr gaddr, uint64_t *len)
 {
     unsigned i;

@@ -1,18 +1,19 @@
 /*
- * Where device memory is in an HVM guest: finding it after a restore
+ * Where device memory is in an HVM guest: locating it in a restore
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The toolstack restores the guest's frames, video memory among them, before
- * QEMU starts.  A device touches its memory while its state is loaded; what it
- * gets is a dummy mapping until its frames are located (xen-mapcache.h).
+ * QEMU starts.  A device accesses its memory while its state is loaded.  Until
+ * its frames are located, its memory is a dummy (xen-mapcache.h).
  *
- * Where they are is told by a section of the state that is loaded before any
- * device's (xen-physmap-state.c).  A state without it says that looking at
- * the frames is enough.  That is done when a BAR has been loaded, for a device
- * may depend on it, and again when all is loaded:
+ * A section of the state, which is loaded before any device's, says where the
+ * frames are (xen-physmap-state.c).  If the state does not have the section,
+ * probing is enough to find them.  They are probed when a BAR has been loaded,
+ * because a device may need its memory then, and again when everything is
+ * loaded:
  *
  *   at the BAR range   at the initial range   the memory is
  *   ----------------   --------------------   ---------------------------
@@ -22,27 +23,30 @@
  *   part               all                    at the initial range (2)
  *   none or part       none or part           (2, 3)
  *
- * (1) Whoever saved the state had the BAR mapped, and had therefore relocated
- *     the memory.  What is at the initial range is the guest's own, or was
- *     sent by a live migration before the memory moved.  But if the BAR range
- *     overlaps the initial range of other memory the frames there may be
- *     that's: this waits until all BARs are known, and then the memory is at
- *     its initial range.
- * (2) Waits until all is loaded.
- * (3) Each page is looked for at both ranges, and must be at one.
+ * (1) The device model that saved the state had the BAR mapped, and had
+ * therefore
+ *     relocated the memory.  The frames at the initial range are the guest's
+ *     own, or a live migration sent them before the memory was relocated.
+ *     There is an exception: if the BAR range overlaps the initial range of
+ *     other memory, the frames there may belong to that memory.  Then the
+ *     decision waits until everything is loaded, and the memory is at its
+ *     initial range.
+ * (2) The decision waits until everything is loaded.
+ * (3) Each page is probed at both ranges, and must be at one of them.
  *
- * A section of the memory map may show a part of the memory: its BAR is
- * smaller, or another device's registers lie over it.  Then the rule is for
- * that part, and waits until all is loaded.  So the order in which states are
- * loaded decides nothing.
+ * A section of the memory map may show only a part of the memory, because its
+ * BAR is smaller, or another device's registers lie over it.  Then the rule is
+ * applied to that part, and waits until everything is loaded.  So the order in
+ * which states are loaded does not matter.
  *
- * Where Xen does not answer the restore fails: frames that are not seen are
- * not taken for absent.  It also fails if memory that is shown is not found,
- * for the guest would run with a display whose memory it does not share with
- * QEMU.  Memory that nothing shows and that is not found has lost its
- * contents: that is reported, and it gets blank frames, so that the guest can
- * be saved and restored again.  If Xen gives none it has a dummy for good.
- * ROMs, whose work was done when the guest booted, go without a word.
+ * If Xen does not answer, the restore fails, because frames that were not seen
+ * may still be present.  The restore also fails if memory that is shown is not
+ * found, because the guest would run with a display whose memory it does not
+ * share with QEMU.  If memory that nothing shows is not found, its contents are
+ * lost.  That is reported, and the memory gets blank frames, so that the guest
+ * can be saved and restored again.  If Xen gives no frames, the memory stays a
+ * dummy.  A ROM that is not found is reported and reads as zeros; the guest
+ * used it when it booted.
  */
 
 #include "qemu/osdep.h"
@@ -113,7 +117,7 @@ static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size,
     return frames;
 }
 
-/* Gives @block a mapping if it has none, real or a dummy. */
+/* Maps @block if it has no mapping: to its frames, or as a dummy. */
 static void touch(RAMBlock *block)
 {
     RCU_READ_LOCK_GUARD();
@@ -124,8 +128,8 @@ static void touch(RAMBlock *block)
 }
 
 /*
- * It is recorded where all of @block is: maps it there, before it moves, and
- * in place of a dummy if it has one.
+ * To be called when the pieces say where all of @block is.  Maps it there,
+ * before it is relocated; replaces its dummy if it has one.
  */
 static void set_located(RAMBlock *block)
 {
@@ -141,7 +145,7 @@ static void set_located(RAMBlock *block)
     }
 }
 
-/* True if xenstore has told, or it was mapped where it was populated. */
+/* True if xenstore said where @block is, or it is mapped already. */
 static bool is_known(RAMBlock *block)
 {
     return !xen_pieces_are_at(block->offset, block->offset,
@@ -204,7 +208,7 @@ bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     return false;
 }
 
-/* Decides by the rule for whole blocks; what it cannot decide waits. */
+/* Applies the rule to a whole block; does nothing if that must wait. */
 static void look_for_whole(RAMBlock *block)
 {
     const XenShown *s = xen_physmap_shown_whole(block);
@@ -235,14 +239,14 @@ void xen_physmap_restore_look(void)
  * By pages, when all is loaded
  */
 
-/* A block that is looked for: a bit for each page. */
+/* The search for a block's pages: a bit for each page. */
 typedef struct Search {
     ram_addr_t base;
     unsigned long *initial;     /* is at its initial range */
     unsigned long *there;       /* was found at a BAR range */
 } Search;
 
-/* The present pages at @gaddr, but for those of other memory (g_free). */
+/* The present pages at @gaddr, except those of other memory (g_free). */
 static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
                                     uint64_t size)
 {
@@ -262,7 +266,7 @@ static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
     return present;
 }
 
-/* Looks for the pages of @search that @s shows. */
+/* Probes the pages of @search that @s shows. */
 static void look_for_shown(Search *search, const XenShown *s)
 {
     unsigned long pages = s->size / XEN_GUEST_PAGE_SIZE, i;
@@ -305,7 +309,7 @@ static G_NORETURN void lose(const XenShown *s, unsigned long missing)
 /* Nothing shows @block, and only the pages @found of it are in the guest. */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
-    /* With an old libxen that was known, and said, when it was mapped. */
+    /* With an old libxen this was reported when the block was mapped. */
     if (xen_foreign_map_has_fixed() ||
         !xen_pieces_cover(block->offset, block->max_length)) {
         warn_report("the memory of %s (%" PRIu64 " KiB) is absent from its "
@@ -332,7 +336,7 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     }
 }
 
-/* All is loaded: finds the last, or fails. */
+/* Everything is loaded: locates @block, or fails. */
 static void look_for_rest(RAMBlock *block)
 {
     unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE;
@@ -409,7 +413,7 @@ void xen_physmap_restore_init(void)
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         located = g_array_new(false, false, sizeof(ram_addr_t));
         restoring = true;
-        /* Before those by which the toolstack learns that the guest runs. */
+        /* Priority -1: before the handlers that tell the toolstack. */
         qemu_add_vm_change_state_handler_prio(state_changed, NULL, -1);
     }
 }

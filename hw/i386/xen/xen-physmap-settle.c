@@ -1,5 +1,5 @@
 /*
- * Where device memory is in an HVM guest: bringing it there
+ * Where device memory is in an HVM guest: relocating it
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
@@ -7,16 +7,16 @@
  *
  * xen_physmap_settle() is called when the guest's memory map has changed.  It
  *
- *  1. chooses the *targets*: shown ranges, each with memory and a place that
- *     no earlier target has;
- *  2. makes way: displaced frames that lie in a target, or where the memory
- *     map shows something else, go to their initial range;
- *  3. relocates what is not yet at its target, as far as the target is free;
+ *  1. chooses the *targets*: shown ranges whose memory and guest addresses
+ *     belong to no earlier target;
+ *  2. makes way: relocates displaced frames to their initial range if they are
+ *     in a target, or where the memory map shows something else;
+ *  3. relocates memory that is not at its target yet, where the target is free;
  *  4. pins the targets that have all their memory.
  *
- * A displaced frame that is in nobody's way stays where it is.  What cannot
- * be done now waits for the next call.  After each move the pieces are
- * published, and the moved frames reported to a migration.
+ * Other displaced frames stay where they are.  What cannot be done now is tried
+ * again at the next call.  After each relocation the pieces are published, and
+ * the relocated frames are reported to a migration.
  */
 
 #include "qemu/osdep.h"
@@ -31,10 +31,10 @@
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 
-/* The firmware's, hvmloader's pages and the local APICs: not for BARs. */
+/* The firmware, hvmloader's pages and the local APICs: not for BARs. */
 #define FIRMWARE_START  0xfc000000ULL
 
-/* The frames that one question to Xen is about. */
+/* The range that one probe covers. */
 #define PROBE_BYTES     (4 * MiB)
 
 XenShownList xen_shown;
@@ -56,7 +56,7 @@ static bool is_target_candidate(const XenShown *s)
         return false;
     }
     if (!block->host) {
-        /* A mapping is never made of frames while they move. */
+        /* Map the block now, so that it is not mapped during a relocation. */
         RCU_READ_LOCK_GUARD();
         memory_region_get_ram_ptr(block->mr);
     }
@@ -69,7 +69,7 @@ static bool is_target_candidate(const XenShown *s)
     return true;
 }
 
-/* A list of const XenShown *, the earliest first. */
+/* Returns a list of const XenShown *, the earliest first. */
 static GPtrArray *choose_targets(void)
 {
     GPtrArray *targets = g_ptr_array_new();
@@ -130,8 +130,8 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 }
 
 /*
- * Moves frames of one memory that are next to each other.  NULL, or what is
- * wrong; the pieces say what has moved.
+ * Relocates adjacent frames of one block.  Returns NULL, or what is wrong.  The
+ * pieces say which frames were relocated.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
@@ -149,7 +149,7 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
 
         xen_pieces_abandon_end(to + offset, moved.piece[i].size);
         xen_pieces_put(ram + offset, to + offset, moved.piece[i].size);
-        /* A write may have been reported where they were. */
+        /* An earlier write may have been reported at the former address. */
         xen_dirty_frames_moved(to + offset, moved.piece[i].size);
         *any = true;
     }
@@ -157,9 +157,9 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
 }
 
 /*
- * Relocates what of [@ram, @ram + @size) is not at @gaddr and can be.  NULL
- * if that is all, or a report of what failed (g_free).  @moved is set if
- * anything was moved.
+ * Relocates the frames of [@ram, @ram + @size) that are not at @gaddr.  Returns
+ * NULL if all are there now, or else a report (g_free).  Sets *@moved if any
+ * frame was relocated.
  */
 static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
 {
@@ -205,9 +205,9 @@ static void go_initial(ram_addr_t ram, uint64_t size)
  */
 
 /*
- * True if the memory map shows at @gaddr something else than the block of
- * @ram, which may not be there yet.  @len: in: bytes asked for; out: for how
- * many the answer holds.
+ * True if the memory map shows something else than the block of @ram at @gaddr.
+ * There may be no such block yet.  @len: in: bytes asked for; out: the number of
+ * bytes for which the answer is right.
  */
 static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 {
@@ -271,7 +271,7 @@ static bool is_in_target(GPtrArray *targets, hwaddr gaddr, uint64_t *len)
     return false;
 }
 
-/* Frames of [@ram, @ram + *@len) are at @gaddr: must they leave? */
+/* True if frames of [@ram, @ram + *@len) must not stay at @gaddr. */
 static bool must_leave(GPtrArray *targets, ram_addr_t ram, hwaddr gaddr,
                        uint64_t *len)
 {
@@ -288,7 +288,7 @@ static void make_way(GPtrArray *targets)
 {
     const XenPieces *now = xen_pieces();
     unsigned n = now->n, i;
-    /* They change while frames move. */
+    /* A copy, because relocations change the pieces. */
     g_autofree XenPiece *p = g_memdup2(now->p, n * sizeof(now->p[0]));
 
     for (i = 0; i < n; i++) {
@@ -348,7 +348,7 @@ void xen_physmap_settle(void)
     guint i;
 
     make_way(targets);
-    /* One that moves may have been in the way of one before it. */
+    /* A target that is relocated may have been in the way of an earlier one. */
     do {
         moved = false;
         for (i = 0; i < targets->len; i++) {

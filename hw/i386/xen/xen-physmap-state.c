@@ -1,18 +1,18 @@
 /*
- * Where device memory is in an HVM guest: what is saved about it
+ * Where device memory is in an HVM guest: the section of the saved state
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The section "xen-physmap" says where all pieces are.  It has the highest
- * priority, so that it is loaded before any device's.  It is written only if
- * looking at the frames could not tell (xen-physmap-restore.c), for a device
- * model that does not know the section refuses the state.
+ * priority, so it is loaded before the sections of devices.  It is written only
+ * if probing could not tell where the frames are (xen-physmap-restore.c),
+ * because a device model that does not know the section refuses the state.
  *
- * Nothing is believed of what is read but what can be: pages of known memory,
- * each at one guest address, and each guest address with one page.  Whether
- * frames are there is found out when they are mapped.
+ * A section is accepted only if it is possible: its pages belong to device
+ * memory, each page is at one guest address, and each guest address has one
+ * page.  Whether the frames are present is found out when they are mapped.
  */
 
 #include "qemu/osdep.h"
@@ -41,7 +41,7 @@ static Saved saved;
  * Saving
  */
 
-/* True if looking at the frames of @block would tell where they are. */
+/* True if probing would tell where the frames of @block are. */
 static bool is_plain(RAMBlock *block)
 {
     uint64_t len = block->max_length;
@@ -114,7 +114,7 @@ static int state_pre_save(void *opaque)
  * Loading
  */
 
-/* What is wrong with @p, or NULL. */
+/* Returns what is wrong with @p, or NULL. */
 static const char *what_is_wrong(const XenPiece *p)
 {
     RAMBlock *block = xen_physmap_block(p->ram);
@@ -139,7 +139,7 @@ static const char *what_is_wrong(const XenPiece *p)
     return p->gaddr == p->ram ? "is at its initial range" : NULL;
 }
 
-/* Two pieces have a page or a guest address in common. */
+/* True if two pieces have a page or a guest address in common. */
 static bool is_clash(const XenPiece *a, const XenPiece *b)
 {
     return xen_overlap(a->ram, a->size, b->ram, b->size) ||
@@ -147,7 +147,7 @@ static bool is_clash(const XenPiece *a, const XenPiece *b)
             xen_overlap(a->gaddr, a->size, b->gaddr, b->size));
 }
 
-/* The frames at @p's guest address are those of memory that has not moved. */
+/* True if @p is at the initial range of other memory that is still there. */
 static bool is_over_unmoved(const XenPiece *p)
 {
     uint64_t done, len;
@@ -253,7 +253,7 @@ static const VMStateDescription vmstate_physmap = {
 
 void xen_physmap_state_init(void)
 {
-    /* Where libxen makes us keep the pieces in xenstore they are there. */
+    /* With an old libxen the pieces are in xenstore instead. */
     if (xen_foreign_map_has_fixed()) {
         vmstate_register(NULL, 0, &vmstate_physmap, &saved);
     }

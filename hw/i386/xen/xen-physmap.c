@@ -9,70 +9,74 @@
  *
  * Xen populates the memory of a device at its *initial range*, where guest
  * physical addresses equal ram_addr_t.  The guest maps a BAR and expects the
- * memory there, and Xen has one guest address for a frame.  So frames are
- * relocated to the *BAR range*.  This goes for every section of the guest's
- * memory map that shows device RAM: a region with a RAM block whose frames QEMU
- * had populated, above the legacy VGA window.  Not for these, because the
- * guest must reach them through QEMU:
+ * memory there, but in Xen a frame has only one guest address.  So frames are
+ * relocated to the *BAR range*.  This is done for every section of the guest's
+ * memory map, above the legacy VGA window, that shows device RAM: a region with
+ * a RAM block that has frames of its own.  It is not done for the following,
+ * which the guest must access through QEMU:
  *
- *  - ROMs (option ROMs, QXL's ROM BAR): frames in the p2m are writable;
- *  - the VGA window at 0xa0000: it shows memory that has its place in a BAR,
- *    at an offset that changes with the mode;
- *  - memory that QEMU or another process brought (RAM_PREALLOC, and "RAM
- *    devices" such as a doorbell page): it has no frames in the guest;
- *  - what does not fill whole pages, such as the TPM's command buffer.
+ *  - ROMs (option ROMs, QXL's ROM BAR), because frames in the p2m are writable;
+ *  - the VGA window at 0xa0000, because it shows memory that also has a BAR, at
+ *    an offset that changes with the mode;
+ *  - memory that QEMU or another process allocated (RAM_PREALLOC, and "RAM
+ *    devices" such as a doorbell page), because it has no frames in the guest;
+ *  - memory that does not fill whole pages, such as the TPM's command buffer.
  *
- * A section may show part of a region, and a region may have several
- * sections: its BAR is overlapped, or (QXL) it has two BARs of different
- * sizes.  So the unit is what one section shows, its whole pages.
+ * A section may show only a part of a region.  A region may have several
+ * sections, because something overlaps its BAR, or because (QXL) it has two
+ * BARs of different sizes.  So the unit of relocation is the whole pages that
+ * one section shows.
  *
  * Two records
  *
  * The *pieces* say where frames are that are not at their initial range
- * (xen-physmap-pieces.c).  The *list of what is shown* is what the memory
- * listener has noted.  When the memory core has told all changes,
+ * (xen-physmap-pieces.c).  The *list of what is shown* is made by the memory
+ * listener.  When the memory core has reported all changes,
  * xen_physmap_settle() compares the two and relocates (xen-physmap-settle.c).
  *
- * Frames move for a BAR that shows them, and not when it goes: then they are
- * *displaced*.  They stay where they are until they are shown elsewhere, or
- * until the range is needed: other device memory is shown there, or anything
- * else.  Then they go to their initial range.  Guests switch BARs off and on
- * to find out their sizes, as often as they like, and that costs nothing.
- * A guest that looks finds memory at the range of a BAR that is off.
+ * Frames are relocated to a BAR that shows them, but not when the BAR is
+ * switched off: then they are *displaced*.  They stay where they are until they
+ * are shown elsewhere, or until anything else is shown at that range.  In the
+ * second case they are relocated to their initial range.  A guest switches BARs
+ * off and on, as often as it likes, to find out their sizes, and that costs
+ * nothing.  If a guest reads the range of a BAR that is off, it finds the
+ * memory there.
  *
- * Memory that two sections show is relocated for the first.  Accesses by the
- * other are slow and right: QEMU and the guest have the same frames.
+ * Memory that two sections show is relocated for the first section.  Accesses
+ * through the other section are slow but correct, because QEMU and the guest
+ * have the same frames.
  *
- * Nothing is overwritten: not other device memory, nor frames of the guest's
- * own, nor a range where the memory map shows another device, nor the
- * firmware's range below 4 GiB.  Memory that cannot get to its BAR range
- * stays where it is, accesses to the BAR are emulated, and it is tried again
- * when the memory map changes.  The exception is the initial range of a ROM:
- * QEMU keeps its mapping, and reads the ROM from its file when it starts
- * anew.  After a restore the ROM is lost then, and reads as zeros.
+ * Nothing is overwritten: neither other device memory, nor the guest's own
+ * frames, nor a range where the memory map shows another device, nor the
+ * firmware's range below 4 GiB.  If memory cannot be relocated to its BAR
+ * range, it stays where it is, accesses to the BAR are emulated, and the
+ * relocation is tried again when the memory map changes.  There is one
+ * exception: the initial range of a ROM may be overwritten.  QEMU keeps its
+ * mapping of the old frames.  After a restore that mapping is gone, and the ROM
+ * reads as zeros until the guest is started anew.
  *
- * A device that is unplugged gives its frames back to Xen, wherever they are;
- * one that is plugged in gets new ones at its initial range, or is refused if
- * the guest has something else there.
+ * When a device is unplugged, its frames go back to Xen, wherever they are.  A
+ * device that is plugged in gets new frames at its initial range.  It is refused
+ * if the guest has something else there.
  *
- * When Xen fails to move frames, some may have moved.  The pieces say which,
- * and the next try goes on from there.
+ * If Xen fails to relocate frames, some may have been relocated.  The pieces
+ * say which, and the next attempt continues from there.
  *
- * Restores are a subject of their own: xen-physmap-restore.c.
+ * xen-physmap-restore.c describes restores.
  *
  * Locks
  *
- * Both records belong to the BQL.  Look-ups by other threads read the
- * pieces, a sorted array that is not changed but replaced (RCU).  It is
- * replaced after Xen has moved the frames; who needs more than that: a report
- * of a write is repeated for all that was moved (xen-dirty.c), and a block is
- * mapped before its frames move for the first time, so that no thread maps it
- * while they do.
+ * Both records are guarded by the BQL.  Other threads look up the pieces, a
+ * sorted array that is replaced as a whole (RCU).  It is replaced after Xen has
+ * relocated the frames, so a look-up may give the former address.  Two users
+ * need more than that.  Reports of writes are repeated for all relocated frames
+ * (xen-dirty.c).  A block is mapped before its frames are relocated for the
+ * first time, so that no thread maps it during a relocation.
  *
- * Rejected: to bring the frames to their initial range whenever a BAR goes,
- * so that a restore finds them there.  It costs two relocations and a pin for
- * each switch of a BAR, and frames that Xen does not move, or that lie where
- * the guest has put its own, are lost all the same.
+ * Rejected: relocating the frames to their initial range whenever a BAR is
+ * switched off, so that a restore finds them there.  This costs two relocations
+ * and a pin for each switch of a BAR.  Frames that Xen fails to relocate, or
+ * whose initial range has the guest's own frames, are lost in spite of it.
  */
 
 #include "qemu/osdep.h"
@@ -96,7 +100,7 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
         if (xen_foreign_map_has_fixed()) {
             return XEN_BLOCK_UNKNOWN;
         }
-        /* If xenstore knows of it, or of what is in its place, it is so. */
+        /* The entries in xenstore are right. */
         if (!xen_pieces_are_at(addr, addr, size)) {
             return XEN_BLOCK_KNOWN;
         }
@@ -107,8 +111,8 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 }
 
 /*
- * Frames of the memory [@addr, @addr + *@len) are at @gaddr, if they are not
- * other memory's: they go back to Xen.  @len is cut to what has one answer.
+ * Gives the frames at @gaddr back to Xen if they belong to the memory [@addr,
+ * @addr + *@len).  @len: out: the number of bytes for which that was decided.
  */
 static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
 {
@@ -129,8 +133,8 @@ static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
 }
 
 /*
- * A block is freed.  Nothing shows it any more.  The next block may be
- * allocated at the same initial range.
+ * To be called when a block is freed and nothing shows it any more.  The next
+ * block may get the same initial range.
  */
 static void block_gone(ram_addr_t addr, ram_addr_t size)
 {
@@ -161,7 +165,7 @@ static const XenBlockOps block_ops = {
  * The memory listener's side
  */
 
-/* The whole pages of @section, if they are such that are relocated. */
+/* True if @section is relocated; @s gets its whole pages. */
 static bool section_shows(const MemoryRegionSection *section, XenShown *s)
 {
     MemoryRegion *mr = section->mr;
