@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Xen without system calls, for many operations a second.
+ * The fake Xen: a Xen without system calls, for many operations a second.
  *
- * In place of the simulated Xen a program may be linked with this: the same
- * calls, of libxen's and of tests/xensim/include/xensim.h, as far as the mapcache and
- * its twin make them.  What a mapping costs on the simulated Xen is mmap() and
- * what follows from it.  The twin looks at the first eight bytes of a page and
- * nothing else, and a frame never changes once it can be mapped; so here a
- * mapping is made by copying these eight bytes of each frame to the addresses
- * that it is mapped at, which are ordinary memory, and is ended by writing
- * something there that is no page's.
+ * A program may be linked with this in place of the simulated Xen.  It has
+ * those functions of libxen and of tests/xensim/include/xensim.h that the
+ * mapcache and the model call.  On the simulated Xen most of the cost of a
+ * mapping is mmap().  Here a mapping is ordinary memory.  The model reads only
+ * the first eight bytes of a page, and these bytes of a frame never change
+ * while it can be mapped.  So mapping a frame copies these eight bytes to the
+ * addresses, and unmapping overwrites them with a value that no page has.
  *
- * The mapcache's own MAP_SHARED mappings (its arena, dummies) lie in that
- * memory too: mmap64() and munmap() are to be replaced by the linker's --wrap.
- * The rules are the kernel's and the library's: no mapping over a part of a
- * foreign one, the target of a failing map call is unmapped, addresses are
- * used again at once, the lowest first.
+ * The mapcache's own MAP_SHARED mappings (its arena, dummies) are in that
+ * memory too: the linker's --wrap must replace mmap64() and munmap().  The
+ * rules are those of the kernel and of the library: nothing is mapped over a
+ * part of a foreign mapping, the target of a failing map call is unmapped, and
+ * addresses are used again at once, the lowest first.
  *
- * Not for several threads.
+ * Only one thread may use it.
  */
 #ifndef XEN_MAPCACHE_SOFT_H
 #define XEN_MAPCACHE_SOFT_H
@@ -25,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is read where no page is mapped: no serial number of the twin's. */
+/* The value read where no page is mapped: the model has no such serial. */
 #define SOFT_NOT_MAPPED 0xdead000000000000ull
 #define SOFT_ABSENT     0xab5e000000000000ull
 
@@ -36,25 +35,28 @@ typedef struct SoftCounts {
 
 extern SoftCounts soft_counts;
 
-/* How often a grant is mapped, by its reference, from 1 on. */
+/* The number of mappings of each grant, by its reference, from 1 on. */
 #define SOFT_GRANTS     64
 extern unsigned soft_grant_maps[SOFT_GRANTS + 1];
 
-/* Reserves the addresses at which mappings lie; once. */
+/* Reserves the addresses for mappings.  Called once. */
 void soft_init(void);
 
-/* The number of the guest's frame there, 0 if there is none. */
+/* The number of the frame at @gfn; 0 if it is absent. */
 uint32_t soft_frame_at(uint64_t gfn);
 
 /*
- * Maps @n frames, some of which may be absent, at @addr or, if it is NULL,
- * anywhere; @refs are the grants that they are mapped by, or NULL.  NULL and
- * ENOMEM if there is no room, or if a part of a mapping is there.
+ * Maps @n frames, some of which may be absent, at @addr, or at any address if
+ * @addr is NULL.  @refs: the grants by which they are mapped, or NULL.  NULL
+ * and ENOMEM if there is no room, or if the range has a part of a mapping.
  */
 void *soft_show(void *addr, const uint32_t *frames, size_t n,
                 const uint32_t *refs);
 
-/* Unmaps @n pages: as munmap() does, and as -ENOMEM if it cannot. */
+/*
+ * soft_unmap() unmaps @n pages as munmap() does; soft_lose() does so as a
+ * failing map call does.  0 or -ENOMEM.
+ */
 int soft_unmap(void *addr, uint32_t n);
 int soft_lose(void *addr, uint32_t n);
 

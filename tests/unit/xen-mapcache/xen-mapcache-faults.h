@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache with everything failing: what the test's files share.
+ * The mapcache while calls fail: what the test's files share.
  *
- * test-xen-mapcache-faults.c      the sweep, and mistakes made on purpose
+ * test-xen-mapcache-faults.c      the sweep, and the mutants
  * xen-mapcache-faults-calls.c     the calls that are made to fail
  * xen-mapcache-faults-scenario.c  the scenario in which they fail
  */
@@ -17,12 +17,12 @@
 #define PAGE        XENSIM_PAGE_SIZE
 
 typedef enum Kind {
-    KIND_XEN,           /* a call of libxen's, by name */
+    KIND_XEN,           /* a libxen function, by name */
     KIND_MMAP,
     KIND_MUNMAP,
     KIND_MPROTECT,
     KIND_MEMFD,
-    KIND_ALLOC,         /* g_try_*, which is what a guest can size */
+    KIND_ALLOC,         /* g_try_*: allocations whose size a guest chooses */
 } Kind;
 
 typedef struct Plan {
@@ -30,15 +30,15 @@ typedef struct Plan {
     Kind kind;
 } Plan;
 
-/* Between the process that runs the scenario and the one that watches. */
+/* Shared by the process that runs the scenario and the one that watches it. */
 typedef struct Shared {
     bool fired;         /* there was an Nth call */
-    bool may_exit;      /* the header says that this may end QEMU */
+    bool may_exit;      /* the contract says that this failure may end QEMU */
 } Shared;
 
 extern Shared *faults_shared;
 
-/* What is to fail in this process. */
+/* The calls that fail in this process. */
 typedef struct FaultsNow {
     const Plan *plan;
     unsigned nth;
@@ -50,25 +50,25 @@ typedef struct FaultsNow {
 
 extern FaultsNow faults_now;
 
-extern __thread bool faults_in_mapcache; /* the calls meant are its own */
+extern __thread bool faults_in_mapcache; /* only the mapcache's calls fail */
 
-/* Faults come from now on, and no more. */
+/* Calls fail from faults_arm() to faults_disarm(). */
 void faults_arm(void);
 void faults_disarm(void);
 
-/* Mistakes from outside, to see that they are found. */
+/* The mutants: mistakes made on purpose, which the test must find. */
 typedef enum Mistake {
     MISTAKE_NONE,
-    MISTAKE_FORGET,     /* what could not be unmapped is forgotten */
+    MISTAKE_FORGET,     /* an unmap that fails is not tried again */
     MISTAKE_EXIT,       /* a failure ends QEMU */
-    MISTAKE_BYTES,      /* a page that is not there is taken for one */
-    MISTAKE_FREED,      /* a record is freed, and found all the same */
-    MISTAKE_SHIFT,      /* a shift beyond an int for each mapping */
+    MISTAKE_BYTES,      /* an absent page is taken for a present one */
+    MISTAKE_FREED,      /* a record is freed, and still found */
+    MISTAKE_SHIFT,      /* each mapping shifts an int too far */
 } Mistake;
 
 extern Mistake faults_mistake;
 
-/* Runs a call of the mapcache's as the one that faults are meant for. */
+/* Calls a function of the mapcache, whose calls are made to fail. */
 #define CALL(call) ({           \
     faults_in_mapcache = true;         \
     typeof(call) value = call;  \
@@ -82,8 +82,8 @@ extern Mistake faults_mistake;
 } while (0)
 
 /*
- * Sets a domain up and runs the scenario in it, with the fault and again
- * without.  Aborts unless all is as it must be.
+ * Sets up a domain and runs the scenario in it, first with the fault and then
+ * without.  Aborts if anything is wrong.
  */
 void faults_run(void);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A call to Xen or to the kernel that hangs, and others that go on.
+ * One call to Xen or to the kernel hangs; other threads must go on.
  *
- * One thread, chosen by the test, stops in its next call of one kind until the
- * test lets it go on.  Whatever the others do meanwhile must not need what that
- * thread has.  If it does, nobody lets the thread go on: then it gives up after
- * a while, and the test fails.
+ * The test chooses a thread, which stops in its next call of one kind until the
+ * test lets it continue.  Meanwhile the operations of other threads must not
+ * need anything that this thread holds.  If they do, nobody lets the thread
+ * continue; then it continues by itself after a while, and the test fails.
  */
 #ifndef XEN_MAPCACHE_HANG_H
 #define XEN_MAPCACHE_HANG_H
@@ -20,7 +20,7 @@ typedef enum HangCall {
     HANG_MUNMAP,
 } HangCall;
 
-/* In a call of that kind. */
+/* To be called in each call of that kind: stops there if the test says so. */
 void hang_here(HangCall call);
 
 /* Adds the tests to the program's. */

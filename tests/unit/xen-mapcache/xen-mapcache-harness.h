@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A mapcache in a process of its own: hw/xen/xen-mapcache*.c as they are, the
- * series' or QEMU's own, on the simulated Xen in the same process, with the few things
- * that the rest of QEMU gives it played by this harness.
+ * The harness: runs a mapcache in a process without the rest of QEMU.
+ *
+ * The sources hw/xen/xen-mapcache*.c are unmodified, those of the series or
+ * QEMU's own.  The simulated Xen runs in the same process.  This harness
+ * provides the few things that the mapcache needs of the rest of QEMU.
  */
 #ifndef XEN_MAPCACHE_HARNESS_H
 #define XEN_MAPCACHE_HARNESS_H
@@ -18,26 +20,26 @@ extern XensimDomain *harness_dom;
 extern MemoryRegion *const harness_ram;
 extern MemoryRegion *const harness_grants;
 
-/* What the mapcache asks of QEMU's state; to be set by a test. */
+/* QEMU's state that the mapcache reads; a test sets it. */
 extern bool harness_incoming;           /* RUN_STATE_INMIGRATE */
 
-/* What it told the rest of QEMU. */
-extern unsigned harness_drains;         /* bdrv_drain_all() calls */
+/* Counts of the mapcache's calls to the rest of QEMU. */
+extern unsigned harness_drains;         /* bdrv_drain_all() */
 extern int harness_announced;           /* RAM block notifications: added */
-extern int harness_withdrawn;           /* … and removed */
+extern int harness_withdrawn;           /* RAM block notifications: removed */
 
 /*
- * Sets up a domain with @ram_bytes of RAM; xen_map_cache_init() is next.  Once
- * in a process.  The calling thread has the BQL until it gives it up.
+ * Sets up a domain with @ram_bytes of RAM.  Called once in a process, before
+ * xen_map_cache_init().  The calling thread has the BQL until it releases it.
  */
 void harness_init(uint64_t ram_bytes, unsigned domain_flags);
 
-/* The calling thread has the BQL from now on, or not. */
+/* Takes the BQL for the calling thread, or releases it. */
 void harness_bql(bool locked);
 
 /*
- * Pages of the domain that are mapped now, in mappings of guest RAM, device
- * memory and grants alike.
+ * The number of the domain's pages that are mapped now: guest RAM, device
+ * memory and grants together.
  */
 uint64_t harness_mapped_pages(void);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: what its files share.
+ * The model: what its files share.
  *
  * xen-mapcache-model.c          the decoder of streams
- * xen-mapcache-model-pages.c    the model, and looking through pointers
+ * xen-mapcache-model-pages.c    the model's pages, and checking pointers
  * xen-mapcache-model-ram.c      operations on guest RAM
- * xen-mapcache-model-outside.c  … on device memory and grants
- * xen-mapcache-model-fault.c    … with a call to Xen that fails
- * xen-mapcache-model-thread.c   … of a thread without the BQL
+ * xen-mapcache-model-outside.c  operations on device memory and grants
+ * xen-mapcache-model-fault.c    operations during which a call to Xen fails
+ * xen-mapcache-model-thread.c   operations of a thread without the BQL
  */
 #ifndef XEN_MAPCACHE_TWIN_INT_H
 #define XEN_MAPCACHE_TWIN_INT_H
@@ -34,10 +34,10 @@ typedef struct TwinDma {
     uint8_t *host;
     uint64_t addr, len;
     uint64_t *serial;       /* of its pages */
-    XenMapUse use;          /* TWIN_EITHER: as DMA or as long-held */
+    XenMapUse use;          /* TWIN_EITHER: a transfer or a held mapping */
 } TwinDma;
 
-/* Memory was short, and what was asked for may be mapped in another way. */
+/* The mapping may be of either kind, because memory was short. */
 #define TWIN_EITHER XEN_MAP_UNLOCKED
 
 typedef struct TwinBlock {
@@ -57,8 +57,8 @@ typedef struct Twin {
     const uint8_t *data, *end;
     TwinCounts *n;
     uint64_t serial[PAGES];     /* 0: absent; see twin_serial() */
-    uint64_t changed[PAGES];    /* when: what next_serial was */
-    bool unseen[PAGES];         /* came without an invalidate since */
+    uint64_t changed[PAGES];    /* next_serial at the last change */
+    bool unseen[PAGES];         /* appeared; no invalidate since then */
     uint64_t next_serial;
     TwinDma dma[MAX_DMA];
     unsigned nr_dma;
@@ -67,12 +67,12 @@ typedef struct Twin {
     unsigned nr_grants, nr_grant_pages;
     uint64_t unmatched;
     unsigned touches;           /* buckets that the reaper may have to unmap */
-    bool touched[TWIN_RAM_BYTES / BUCKET]; /* … by the thread, held maybe */
+    bool touched[TWIN_RAM_BYTES / BUCKET]; /* these buckets */
 } Twin;
 
 extern Twin twin;
 
-/* A serial number says when the page got its frame, and which page it is. */
+/* A serial number contains the time of the change and the page's number. */
 #define TWIN_SERIAL_SHIFT   16
 
 static inline uint64_t twin_serial(uint64_t page)
@@ -81,78 +81,82 @@ static inline uint64_t twin_serial(uint64_t page)
 }
 
 /*
- * From the stream: a number below @bound, an address in RAM, a length that
- * fits there.  Zeros once the stream is at its end.
+ * These take from the stream: a number below @bound; an address in RAM; a
+ * length that fits there.  At the end of the stream they return zeros.
  */
 unsigned twin_take(unsigned bound);
 uint64_t twin_take_addr(void);
 uint64_t twin_take_len(uint64_t addr);
 
 /*
- * Bytes from @addr that are in present pages, at most @len.  @unseen: one of
- * them came without an invalidate since.
+ * The number of bytes from @addr that are in present pages, at most @len.
+ * *@unseen: one of the pages has appeared, and there was no invalidate since.
  */
 uint64_t twin_present(uint64_t addr, uint64_t len, bool *unseen);
 
-/* How often the arena was too small: only where it is made so. */
+/* How often there was no free slot; 0 unless the arena is small. */
 uint64_t twin_no_room(void);
 
 /*
- * Do the bytes lie in two buckets that cannot be put side by side?  Then they
- * are to be copied if they are few.
+ * True if the bytes are in two buckets that cannot have adjacent slots.  Then
+ * they must be copied if they are few.
  */
 bool twin_has_no_row(uint64_t addr, uint64_t len);
 
-/* The first eight bytes of a page; all looking is by this. */
+/* Reads the first eight bytes of a page.  All checks use this. */
 uint64_t twin_peek(const uint8_t *host);
 
-/* What lies at @host must be pages with @serial, in that order. */
+/* Checks that the pages at @host have the serials @serial, in that order. */
 void twin_check_pages(const uint8_t *host, uint64_t addr, uint64_t len,
                       const uint64_t *serial);
 
-/* The reverse lookup of an address of the stream's choice in [@host, +@len). */
+/*
+ * Checks the reverse lookup of an address in [@host, @host + @len), which the
+ * stream chooses.
+ */
 void twin_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len);
 
-/* @got is the length that the mapcache gave, @want what the model says. */
+/* Checks @got, the mapcache's length, against @want, the model's. */
 void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen);
 
-/* A page gets a new frame, or loses it; may it be taken away? */
+/* A page gets a new frame; it loses its frame; true if that is allowed. */
 void twin_page_comes(uint64_t page);
 void twin_page_goes(uint64_t page);
 bool twin_page_may_move(uint64_t page);
 
-/* An outstanding DMA mapping whose pages show @serial now; @serial's ours. */
+/* Adds an outstanding DMA mapping with these serials; owns @serial. */
 void twin_add_dma(uint8_t *host, uint64_t addr, uint64_t len, XenMapUse use,
                   uint64_t *serial);
 
-/* Ends an outstanding DMA mapping, a grant mapping. */
+/* Ends an outstanding DMA mapping; ends a grant mapping. */
 void twin_release(unsigned i);
 void twin_grant_release(unsigned i);
 
-/* After an invalidate only what is held may be mapped, at once. */
+/* Checks, after an invalidate, that only held memory is still mapped. */
 void twin_check_unmapped(void);
 
-/*
- * How the thread without the BQL is doing: is there a call of its that has
- * not returned, a section that has not ended?
- */
+/* True if the thread without the BQL is in no call and in no RCU section. */
 bool twin_thread_is_quiet(void);
 
-/* Ends both, and lets the reaper do its work, if that is the test's to do. */
+/*
+ * Ends the thread's call and its section, and lets the reaper do its work, if
+ * the test runs the reaper.
+ */
 void twin_thread_finish(void);
 
-/* Buckets that the call that has not returned may have locked. */
+/* The number of buckets that the thread's unfinished call may have locked. */
 unsigned twin_thread_slots(void);
 
 /*
- * The buckets in a range will be the reaper's to unmap.  When it has done so,
- * those that DMA still holds will be, once they are let go.
+ * Notes that the reaper will have to unmap the buckets in a range; true if it
+ * was noted for one of them; forgets the notes when the reaper has done so,
+ * except for buckets that DMA holds.
  */
 void twin_touch(uint64_t addr, uint64_t len);
 bool twin_touched(uint64_t addr, uint64_t len);
 void twin_untouch(void);
 
-/* One operation each, its arguments taken from the stream. */
+/* Each runs one operation, and takes its arguments from the stream. */
 void twin_op_lookup(void);
 void twin_op_map(void);
 void twin_op_release(void);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: a deliberately simple model of what the mapcache promises,
- * run beside it on a stream of operations.
+ * The model: a deliberately simple implementation of the mapcache's contract.
+ * Both run the same stream of operations, and their results are compared.
  *
- * A stream is bytes.  Each operation takes what it needs from it, so that any
- * bytes are a stream: random ones, a fuzzer's, or a file that failed once.
+ * A stream is a sequence of bytes.  Each operation takes the bytes that it
+ * needs from the stream.  So any bytes are a stream: random ones, a fuzzer's,
+ * or a file with which a test once failed.
  */
 #ifndef XEN_MAPCACHE_TWIN_H
 #define XEN_MAPCACHE_TWIN_H
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The mapcache's bucket, as it was built, and the RAM that is played with. */
+/* The size of a bucket in this build, and of the RAM that the model uses. */
 #ifndef MCACHE_BUCKET_SHIFT
 #define MCACHE_BUCKET_SHIFT 20
 #endif
@@ -35,35 +36,38 @@ typedef struct TwinCounts {
 } TwinCounts;
 
 /*
- * How the operations of a thread without the BQL are run.  Without a say in
- * it: as calls of the test's own thread, which is then without the BQL for as
- * long, but in one RCU section for many.
+ * How the operations of a thread without the BQL are run.  By default the
+ * test's own thread runs them, without the BQL during each operation, and in
+ * one RCU section for several operations.
  */
 typedef struct TwinThreads {
-    bool (*run)(void (*f)(void *opaque), void *opaque); /* has it ended? */
-    bool (*go_on)(void);    /* has it ended now? */
-    bool (*reap)(void);     /* has the reaper nothing to do?  May be NULL */
-    void (*reset)(void);    /* before a stream; may be NULL */
+    /* Runs @f(@opaque) as that thread; true if it has ended. */
+    bool (*run)(void (*f)(void *opaque), void *opaque);
+    /* Continues it; true if it has ended now. */
+    bool (*go_on)(void);
+    /* Lets the reaper run; true if it has nothing to do.  May be NULL. */
+    bool (*reap)(void);
+    /* Called before each stream; may be NULL. */
+    void (*reset)(void);
 } TwinThreads;
 
 extern TwinThreads twin_threads;
 
-/* For a coroutine, of the stream: shall it give way here? */
+/* Asks the stream whether the coroutine yields here. */
 bool twin_give_way(void);
 
 /*
- * Runs the stream, and then releases all that it left outstanding.  A
- * difference between the mapcache and its model aborts with a message that
- * says which operation of the stream it was.  Adds to @counts.  In the main
- * thread, with the BQL; the domain's RAM
- * up to TWIN_RAM_BYTES is complete before and after.
+ * Runs the stream, and then releases everything that is still outstanding.  If
+ * the mapcache and the model differ, aborts with a message that names the
+ * operation.  Adds to @counts.  Called in the main thread, with the BQL.  The
+ * domain's RAM up to TWIN_RAM_BYTES is fully populated before and after.
  */
 void twin_run(const uint8_t *data, size_t size, TwinCounts *counts);
 
-/* False if built as for a libxen that cannot replace a dummy in place. */
+/* False in a build for a libxen with which a dummy cannot be replaced. */
 bool twin_can_replace(void);
 
-/* Frees device memory as system/physmem.c does: notifiers, then the map. */
+/* Frees device memory as system/physmem.c does: notifies, then unmaps. */
 void twin_block_free(uint8_t *host);
 
 #endif

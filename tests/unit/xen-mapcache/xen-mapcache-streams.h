@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Streams of operations for the naive twin, from chance or from files.
+ * Streams of operations for the model: random ones, or from files.
  */
 #ifndef XEN_MAPCACHE_STREAMS_H
 #define XEN_MAPCACHE_STREAMS_H
@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 /*
- * A test: @bytes of random stream (XEN_MAPCACHE_OPS overrides it) from a seed
- * that it prints (or XEN_MAPCACHE_SEED), or the file XEN_MAPCACHE_REPLAY.  At
- * least @ops operations must come of it, or the test fails; of a length or a
- * file of the user's own whatever comes, and it returns false.  Prints their
- * number.
+ * A test that runs a random stream of @bytes, or of XEN_MAPCACHE_OPS bytes.
+ * The seed is printed; XEN_MAPCACHE_SEED sets it.  With XEN_MAPCACHE_REPLAY,
+ * runs that file instead.  Prints the number of operations.  The test fails if
+ * there are fewer than @ops; but if the user gave a length or a file, any
+ * number is accepted, and the result is false.
  */
 bool streams_random(uint64_t bytes, uint64_t ops);
 
-/* A test: each file in the folder XEN_MAPCACHE_CORPUS. */
+/* A test that runs each file in the folder XEN_MAPCACHE_CORPUS. */
 void streams_replay(void);
 
 #endif

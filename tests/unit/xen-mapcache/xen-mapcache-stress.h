@@ -2,9 +2,9 @@
 /*
  * The mapcache under threads: what the test's files share.
  *
- * test-xen-mapcache-threads.c  the essay, the run, mistakes made on purpose
- * xen-mapcache-stress.c        what the threads do
- * xen-mapcache-stress-pages.c  stamps on pages, and looking through pointers
+ * test-xen-mapcache-threads.c  the essay, the run, the mutants
+ * xen-mapcache-stress.c        the operations of the threads
+ * xen-mapcache-stress-pages.c  stamping pages, and checking pointers
  */
 #ifndef XEN_MAPCACHE_STRESS_H
 #define XEN_MAPCACHE_STRESS_H
@@ -29,7 +29,7 @@
 #define MAX_HELD    12      /* pointers in one section */
 #define MAX_DMA     6       /* outstanding in one thread */
 #define HAND_OVER   4
-#define SCRATCH_GFN 0xc0000 /* where a frame is stamped before it comes */
+#define SCRATCH_GFN 0xc0000 /* a frame is stamped here before it is moved */
 #define BLOCK_AT    (1ull << 32)
 #define BLOCK_PAGES 40
 #define SMALL_RAM   (32u << 20)
@@ -38,12 +38,12 @@
 #define VGA_HOLE_FIRST  0xa0
 #define VGA_HOLE_LAST   0xbf
 
-/* Every difference ends the process with this in front. */
+/* A difference ends the process with a message that begins with this. */
 #define COMPLAINT   "mapcache stress: "
 
 void stress_complain(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
-/* For SIGSEGV and SIGBUS: says that it was a pointer that is still good. */
+/* Handler of SIGSEGV and SIGBUS: reports that a valid pointer was unmapped. */
 void stress_on_fault(int sig, siginfo_t *info, void *context);
 
 typedef struct Dma {
@@ -67,28 +67,28 @@ extern __thread Worker *stress_self;
 extern Dma *stress_handed_over[HAND_OVER]; /* atomic */
 extern unsigned stress_running;            /* atomic */
 
-/* A number below @bound, of this thread's own sequence. */
+/* A random number below @bound, from this thread's own sequence. */
 uint32_t stress_chance(uint32_t bound);
 
-/* Gives the others a chance to come in between, once in @often times. */
+/* Once in @often calls, lets other threads run. */
 void stress_pause(uint32_t often);
 
 typedef struct GuestPage {
-    uint32_t changes;   /* atomic; odd: there, and was since it became so */
-    uint32_t latest;    /* atomic: the last frame that it got */
-    uint32_t floor;     /* atomic: the first that a lookup may show */
+    uint32_t changes;   /* atomic; stepped by each change; odd: present */
+    uint32_t latest;    /* atomic: the serial of its last frame */
+    uint32_t floor;     /* atomic: the first serial that a lookup may show */
 } GuestPage;
 
 extern GuestPage stress_pages[PAGES];
 
-/* Called by the main thread alone. */
+/* Only the main thread calls these. */
 bool stress_page_may_move(uint64_t page);
 void stress_stamp(uint64_t gfn, uint64_t page, uint32_t serial);
 void stress_page_comes(uint64_t page);
 void stress_page_goes(uint64_t page);
 void stress_invalidate(void);
 
-/* What a pointer was seen to show, and must go on to show. */
+/* The serials that were read through a pointer, and must not change. */
 typedef struct Span {
     uint8_t *host;
     uint64_t addr, len;
@@ -96,8 +96,9 @@ typedef struct Span {
 } Span;
 
 /*
- * Before the call that makes a pointer, at the first look through it, and at
- * each later one.  @what it is, for the complaint.
+ * To be called before the call that makes a pointer, for the first reading
+ * through it, and for each later one.  @what: the kind of pointer, for
+ * messages.
  */
 void stress_span_before(Span *s);
 void stress_span_after(Span *s, const char *what);
@@ -107,22 +108,22 @@ void stress_check_reverse(const Span *s);
 uint64_t stress_addr(void);
 
 /*
- * No pointer to @addr: is the page not there?  If it was there all the time,
- * since its @changes were read, there was no slot for it, which the mapcache
- * counts.
+ * To be called if there was no pointer to @addr.  Either the page was absent at
+ * some time since its @changes were read, or there was no slot for it, which
+ * the mapcache counts.
  */
 void stress_no_pointer(uint64_t addr, uint32_t changes);
 uint32_t stress_changes_of(uint64_t addr);
 
-extern uint8_t *stress_block_host;  /* RCU: device memory that is there now */
+extern uint8_t *stress_block_host;  /* RCU: the present device memory */
 
-/* Threads without the BQL; @opaque: how many operations. */
+/* The function of a thread without the BQL; @opaque: number of operations. */
 void *stress_worker(void *opaque);
 void stress_main_once(void);
 void stress_op_block(void);
 void stress_dma_end(Dma *d);
 
-/* The linker's: what stands behind the test's own. */
+/* The real function, which the linker's --wrap gives another name. */
 WRAPPED(synchronize_rcu);
 
 #endif

@@ -2,17 +2,17 @@
 /*
  * What the qtests of the Xen device model share.
  *
- * A test process is hypervisor, guest and toolstack of a simulated Xen
- * (tests/xensim) and runs QEMU as the device model of a domain there.
- * libqtest gives QMP to it; memory and registers are reached as a guest
- * reaches them, through ioreqs.
+ * A test process plays hypervisor, guest and toolstack of a simulated Xen
+ * (tests/xensim), and runs QEMU as the device model of a domain there.
+ * libqtest is used for QMP.  Memory and registers are accessed as a guest does,
+ * through ioreqs.
  *
- * A *scenario* is a function that drives one device model and returns NULL
- * if all was as it must be, or else a few words that say what was not, as in
+ * A *scenario* is a function that drives one device model.  It returns NULL if
+ * everything was right, or else a few words that say what was wrong, such as
  * "served a stale page".  It is run on QTEST_QEMU_BINARY, where anything but
- * NULL fails the test, and, if it is known that the stock binary behaves
- * differently, also on XENSIM_STOCK_QEMU, where it must end in one of the
- * known ways.  A failure says where: see xen-test-place.h.
+ * NULL fails the test.  If the stock binary is known to behave differently, the
+ * scenario is also run on XENSIM_STOCK_QEMU, and must end there in one of the
+ * known ways.  A failure names the line of the test: see xen-test-place.h.
  *
  * Environment: QTEST_QEMU_BINARY, XENSIM_LIB (libxensim.so),
  * XENSIM_STOCK_QEMU (comparisons are skipped without it), XEN_TEST_ROMS
@@ -39,7 +39,7 @@
 /* Devices that a test may ask for, and where the guest puts them. */
 #define XEN_TEST_VGA    "-device VGA,addr=4,vgamem_mb=16 "
 #define XEN_TEST_AHCI   "-device ich9-ahci,id=ahci,addr=5 "
-/* Without ioeventfd, it has taken what is in a queue when a NOTIFY returns. */
+/* Without ioeventfd, the device has read its queue when a NOTIFY returns. */
 #define XEN_TEST_STATS \
     "-device virtio-balloon-pci,addr=6,disable-legacy=off," \
     "disable-modern=on,ioeventfd=off "
@@ -73,17 +73,18 @@ typedef struct XenTest {
 typedef const char *XenScenario(XenTest *t);
 typedef const char *XenJudge(XenTest *t, const char *text);
 
-/* Is QTEST_QEMU_BINARY one for an old libxen, see above? */
+/* True if QTEST_QEMU_BINARY was built for an old libxen (see above). */
 bool xen_test_compat(void);
 
-/* What the libxen of the tested binary has in place of the function @name. */
+/* The function that the tested binary's libxen has in place of @name. */
 const char *xen_test_call(const char *name);
 
 /*
- * Registers @scenario as test "/ARCH/xen/@path".  @stock names the ways in
- * which it is known to end on the stock binary, as glob patterns separated
- * by '|', and adds the comparison as "…/stock"; NULL adds none.  Only an end
- * that is listed passes; "ok" stands for NULL and lists itself.
+ * Registers @scenario as test "/ARCH/xen/@path".  If @stock is not NULL, also
+ * registers a comparison with the stock binary, as "…/stock".  @stock lists the
+ * ways in which the scenario may end there, as glob patterns separated by '|';
+ * the comparison fails for any other end.  List "ok" for a scenario that
+ * returns NULL.
  */
 void xen_test_add(const char *path, XenScenario *scenario, const char *stock);
 
@@ -92,9 +93,9 @@ void xen_test_add_data(const char *path, XenScenario *scenario,
                        const void *data, const char *stock);
 
 /*
- * As xen_test_add(), for a scenario of many: it finds @data in @t, and
- * @judge, called with its end when the device model is gone, returns the end
- * that counts.
+ * As xen_test_add_data(), for one of many scenarios.  @judge is called when the
+ * device model has ended, with what the scenario returned; the test ends with
+ * what @judge returns.
  */
 void xen_test_add_judged(const char *path, XenScenario *scenario,
                          XenJudge *judge, const void *data);
@@ -102,12 +103,12 @@ void xen_test_add_judged(const char *path, XenScenario *scenario,
 /* To be called before the first xen_test_add(); g_test_run() runs them. */
 void xen_test_init(int argc, char **argv);
 
-/* Leaves the scenario from anywhere below it. */
+/* Ends the scenario with @text, from any function that it calls. */
 G_NORETURN void xen_test_leave(XenTest *t, const char *text);
 
 /*
- * Leaves it because the device model did not do what @msg says: with how it
- * ended if it is dead.
+ * Ends the scenario with @msg, or, if the device model is dead, with how it
+ * ended.
  */
 G_NORETURN void xen_test_no_answer(XenTest *t, const char *msg);
 
@@ -124,13 +125,13 @@ const char *xen_test_keep(XenTest *t, char *text);
  */
 void xen_test_start(XenTest *t, const char *args);
 
-/* The parts of it: a domain alone; a device model for the domain there is. */
+/* Its parts: makes the domain; starts a device model for t->dom. */
 void xen_test_domain(XenTest *t, unsigned flags);
 void xen_test_boot(XenTest *t, const char *args);
 
 /*
- * xen_test_boot() for one that may refuse its arguments: NULL if it serves
- * the guest, or else how it ended.  Then no device model is there.
+ * xen_test_boot() for arguments that the device model may refuse.  NULL if it
+ * serves the guest; otherwise how it ended, and no device model runs.
  */
 const char *xen_test_try_boot(XenTest *t, const char *args);
 
@@ -138,8 +139,8 @@ const char *xen_test_try_boot(XenTest *t, const char *args);
 const char *xen_test_save(XenTest *t);
 
 /*
- * The same for one that may refuse: NULL and @file, or else the reason, and
- * the guest is stopped.
+ * The same for a device model that may refuse to save.  Returns NULL and sets
+ * *@file; otherwise returns the reason, and the guest is stopped.
  */
 const char *xen_test_try_save(XenTest *t, const char **file);
 
@@ -161,22 +162,22 @@ void xen_test_save_restore(XenTest *t, const char *args);
 void xen_test_save_restore_as(XenTest *t, const char *args,
                               const XensimDomainConfig *cfg);
 
-/* The second half of it: what has been saved in @file. */
+/* The second half of that: restores the state saved in @file. */
 void xen_test_restore_as(XenTest *t, const char *args, const char *file,
                          const XensimDomainConfig *cfg);
 
-/* Ends the device model in good order; leaves if it had died before. */
+/* Quits the device model; ends the scenario if it had died before. */
 void xen_test_stop(XenTest *t);
 
-/* Leaves the scenario if the device model is dead. */
+/* Ends the scenario if the device model is dead. */
 void xen_test_alive(XenTest *t);
 
-/* What device models of this test printed so far (g_free). */
+/* Everything that device models of this test have printed (g_free). */
 char *xen_test_log(XenTest *t);
 
 /*
- * The lines of it that have @text, each from there on: QEMU's name and the
- * level of a warning come before it (g_strfreev).
+ * The lines of the log that contain @text (g_strfreev).  Each is cut before
+ * @text, so that it has neither QEMU's name nor the level of a warning.
  */
 char **xen_test_log_lines(XenTest *t, const char *text);
 
@@ -186,8 +187,8 @@ char **xen_test_log_lines(XenTest *t, const char *text);
 uint64_t xen_test_stat(XenTest *t, const char *name);
 
 /*
- * Waits (5 s) until the counters @name and @other (NULL: none) are both 0.
- * What a device lets go of may be unmapped a grace period later.
+ * Waits (5 s at most) until the counters @name and @other (NULL: none) are both
+ * 0.  Memory that a device releases may be unmapped after a grace period only.
  */
 bool xen_test_settles(XenTest *t, const char *name, const char *other);
 
@@ -214,7 +215,7 @@ void xen_test_note_frames(XenTest *t, const char *when);
 
 /* ---- the guest's disk and display ---- */
 
-/* Leaves the scenario with what @pc ran into unless @err is 0. */
+/* Ends the scenario with the error of t->pc, unless @err is 0. */
 void xen_test_ok(XenTest *t, int err);
 
 /*
@@ -263,8 +264,9 @@ void xen_test_stats_hold(XenTest *t, uint64_t ring, uint64_t gpa,
 void xen_test_stats_release(XenTest *t);
 
 /*
- * These may leave the scenario, or say what it is to return: a failure tells
- * where they were called.  (Their own sources define XEN_TEST_HELPERS.)
+ * These functions may end the scenario, or return the text with which it ends.
+ * A failure prints where they were called.  (Their own sources define
+ * XEN_TEST_HELPERS.)
  */
 #ifndef XEN_TEST_HELPERS
 #define xen_test_start(...) XEN_AT(xen_test_start(__VA_ARGS__))

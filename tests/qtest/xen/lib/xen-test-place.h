@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a test is when it fails, and what it found.
+ * Prints where a test failed, and what it found.
  *
- * The line of a helper that fails says nothing of the test that called it.
- * XEN_AT() notes the place of a call for as long as the call lasts, and a
- * failure prints every place on the way, the innermost first:
+ * The line of a helper does not say which test called the helper.  XEN_AT()
+ * remembers the place of a call while the call lasts, and a failure prints all
+ * of these places, the innermost first:
  *
  *   # xen-test-guest.c:137: wrote to a stale page by DMA
  *   # ... guest address 0x345000, page 9 of the disk
@@ -20,8 +20,8 @@
 #include "qemu/compiler.h"
 
 /*
- * The value of @call, which may be void.  A helper of a test program that is
- * called at several places is followed by a macro of its name:
+ * Has the value of @call, which may be void.  After the definition of a helper
+ * that is called at several places, define a macro of the same name:
  *
  *   #define swap(...) XEN_AT(swap(__VA_ARGS__))
  */
