@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache with everything failing that can fail.
+ * The mapcache while calls fail.
  *
- * One scenario goes through all that the mapcache does.  It is run over and
- * over, each time in a process of its own, with the Nth call of one kind
- * failing, once or from then on, for N = 1, 2, … until there is no Nth call in
- * the scenario.  Whatever fails: no exit but where the header promises one, no
- * wrong byte, and once the fault is gone nothing is left mapped and all works.
+ * One scenario uses every function of the mapcache.  It is run many times, each
+ * time in a process of its own.  In each run the Nth call of one kind fails,
+ * either once or from the Nth on, for N = 1, 2, … until the scenario has no Nth
+ * call.  Whatever fails, QEMU must not exit unless the header says so, and no
+ * byte may be wrong.  After the fault nothing may be left mapped, and
+ * everything must work.
  */
 #include "qemu/osdep.h"
 #include "qemu/memfd.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache at the limits that it is shipped with, nothing shrunken: more
- * buckets than it may keep, by its own cap, by the areas that the kernel
- * allows a process, or by RLIMIT_AS, whichever is the least here.
+ * The mapcache with its real limits.  The test uses more buckets than may be
+ * kept mapped: than the mapcache's own cap, the memory areas that the kernel
+ * allows a process, or RLIMIT_AS allows, whichever is least.
  *
- * The guest is sparse: a page in each bucket is stamped and looked at.
+ * The guest is sparse: one page in each bucket is stamped and checked.
  */
 #include "qemu/osdep.h"
 #include <sys/resource.h>

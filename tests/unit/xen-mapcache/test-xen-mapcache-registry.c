@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache with nothing shrunken: its registry of DMA mappings, what that
- * costs when a guest lists much, what a report says of it, and what an
- * invalidate waits for; and what is given back when nobody uses it.
+ * The mapcache with its real sizes: the registry of DMA mappings, its cost when
+ * a guest lists many pages, what a report says, what an invalidate waits for,
+ * and unmapping of idle buckets.
  */
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"

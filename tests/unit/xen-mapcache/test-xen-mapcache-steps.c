@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache beside its naive twin, many operations a second: on a Xen
- * without system calls, with its threads run in steps.
+ * The mapcache and its model, with many operations a second: on the fake Xen,
+ * which makes no system calls, with threads run by the scheduler.
  *
  * XEN_MAPCACHE_SEED, XEN_MAPCACHE_OPS, XEN_MAPCACHE_REPLAY and
  * XEN_MAPCACHE_CORPUS are as in test-xen-mapcache.  XEN_MAPCACHE_MISTAKE names
- * a mistake to be made on purpose.
+ * a mutant.
  */
 #include "qemu/osdep.h"
 #include "exec/ram_addr.h"

@@ -2,24 +2,25 @@
 /*
  * The mapcache under threads.
  *
- * Threads of iothread kind (no BQL) look guest pages up, hold DMA mappings,
- * hand them to each other and ask for reverse addresses, while the main
- * thread, with the BQL, takes pages away and gives new ones, invalidates,
- * makes and frees device memory and does as the others do.
+ * Threads without the BQL, like iothreads, look up guest pages, hold DMA
+ * mappings, hand them to each other and make reverse lookups.  Meanwhile the
+ * main thread, with the BQL, takes pages away and gives new ones, invalidates,
+ * makes and frees device memory, and also does what the other threads do.
  *
- * Each page carries a stamp in its first and last eight bytes: which page it
- * is and how many frames the page had before.  The main thread keeps two
- * numbers for a page: the last frame that it got, and, since the last
- * invalidate, the first that a lookup may still show.  What a pointer shows
- * lies between the two, and stays what it is: an unlocked pointer to the end
- * of the RCU section, a DMA pointer to its release.
+ * Each page has a stamp in its first and last eight bytes.  The stamp contains
+ * the page's number and a serial: the number of frames that the page had
+ * before.  For each page the main thread keeps two serials: that of the page's
+ * last frame, and the first that a lookup may still show since the last
+ * invalidate.  The serial that a pointer shows must be between the two.  It
+ * must not change while the pointer is valid: a transient pointer until the end
+ * of the RCU section, a DMA pointer until its release.
  *
- * XEN_MAPCACHE_OPS: how many operations each thread does; XEN_MAPCACHE_SEED.
+ * XEN_MAPCACHE_OPS is the number of operations of each thread,
+ * XEN_MAPCACHE_SEED the seed.
  *
- * The tests named "seeded" run the stress in a process of its own with a
- * mistake built in from outside, by the linker's --wrap, and expect it found.
- * Under a sanitizer these are mistakes that show no wrong byte, which it must
- * report.
+ * The tests named "seeded" run mutants in a process of their own.  The linker's
+ * --wrap makes the mistake, and the test must find it.  Under a sanitizer the
+ * mistakes show no wrong byte, and the sanitizer must report them.
  */
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache, case by case and beside its naive twin.
+ * The mapcache: single cases, and random streams compared with the model.
  *
- * XEN_MAPCACHE_SEED and XEN_MAPCACHE_OPS set the random stream's seed and how
- * many bytes of it are run; XEN_MAPCACHE_REPLAY names a file to run instead,
- * XEN_MAPCACHE_CORPUS a folder of files to run as well.
+ * XEN_MAPCACHE_SEED and XEN_MAPCACHE_OPS set the seed of the random stream and
+ * its length in bytes.  XEN_MAPCACHE_REPLAY names a file to run instead.
+ * XEN_MAPCACHE_CORPUS names a folder of files that are run too.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Xen without system calls: the calls of libxen's and of the host's.
+ * The fake Xen: the functions of libxen and of the host.
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>

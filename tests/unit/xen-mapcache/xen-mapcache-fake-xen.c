@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A Xen without system calls: see xen-mapcache-fake-xen.h.
+ * The fake Xen: see xen-mapcache-fake-xen.h.
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>

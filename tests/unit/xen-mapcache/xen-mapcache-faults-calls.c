@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache with everything failing: the calls that are made to fail.
+ * The mapcache while calls fail: the calls that are made to fail.
  */
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache with everything failing: the scenario.
+ * The mapcache while calls fail: the scenario.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache's test harness: what the rest of QEMU would give it.
+ * The mapcache's test harness: what the mapcache needs of the rest of QEMU.
  */
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: operations with a call to Xen that fails.
+ * The model: operations during which a call to Xen fails.
  *
- * What is asked for then may be as if it were absent, or be less; it is never
- * wrong, and what comes after is served in full.
+ * Such an operation may get no memory, or less than it asked for.  But it must
+ * not get wrong bytes, and later operations must work fully.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

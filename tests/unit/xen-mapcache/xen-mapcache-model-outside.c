@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: operations on device memory and grants; faults.
+ * The model: operations on device memory and grants; faults.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

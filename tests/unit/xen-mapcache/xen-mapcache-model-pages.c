@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: the model, and looking through pointers.
+ * The model: its pages, and checking pointers.
  */
 #include "qemu/osdep.h"
 #include "xen-mapcache-model-int.h"

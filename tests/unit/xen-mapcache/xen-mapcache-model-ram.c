@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: operations on guest RAM.
+ * The model: operations on guest RAM.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin: operations of a thread without the BQL.
+ * The model: operations of a thread without the BQL.
  *
- * The thread is in an RCU section for some operations on end, and each pointer
- * that it got there must show what it showed until the section has ended,
- * whatever the others do.  Where its calls can give way, the others come in
- * between: then a page may show any frame that it had during the call.
+ * The thread stays in one RCU section for several operations.  Each pointer
+ * that it got there must show the same frames until the section ends, whatever
+ * other threads do.  Where its calls can yield, other threads may run in
+ * between.  Then a page may show any frame that it had during the call.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

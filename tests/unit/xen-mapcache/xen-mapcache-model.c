@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The naive twin of the mapcache.
+ * The model of the mapcache.
  *
- * Every page of guest RAM carries a serial number in its first eight bytes;
- * a page that the guest gives back and takes again gets a new frame and a new
- * number.  The model knows the number of each guest page, and for each DMA
- * mapping the numbers that its pages had when it was made.  Looking through
- * any pointer must show just these.
+ * Every page of guest RAM has a serial number in its first eight bytes.  A page
+ * that the guest gives back and takes again gets a new frame and a new number.
+ * The model knows the present number of each guest page.  For each DMA mapping
+ * it knows the numbers that its pages had when the mapping was made.  Reading
+ * through a pointer must give exactly these numbers.
  */
 #include "qemu/osdep.h"
 #include "xen-mapcache-model-int.h"

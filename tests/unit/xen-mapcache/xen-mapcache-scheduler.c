@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads of the mapcache in steps: see xen-mapcache-scheduler.h.
+ * The scheduler of the mapcache's threads: see xen-mapcache-scheduler.h.
  */
 #include "qemu/osdep.h"
 #include <ucontext.h>

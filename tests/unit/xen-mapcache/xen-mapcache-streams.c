@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Streams of operations for the naive twin: see xen-mapcache-streams.h.
+ * Streams of operations for the model: see xen-mapcache-streams.h.
  */
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache under threads: stamps on pages, and looking through pointers.
+ * The mapcache under threads: stamping pages, and checking pointers.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache under threads: what the threads do.
+ * The mapcache under threads: the operations of the threads.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -2,8 +2,8 @@
 /*
  * The `xensim` command: run any Xen-enabled QEMU on the simulated Xen.
  *
- * Signals: handlers only note what came, and the main loop looks every 100
- * ms.  So every way out leads through the same clean-up.
+ * Signals: a handler only records the signal, and the main loop checks every
+ * 100 ms.  So the program always ends through the same clean-up.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Conformance: libxenevtchn.  For events that can be sent at will a channel
- * is bound from this domain to itself.
+ * Conformance: libxenevtchn.  To be able to send events at any time, the
+ * program binds a channel from this domain to itself.
  */
 #include "conformance.h"
 

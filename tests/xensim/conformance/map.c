@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Conformance: foreign mappings anywhere; frames and domains that are not
- * there.
+ * Conformance: foreign mappings at any address; absent frames, and domains that
+ * do not exist.
  */
 #include "conformance.h"
 

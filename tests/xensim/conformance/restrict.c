@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Conformance: what is left to a process that has restricted itself to the
- * domain.  The rights do not come back, so these are the last questions.
+ * Conformance: the rights of a process that has restricted itself to the
+ * domain.  The other rights cannot be got back, so these are the last
+ * questions.
  */
 #include "conformance.h"
 

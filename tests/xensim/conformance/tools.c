@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Conformance: mapping, touching, looking.
+ * Conformance: mapping memory, accessing it, and reading it back.
  */
 #include "conformance.h"
 

@@ -2,13 +2,13 @@
 /*
  * Event channels.
  *
- * A guest's end is an XsimPort, waited for by futex.  A device model's end is
- * an XsimLocalPort of one handle, and the handle is a FIFO in the run
- * directory: an event that finds its port unmasked writes the port's number
- * into the FIFO and masks it; one that finds it masked leaves it pending
- * until it is unmasked.  So a port is in the FIFO at most once, the FIFO can
- * never fill up, and its file descriptor is readable just when a port waits
- * to be read.
+ * A guest's end is an XsimPort; the guest waits for it by futex.  A device
+ * model's end is an XsimLocalPort of one handle, and the handle is a FIFO in
+ * the run directory.  If an event's port is unmasked, the port's number is
+ * written to the FIFO, and the port is masked.  If the port is masked, it stays
+ * pending until it is unmasked.  So a port is in the FIFO at most once, the
+ * FIFO cannot fill up, and its file descriptor is readable exactly when a port
+ * waits to be read.
  */
 #include <errno.h>
 #include <fcntl.h>

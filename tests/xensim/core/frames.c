@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Machine frames: who has which, how often each is mapped, when it is free.
+ * Machine frames: their owners, how often each is mapped, and when it is free.
  *
- * Frames come in chunks of 512 that belong to one domain, so that every
- * count of a frame is guarded by its owner's lock.  Inside a chunk frames are
- * handed out once, in order, and a free one is not given out again before
- * the whole chunk is free: a frame that was ballooned out does not come back
- * soon, and what shows an old frame is found out.
+ * Frames come in chunks of 512, and a chunk belongs to one domain.  So the lock
+ * of the owner guards every count of a frame.  Inside a chunk, each frame is
+ * allocated once, in order, and not again before the whole chunk is free.  So a
+ * frame that was ballooned out is not used again soon, and a test notices a
+ * mapping that shows an old frame.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

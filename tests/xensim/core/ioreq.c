@@ -2,9 +2,10 @@
 /*
  * ioreq servers: what a device model registers with Xen.
  *
- * Ranges are kept as Xen keeps its rangesets: sorted, merged where they
- * touch.  Adding one that overlaps is EEXIST, removing one that is not
- * wholly there ENOENT, more than 256 pieces ENOSPC.
+ * Ranges are kept like Xen's rangesets: sorted, and adjacent ones merged.
+ * Adding a range that overlaps another fails with EEXIST.  Removing a range of
+ * which a part is not registered fails with ENOENT.  More than 256 ranges fail
+ * with ENOSPC.
  */
 #include "xen-abi.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The p2m: which machine frame is at which guest frame.
+ * The p2m: the machine frame of each guest frame.
  *
- * 512 gfns that have 512 neighbouring frames of one chunk are one word; a
- * guest of 1 TiB is populated by writing 4 MiB.  The first exception splits
- * the word into a table.
+ * If 512 gfns have the 512 adjacent frames of one chunk, they share one word.
+ * So a guest of 1 TiB is populated by writing 4 MiB.  When one of them is
+ * changed alone, the word is replaced by a table.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Device model processes: they register themselves, and are cleaned up after
- * by the host, as a kernel and Xen would when a process goes.
+ * Device model processes.  They register themselves.  When one ends, the host
+ * releases what it held, as a kernel and Xen would do.
  */
 #include <errno.h>
 #include <stdio.h>

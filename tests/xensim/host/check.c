@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xensim_check(): everything that is counted is counted again.
+ * xensim_check(): counts everything again, and compares the counts.
  *
  *   p2m entries          against  the frames' m2p and the domain's counts
  *   frames of a chunk    against  the chunk's counts and its owner's
@@ -8,8 +8,9 @@
  *                                 grants' counts
  *   the trees of records against  their order and number
  *
- * All domains' locks are held meanwhile, then each process's in turn, which
- * is the order of shm.h: no other code holds two domains' locks.
+ * It holds the locks of all domains, and then takes the lock of each process in
+ * turn, which is the lock order of shm.h.  No other code holds two domains'
+ * locks.
  */
 #include <glib.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain's memory, and what Xen itself knows of it, to another domain, or to
- * a file and back.
+ * Copying a domain's memory, and what Xen itself knows of the domain, to another
+ * domain, or to a file and back.
  *
- * Only what was written to is moved: the rest of machine memory is a hole in
- * its file, and reads as zeros on either side.
+ * Only pages that were written are copied.  The rest of machine memory is a
+ * hole in its file, and reads as zeros in both domains.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

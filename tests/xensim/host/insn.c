@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's CPU: what its instructions do, in terms of ioreqs, as Xen's
- * emulator breaks them down.
+ * The guest's CPU: turns its instructions into ioreqs, as Xen's emulator does.
  */
 #include "xen-abi.h"
 

@@ -2,15 +2,17 @@
 /*
  * libxensim.so: virtual time that stands still until the host steps it.
  *
- * QEMU makes its virtual clock of clock_gettime() in a few functions of
- * system/cpu-timers.c.  Only there, told by the caller's address, the time is
- * ours: everything else, real-time timers and waits among it, goes by the real
- * clock.  Timers run in the order of their deadlines, as they do under the
- * qtest accelerator, since the main loop's own waits do the stepping: where it
- * would wait for the next timer, time goes on by just as much, at most to
- * where the host lets it go.
+ * QEMU reads clock_gettime() for its virtual clock in a few functions of
+ * system/cpu-timers.c.  This library recognises them by the caller's address,
+ * and returns its own time only to them.  Everything else, such as real-time
+ * timers and waits, uses the real clock.
  *
- * Without the file "clock" in the run directory nothing of this happens.
+ * The time is stepped in the main loop's waits.  Where the main loop would wait
+ * for the next timer, the clock is set forward to that timer, but not beyond
+ * the time that the host allows.  So timers run in the order of their
+ * deadlines, as they do under the qtest accelerator.
+ *
+ * All of this is off unless the run directory has the file "clock".
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

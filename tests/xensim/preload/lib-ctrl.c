@@ -2,9 +2,8 @@
 /*
  * libxensim.so: what a device model needs of libxenctrl.
  *
- * Only for what it does not need is the real libxenctrl called, with a handle
- * made here; its first hypercall then meets xencall_*() in
- * lib-unsimulated.c.
+ * Other functions of libxenctrl are the real ones, called with a handle that is
+ * made here.  Their first hypercall calls xencall_*() in lib-unsimulated.c.
  */
 #include "xen-abi.h"
 

@@ -2,8 +2,8 @@
 /*
  * libxensim.so: libxenforeignmemory.
  *
- * What the real library and Linux's privcmd answered under Xen 4.17, and what
- * the library's source says, is what is done here:
+ * It answers as the real library and Linux's privcmd answered under Xen 4.17,
+ * and as the library's source says:
  *
  *   a frame is absent          its err[] is -EINVAL, the call succeeds
  *   all frames are absent      the same

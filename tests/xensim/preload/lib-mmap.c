@@ -2,12 +2,12 @@
 /*
  * libxensim.so: placing mappings, and the process's own mmap() and munmap().
  *
- * The latter are interposed because device models unmap foreign mappings by
- * plain munmap(), or by mapping something else over them: the references
- * that the mapping holds have to be given up then.  Mapping over a part of
- * one is refused with ENOMEM, unmapping a part with EINVAL, which is what Linux
- * answered under the real Xen.  A process that has no mapping, and a mmap()
- * that is not MAP_FIXED, go straight to the kernel.
+ * These two are interposed, because device models unmap foreign mappings by
+ * plain munmap(), or by mapping something else over them.  The references that
+ * the mapping holds must then be released.  Mapping over a part of a foreign
+ * mapping fails with ENOMEM, and unmapping a part fails with EINVAL, as Linux
+ * does under the real Xen.  The calls of a process that has no foreign mapping,
+ * and a mmap() without MAP_FIXED, are passed to the kernel unchanged.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

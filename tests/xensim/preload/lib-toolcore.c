@@ -2,13 +2,14 @@
 /*
  * libxensim.so: libxentoolcore, that is, giving up rights.
  *
- * What the real one leaves a process after xentoolcore_restrict_all(): foreign
- * memory and device model calls for that domain only (EPERM for others),
- * event channels it has, and binding to ports that the domain offers (EACCES
- * for others' ports, and for offering one);
- * the file descriptors of xenctrl, gnttab and xenstore are /dev/null then
- * (ENOTTY for an ioctl).  Opening a new handle of any kind is refused, as it
- * is to a process that gave up root, which a device model does next.
+ * After xentoolcore_restrict_all() a process may do the following, as with the
+ * real library.  It may make foreign memory and device model calls for that
+ * domain only (EPERM for other domains).  It may use the event channels that it
+ * has, and bind to ports that the domain offers (EACCES for ports of other
+ * domains, and for offering a port).  The file descriptors of xenctrl, gnttab
+ * and xenstore are /dev/null (ENOTTY for an ioctl).  Opening a new handle of
+ * any kind fails, as it does for a process that gave up root, which a device
+ * model does next.
  */
 #include "xen-abi.h"
 

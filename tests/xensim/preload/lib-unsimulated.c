@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libxensim.so: what is not simulated, and says so.
+ * libxensim.so: functions that are not simulated.
  *
- * Only names matter here: each function prints its own and exits, so their
- * arguments are of no interest and no header is included that declares them.
- * The list holds what device models call for PCI passthrough, the rest of the
- * small libraries, and libxencall: any other function of libxenctrl is the
- * real one, and ends in one of its functions.
+ * Each function prints its own name and exits.  So the arguments do not matter,
+ * and no header that declares the functions is included.  The list has the
+ * functions that device models call for PCI passthrough, the other functions of
+ * the small libraries, and those of libxencall.  All other functions of
+ * libxenctrl are the real ones, which call functions of libxencall.
  */
 #include "lib.h"
 

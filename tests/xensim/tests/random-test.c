@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random operations against a naive twin.
+ * Random operations, compared with a simple model.
  *
- * Every frame carries a number of its own, written when it was populated.
- * The twin remembers which number each page of each mapping showed when it
- * was made; through all that happens afterwards it must show that number, or
- * raise SIGBUS if there was no frame.  The domain is small, so that
- * everything collides.  --seed repeats a run.
+ * Every frame has a number of its own, which is written when the frame is
+ * populated.  The model remembers the number that each page of each mapping
+ * showed when the mapping was made.  Whatever happens afterwards, the page must
+ * show that number, or raise SIGBUS if there was no frame.  The domain is
+ * small, so that collisions are common.  --seed repeats a run.
  */
 #include "common.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A process that gave up its rights has lost them: before and after, call by
- * call, in a child each, since there is no way back.
+ * A process that gave up its rights has lost them.  Each call is tested before
+ * and after, in a child process of its own, because the rights cannot be got
+ * back.
  */
 #include "common.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The toolstack of the simulated Xen.  What needs a QEMU takes the one that
- * XENSIM_QEMU names, and says so if there is none.
+ * The toolstack of the simulated Xen.  Tests that need a QEMU use the one that
+ * XENSIM_QEMU names; if there is none, they are skipped with a message.
  */
 
 #include <errno.h>

@@ -4,11 +4,12 @@
  * and messages.  Part of the preload library, so: libc only, and no thread of
  * its own.
  *
- * A handle has one mutex, held from a request to its answer.  Watch events
- * that arrive in between are queued.  The descriptor that xs_fileno() gives
- * out is an epoll instance over two: the socket (something has arrived) and
- * an eventfd (something is queued).  A poll may so wake for an answer that
- * another thread is about to read; xs_check_watch() then says EAGAIN.
+ * A handle has one mutex, which is held from a request to its answer.  Watch
+ * events that arrive in between are queued.  The descriptor that xs_fileno()
+ * returns is an epoll instance over two descriptors: the socket (something has
+ * arrived) and an eventfd (something is queued).  So a poll may return because
+ * of an answer that another thread is about to read; xs_check_watch() then
+ * fails with EAGAIN.
  *
  * Once the process has restricted itself every call fails with EACCES, as
  * with the real library, whose connection is replaced at that point.
