@@ -20,9 +20,10 @@ typedef struct GuestAhci {
 } GuestAhci;
 
 /*
- * Set up the disk at PORT (0-5) of the first controller, whose registers go
- * to BAR, a multiple of 4096 in the MMIO hole; the same for each of its ports.
- * GUEST_AHCI_BYTES at MEM, a multiple of 4096 below 4 GiB, are the driver's.
+ * Set up the disk at PORT (0-5) of the first controller.  The controller's
+ * registers are placed at BAR, a multiple of 4096 in the MMIO hole; use the
+ * same BAR for all of its ports.  GUEST_AHCI_BYTES at MEM, a multiple of 4096
+ * below 4 GiB, are the driver's.
  */
 int guest_ahci_init(GuestPc *pc, GuestAhci *ahci, unsigned port, uint64_t bar,
                     uint64_t mem);
@@ -36,12 +37,13 @@ int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
                    unsigned sectors, const GuestSg *sg, unsigned n);
 
 /*
- * The same in steps, for several commands: write command SLOT (0-31) with N
- * (up to 65535) pieces to TABLE, a multiple of 128 below 4 GiB, where it takes
- * 128 + 16 * N bytes; let the disk start those of SLOTS, a bit for each; wait
- * until all of them have ended.  -EIO if the disk stopped at an error: it
- * takes no further command before guest_ahci_restart().  *TASK is the status,
- * with the error above it.
+ * The same in steps, for several commands.  guest_ahci_prepare() writes command
+ * SLOT (0-31) with N (up to 65535) pieces to TABLE, a multiple of 128 below 4
+ * GiB, where it takes 128 + 16 * N bytes.  guest_ahci_issue() lets the disk
+ * start the commands of SLOTS, a bit for each.  guest_ahci_wait() waits until
+ * all of them have ended.  -EIO if the disk stopped at an error: it then
+ * accepts no command before guest_ahci_restart().  *TASK has the status in its
+ * lower bits, and the error above.
  */
 int guest_ahci_prepare(GuestAhci *ahci, unsigned slot, bool write,
                        uint64_t lba, unsigned sectors, uint64_t table,
@@ -49,13 +51,13 @@ int guest_ahci_prepare(GuestAhci *ahci, unsigned slot, bool write,
 int guest_ahci_issue(GuestAhci *ahci, uint32_t slots);
 int guest_ahci_wait(GuestAhci *ahci, uint32_t slots, uint32_t *task);
 
-/* The port lets go of its lists. */
+/* Stops the port, which releases its lists. */
 int guest_ahci_stop(GuestAhci *ahci);
 
-/* Stops the port, whatever is under way, and starts it again. */
+/* Stops the port, also during commands, and starts it again. */
 int guest_ahci_restart(GuestAhci *ahci);
 
-/* As a guest that gives up on the link: the port's reset, then a restart. */
+/* Resets the link of the port, and restarts the port. */
 int guest_ahci_reset_link(GuestAhci *ahci);
 
 #endif

@@ -27,15 +27,15 @@ typedef struct GuestE1000 {
 
 /*
  * Set up the first card: registers at BAR, a multiple of 128 KiB in the MMIO
- * hole; ring and buffers, GUEST_E1000_BYTES, at MEM, a multiple of 4096.  It
- * takes every packet from then on.
+ * hole; ring and buffers, GUEST_E1000_BYTES, at MEM, a multiple of 4096.  The
+ * card then receives every packet.
  */
 int guest_e1000_init(GuestPc *pc, GuestE1000 *nic, uint64_t bar,
                      uint64_t mem);
 
 /*
- * Wait for a packet.  Up to SIZE bytes of it go to BUF (may be NULL), *LEN is
- * how long it is.  Its descriptor is the card's again after the next
+ * Wait for a packet.  Copies up to SIZE bytes of it to BUF (may be NULL); *LEN
+ * is its length.  The card can use the packet's descriptor again after the next
  * guest_e1000_refill().
  */
 int guest_e1000_receive(GuestE1000 *nic, void *buf, unsigned size,
@@ -43,16 +43,16 @@ int guest_e1000_receive(GuestE1000 *nic, void *buf, unsigned size,
 int guest_e1000_refill(GuestE1000 *nic);
 
 /*
- * Descriptor I's buffer of GUEST_E1000_BUFFER bytes is at GPA, anywhere.
- * nic->head is the next one to be filled; once received, it has the driver's
- * own buffer again.
+ * Gives descriptor I a buffer of GUEST_E1000_BUFFER bytes at GPA, any address.
+ * nic->head is the descriptor that the card fills next.  After a packet was
+ * received in it, a descriptor has the driver's own buffer again.
  */
 int guest_e1000_set_buffer(GuestE1000 *nic, unsigned i, uint64_t gpa);
 
 /*
- * Let it send: a ring of GUEST_E1000_RING descriptors of 16 bytes goes to
- * RING.  Then a packet in the N (1 to 255) pieces of SG, up to 65,535 bytes
- * each; returns when the card has sent it.
+ * The first enables sending, with a ring of GUEST_E1000_RING descriptors of 16
+ * bytes at RING.  The second sends a packet from the N (1 to 255) pieces of SG,
+ * up to 65,535 bytes each, and returns when the card has sent it.
  */
 int guest_e1000_init_tx(GuestE1000 *nic, uint64_t ring);
 int guest_e1000_send(GuestE1000 *nic, const GuestSg *sg, unsigned n);

@@ -36,15 +36,15 @@ int guest_nvme_init(GuestPc *pc, GuestNvme *nvme, unsigned index,
 /*
  * Start to move BYTES (a multiple of 512, up to 512 KiB) between guest memory
  * at GPA, a multiple of 4, and the disk at LBA (sectors of 512); to the disk
- * if WRITE.  *TAG names the request.  -EAGAIN when too many are under way.
- * The device does not see it before guest_nvme_kick().
+ * if WRITE.  *TAG names the request.  The device sees it after
+ * guest_nvme_kick().  -EAGAIN if too many requests are under way.
  */
 int guest_nvme_start(GuestNvme *nvme, bool write, uint64_t lba, uint64_t gpa,
                      uint32_t bytes, uint16_t *tag);
 
 /*
- * Where a request's data are, as the command says it: PRP 1 and PRP 2, or the
- * two halves of an SGL descriptor.
+ * The data pointer of a command: PRP 1 and PRP 2, or the two halves of an SGL
+ * descriptor.
  */
 typedef struct GuestNvmeData {
     bool sgl;
@@ -52,14 +52,15 @@ typedef struct GuestNvmeData {
 } GuestNvmeData;
 
 /*
- * As guest_nvme_start(), up to 32 MiB, with DATA as they are: lists lie in
- * the guest's memory already, or whatever is there is taken for one.
+ * As guest_nvme_start(), up to 32 MiB, with the data pointer DATA unchanged.
+ * The caller has written the lists to the guest's memory, or the device uses
+ * whatever is there.
  */
 int guest_nvme_start_raw(GuestNvme *nvme, bool write, uint64_t lba,
                          uint32_t bytes, const GuestNvmeData *data,
                          uint16_t *tag);
 
-/* The same with a flush of the disk's cache. */
+/* The same for a request that flushes the disk's cache. */
 int guest_nvme_start_flush(GuestNvme *nvme, uint16_t *tag);
 
 int guest_nvme_kick(GuestNvme *nvme);
@@ -68,12 +69,12 @@ int guest_nvme_kick(GuestNvme *nvme);
 int guest_nvme_wait(GuestNvme *nvme, uint16_t *tag);
 
 /*
- * With nothing under way, forget in which order requests ended: the queue of
- * completions no longer tells.  -EBUSY if something is under way.
+ * Makes the queue of completions forget in which order requests ended.  -EBUSY
+ * if a request is under way.
  */
 int guest_nvme_settle(GuestNvme *nvme);
 
-/* Tell the device that what was waited for has been seen: now and then. */
+/* Tells the device which completions were read; to be called now and then. */
 int guest_nvme_seen(GuestNvme *nvme);
 
 #endif

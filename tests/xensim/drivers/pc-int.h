@@ -14,24 +14,24 @@ struct GuestPc {
     char error[256];            /* of the last failure, one line */
 };
 
-/* Note what went wrong, printf-style; returns -ERROR. */
+/* Sets the error text, printf-style, and returns -ERROR. */
 int guest_pc_fail(GuestPc *pc, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Ask DONE again and again, until it returns other than 0, and return that if
- * it is an error, else 0.  After the timeout the error is "WHAT: nothing for
- * ... ms".
+ * Calls DONE until it returns a value other than 0.  Returns that value if it
+ * is an error, otherwise 0.  After the timeout, fails with the error "WHAT:
+ * nothing for ... ms".
  */
 typedef int GuestPollFn(void *opaque);
 int guest_pc_poll(GuestPc *pc, GuestPollFn *done, void *opaque,
                   const char *what);
 
-/* What guest_pc_poll() is made of: between two looks, and the clock. */
+/* Parts of guest_pc_poll(): waits between two calls; reads the clock. */
 void guest_pc_pause(GuestPc *pc, unsigned round);
 int64_t guest_pc_now_ms(void);
 
-/* Send REQ and wait; what nobody claims reads as all-ones.  0 or -errno. */
+/* Sends REQ and waits; unclaimed addresses read as all-ones.  0 or -errno. */
 int guest_pc_ioreq(GuestPc *pc, XensimIoreq *req);
 
 #endif

@@ -2,24 +2,23 @@
 /*
  * A guest's drivers for the simulated Xen: PCI, the IDE disk, the display.
  *
- * They do what a guest's CPU would do, through the ioreqs of xensim.h, and
- * nothing behind the device model's back.  Further disks and a network card
- * have headers of their own: drivers/virtio.h, drivers/ahci.h, drivers/nvme.h,
- * drivers/e1000.h.
+ * They access the device model only as a guest's CPU does, through the ioreqs
+ * of xensim.h.  Other disks and a network card have headers of their own:
+ * drivers/virtio.h, drivers/ahci.h, drivers/nvme.h, drivers/e1000.h.
  *
  * Errors: every function that returns int gives 0 or -errno and never calls
  * the simulation's fail handler:
- *   -ENODEV     the device model did not answer, has died, or was not there
+ *   -ENODEV     the device model did not answer, has died, or was not started
  *   -ENOENT     no such PCI device, or no such disk
  *   -ETIMEDOUT  the device did not finish in time (it may still do so)
  *   -EIO        the device reported an error
- *   -EFAULT     guest memory that the driver itself needs is not there
- *   -EINVAL     an argument that the hardware cannot express
- * guest_pc_error() tells it in one line.
+ *   -EFAULT     guest memory that the driver itself needs is absent
+ *   -EINVAL     the hardware cannot express an argument
+ * guest_pc_error() describes the error in one line.
  *
- * Threads: a GuestPc belongs to the thread, and so the vCPU, that calls it.
- * Two may be used at once for one domain from two threads on two vCPUs, as
- * long as they do not drive the same device.
+ * Threads: one thread, and so one vCPU, uses a GuestPc.  Two threads on two
+ * vCPUs may use two GuestPcs of one domain at the same time, if they do not
+ * drive the same device.
  */
 
 #ifndef XENSIM_GUEST_PC_H
@@ -34,30 +33,31 @@ GuestPc *guest_pc_new(XensimDomain *dom);
 void guest_pc_free(GuestPc *pc);
 
 /*
- * The same drivers on another machine: how its CPU reaches devices and memory.
- * Each function returns 0 or -errno; access() takes port I/O
- * (XENSIM_IOREQ_PIO), MMIO (XENSIM_IOREQ_COPY) and PCI configuration
- * (XENSIM_IOREQ_PCI_CONFIG), one item at a time, and reads as all-ones what
- * nobody claims.
+ * How the CPU of another machine accesses devices and memory, so that the same
+ * drivers can be used there.  Each function returns 0 or -errno.  access()
+ * makes one access by port I/O (XENSIM_IOREQ_PIO), MMIO (XENSIM_IOREQ_COPY) or
+ * PCI configuration (XENSIM_IOREQ_PCI_CONFIG).  Addresses that no device claims
+ * read as all-ones.
  */
 typedef struct GuestBus {
     int (*access)(void *opaque, XensimIoreq *req);
     int (*read)(void *opaque, uint64_t gpa, void *buf, size_t len);
     int (*write)(void *opaque, uint64_t gpa, const void *buf, size_t len);
     /*
-     * Between two looks at a device that has not finished, for the ROUNDth
-     * time (from 0): lets its time pass.  NULL: sleeps.
+     * Called while a driver waits for a device, between two reads of its
+     * status, for the ROUNDth time (from 0).  Lets the device's time pass.  If
+     * NULL, the driver sleeps.
      */
     void (*pause)(void *opaque, unsigned round);
 } GuestBus;
 
-/* BUS must outlive them.  They have no domain. */
+/* Drivers for the machine of BUS, which must outlive them; no domain. */
 GuestPc *guest_pc_new_on(const GuestBus *bus, void *opaque);
 
 /* NULL on another machine. */
 XensimDomain *guest_pc_domain(const GuestPc *pc);
 
-/* What the last function that failed ran into; valid until the next fails. */
+/* The error of the last function that failed; valid until the next fails. */
 const char *guest_pc_error(const GuestPc *pc);
 
 /* How long to wait for a device's completion; default 10,000 ms. */
@@ -70,7 +70,7 @@ int guest_out(GuestPc *pc, uint16_t port, unsigned size, uint32_t val);
 int guest_mmio_in(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t *val);
 int guest_mmio_out(GuestPc *pc, uint64_t gpa, unsigned size, uint64_t val);
 
-/* ---- memory, as the guest's CPU reaches it; -EFAULT: not there ---- */
+/* ---- memory, as the guest's CPU accesses it; -EFAULT: absent ---- */
 
 int guest_mem_read(GuestPc *pc, uint64_t gpa, void *buf, size_t len);
 int guest_mem_write(GuestPc *pc, uint64_t gpa, const void *buf, size_t len);
@@ -106,28 +106,32 @@ int guest_pci_bar_size(GuestPc *pc, unsigned devfn, unsigned bar,
 
 /*
  * Put BAR at ADDR, a multiple of its size (a port number for an I/O BAR), and
- * let the device decode it.  Decoding is off meanwhile.  A BAR that is there
- * already moves.
+ * let the device decode it.  Decoding is off meanwhile.  If the BAR was placed
+ * before, it is moved.
  */
 int guest_pci_place_bar(GuestPc *pc, unsigned devfn, unsigned bar,
                         uint64_t addr);
 
-/* Where BAR is now, 0 if nowhere. */
+/* The address of BAR; 0 if it is not placed. */
 int guest_pci_bar_addr(GuestPc *pc, unsigned devfn, unsigned bar,
                        uint64_t *addr);
 
-/* Where in the device's registers capability ID is; -ENOENT if nowhere. */
+/* The register at which capability ID is; -ENOENT if there is none. */
 int guest_pci_capability(GuestPc *pc, unsigned devfn, uint8_t id,
                          unsigned *reg);
 
-/* The next one after that at *REG, or, if that is 0, the first; 0: none. */
+/*
+ * Finds the next capability ID after the one at *REG, or the first if *REG is
+ * 0.  Sets *REG to it, or to 0 if there is none.
+ */
 int guest_pci_next_capability(GuestPc *pc, unsigned devfn, uint8_t id,
                               unsigned *reg);
 
 /*
- * Message signalled interrupts: let the device write DATA to ADDR, by MSI or
- * (after guest_msix_enable(), which puts the table in BAR at TABLE) by vector
- * VECTOR of MSI-X.  The device must be a bus master.
+ * Message signalled interrupts.  The first lets the device write DATA to ADDR
+ * by MSI.  The second places BAR at TABLE, which has the table of MSI-X, and
+ * the third lets vector VECTOR write DATA to ADDR.  The device must be a bus
+ * master.
  */
 int guest_msi_enable(GuestPc *pc, unsigned devfn, uint64_t addr,
                      uint16_t data);
@@ -145,9 +149,9 @@ typedef struct GuestIde {
     unsigned devfn;
     unsigned drive;             /* 0: master, 1: slave */
     uint16_t cmd, ctl;          /* ports of the channel */
-    uint16_t bm;                /* of its bus master */
-    uint64_t prd_gpa;           /* the table's place in guest memory */
-    uint8_t bm_status, status, error;   /* of the last command's end */
+    uint16_t bm;                /* ports of its bus master */
+    uint64_t prd_gpa;           /* the PRD table's guest address */
+    uint8_t bm_status, status, error;   /* at the end of the last command */
 } GuestIde;
 
 /* A piece of guest memory, in bytes. */
@@ -190,12 +194,12 @@ int guest_ide_dma_start(GuestIde *ide, bool write, uint64_t lba,
                         unsigned sectors, const GuestSg *sg, unsigned n);
 int guest_ide_dma_wait(GuestIde *ide);
 
-/* Stop the bus master in the middle of it; guest_ide_reset() comes next. */
+/* Stop the bus master during a transfer; then call guest_ide_reset(). */
 int guest_ide_dma_stop(GuestIde *ide);
 
 /*
- * Write the PRD table for SG only, and start a transfer with whatever table
- * lies at prd_gpa; for tables that are not there, say.
+ * The first only writes the PRD table for SG.  The second starts a transfer
+ * with whatever is at prd_gpa, for example to test an absent table.
  */
 int guest_ide_prd(GuestIde *ide, const GuestSg *sg, unsigned n);
 int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
@@ -218,9 +222,9 @@ typedef struct GuestVga {
     GuestPc *pc;
     unsigned devfn;
     bool ports;                 /* a VGA: registers at 0x1ce; else in BAR 2 */
-    uint64_t vram;              /* where BAR 0 is; 0: not placed */
+    uint64_t vram;              /* address of BAR 0; 0: not placed */
     uint64_t vram_bytes;
-    uint64_t mmio;              /* where BAR 2 is; 0: not placed */
+    uint64_t mmio;              /* address of BAR 2; 0: not placed */
     unsigned width, height, bpp;
 } GuestVga;
 

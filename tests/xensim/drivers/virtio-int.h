@@ -6,13 +6,13 @@
 
 #include "virtio.h"
 
-/* Select QUEUE: how many entries it has, and where its notifier is. */
+/* Selects QUEUE, and reads its number of entries and its notifier. */
 int guest_virtio_select_queue(GuestVirtq *queue, uint32_t *size);
 
 /* Tell the device where the selected QUEUE is. */
 int guest_virtio_place_queue(GuestVirtq *queue);
 
-/* Tell the device to look at QUEUE. */
+/* Notifies the device of QUEUE. */
 int guest_virtio_notify(GuestVirtq *queue);
 
 #endif

@@ -3,14 +3,12 @@
  * A guest's driver for virtio PCI devices, and for virtio-blk, virtio-scsi and
  * virtio-gpu on top of it.
  *
- * Disks are driven through the legacy ("0.9") registers, which QEMU's device
- * must have: a transitional one on the PIIX has (or say
- * disable-legacy=off,disable-modern=on).  A virtio-gpu has modern ("1.0")
- * ones only.
+ * Disks are driven through the legacy ("0.9") registers.  A transitional device
+ * on the PIIX has them (or use disable-legacy=off,disable-modern=on).  A
+ * virtio-gpu has modern ("1.0") registers only.
  *
- * Errors and threads are as in drivers/pc.h.  A queue belongs to one thread;
- * two queues of a device may be used by two threads on two vCPUs, once the
- * device is set up.
+ * Errors and threads are as in drivers/pc.h.  One thread uses a queue.  Once
+ * the device is set up, two threads on two vCPUs may use two of its queues.
  */
 
 #ifndef XENSIM_GUEST_VIRTIO_H
@@ -18,7 +16,7 @@
 
 #include "pc.h"
 
-/* PCI device ids: of transitional devices, and of one that is modern. */
+/* PCI device ids of transitional devices, and of a modern one (the GPU). */
 enum {
     GUEST_VIRTIO_NET = 0x1000,
     GUEST_VIRTIO_BLK = 0x1001,
@@ -34,11 +32,11 @@ enum {
 typedef struct GuestVirtio {
     GuestPc *pc;
     unsigned devfn;
-    uint16_t io;                /* legacy: where BAR 0 is */
-    /* Modern: where the structures are, and how far notifiers lie apart. */
+    uint16_t io;                /* legacy: address of BAR 0 */
+    /* Modern: addresses of the structures, and the notifiers' distance. */
     uint64_t common, config, notify;
     uint32_t notify_step;
-    uint32_t features;          /* what was agreed on, of the lower 32 */
+    uint32_t features;          /* the negotiated ones of the lower 32 */
 } GuestVirtio;
 
 /*
@@ -60,12 +58,12 @@ int guest_virtio_init_modern(GuestPc *pc, GuestVirtio *dev,
 /* The driver is ready: the device may use its queues. */
 int guest_virtio_start(GuestVirtio *dev);
 
-/* The device lets go of its queues and of all that is in them. */
+/* Resets the device, which releases its queues and all requests in them. */
 int guest_virtio_reset(GuestVirtio *dev);
 
 /*
- * Has a modern device stopped because it cannot make sense of a request: 1, 0
- * or -errno.  It does nothing more until it is reset.
+ * 1 if a modern device has stopped because of an invalid request, 0 if not, or
+ * -errno.  A stopped device does nothing until it is reset.
  */
 int guest_virtio_is_broken(GuestVirtio *dev);
 
@@ -82,12 +80,12 @@ typedef struct GuestVirtq {
     unsigned index, size;
     uint64_t desc, avail, used; /* gpas of its parts */
     uint64_t end;               /* the first byte after it */
-    uint64_t notify;            /* modern: what is written to */
-    uint16_t avail_idx;         /* of what was added */
-    uint16_t shown_idx;         /* ... and shown to the device */
-    uint16_t used_idx;          /* of what was reaped */
+    uint64_t notify;            /* modern: the notifier's address */
+    uint16_t avail_idx;         /* index of the next request to add */
+    uint16_t shown_idx;         /* the index that the device was shown */
+    uint16_t used_idx;          /* index of the next request to reap */
     unsigned free;              /* descriptors not in use */
-    uint16_t next[GUEST_VIRTQ_MAX]; /* chains, the free ones among them */
+    uint16_t next[GUEST_VIRTQ_MAX]; /* chains of descriptors, also free ones */
     uint16_t first_free;
 } GuestVirtq;
 
@@ -101,8 +99,9 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *queue, unsigned index,
 
 /*
  * Add a request: OUT pieces that the device reads, then IN pieces that it
- * writes, all in SG.  *HEAD is its name until it is reaped.  -EAGAIN when the
- * queue has no room, with nothing changed.  The device does not see it yet.
+ * writes, all in SG.  *HEAD names the request until it is reaped.  The device
+ * sees it after guest_virtq_kick().  If the queue has no room, returns -EAGAIN
+ * and changes nothing.
  */
 int guest_virtq_add(GuestVirtq *queue, const GuestSg *sg, unsigned out,
                     unsigned in, uint16_t *head);
@@ -117,30 +116,31 @@ int guest_virtq_add_indirect(GuestVirtq *queue, uint64_t table,
                              uint16_t *head);
 
 /*
- * Its parts, for several requests with one table: write the table, 16 bytes
- * for each piece; add a request whose table is whatever lies in BYTES at TABLE.
+ * The parts of guest_virtq_add_indirect(), for several requests with one table.
+ * The first writes the table, 16 bytes for each piece.  The second adds a
+ * request whose indirect table is whatever is in the BYTES at TABLE.
  */
 int guest_virtq_put_table(GuestPc *pc, uint64_t table, const GuestSg *sg,
                           unsigned out, unsigned in);
 int guest_virtq_add_table(GuestVirtq *queue, uint64_t table, uint32_t bytes,
                           uint16_t *head);
 
-/* Show the device what was added, and, if NOTIFY, tell it to look. */
+/* Show the added requests to the device, and notify it if NOTIFY. */
 int guest_virtq_kick(GuestVirtq *queue, bool notify);
 
 /*
- * Take a request that the device has finished: 1, and *HEAD and *BYTES (may
- * be NULL) say which and how much the device wrote; 0 if there is none;
- * -errno.  guest_virtq_wait() waits for one, and gives 0; -EIO if a modern
- * device has stopped.
+ * guest_virtq_reap() takes a request that the device has finished and returns
+ * 1.  *HEAD names the request, and *BYTES (may be NULL) is how much the device
+ * wrote.  It returns 0 if there is none, or -errno.  guest_virtq_wait() waits
+ * for a request and returns 0, or -errno; -EIO if a modern device has stopped.
  */
 int guest_virtq_reap(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
 int guest_virtq_wait(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
 
 /*
- * With nothing under way, forget in which order requests ended: the next ones
- * are named as if it were the order in which they were added, and no used
- * entry tells.  -EBUSY, with nothing changed, if there is something under way.
+ * Makes the queue forget in which order earlier requests ended.  Later requests
+ * get the same names whatever that order was, and the used entries are cleared.
+ * If a request is under way, returns -EBUSY and changes nothing.
  */
 int guest_virtq_settle(GuestVirtq *queue);
 
@@ -207,15 +207,15 @@ int guest_vblk_start_indirect(GuestVblk *blk, bool write, uint64_t lba,
 int guest_vblk_kick(GuestVblk *blk);
 
 /*
- * Wait for the end of any request; *TAG says which (may be NULL).  -EIO if
- * the device says that it failed.
+ * Wait for the end of any request; *TAG (may be NULL) names it.  -EIO if the
+ * device reports that the request failed.
  */
 int guest_vblk_wait(GuestVblk *blk, uint16_t *tag);
 
-/* What the device says of request TAG: 0 OK, 1 error, 0xff nothing yet. */
+/* The device's status of request TAG: 0 OK, 1 error, 0xff not finished. */
 int guest_vblk_status(GuestVblk *blk, uint16_t tag, uint8_t *status);
 
-/* One request, from start to end; no other may be under way. */
+/* Makes one request and waits for it; no other may be under way. */
 int guest_vblk_rw(GuestVblk *blk, bool write, uint64_t lba, const GuestSg *sg,
                   unsigned n);
 
@@ -230,17 +230,17 @@ typedef struct GuestVscsi {
     uint64_t headers;           /* 256 bytes for each request */
 } GuestVscsi;
 
-/* As those of virtio-blk. */
+/* These are like those of virtio-blk. */
 int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
                      uint16_t io, uint64_t mem);
 int guest_vscsi_init_modern(GuestPc *pc, GuestVscsi *scsi, unsigned index,
                             uint64_t mmio, uint64_t mem);
 
 /*
- * READ(10) or WRITE(10): as guest_vblk_start(), of the disk that is LUN 0 of
- * TARGET, up to 65,535 sectors from LBA on: as many whole ones as SG has room
- * for.  A disk that has just appeared answers its first request with a unit
- * attention, and that is -EIO.
+ * READ(10) or WRITE(10), like guest_vblk_start(), of the disk that is LUN 0 of
+ * TARGET: up to 65,535 sectors from LBA on, as many whole sectors as fit in SG.
+ * A disk that has just appeared answers its first request with a unit
+ * attention, which is -EIO.
  */
 int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
                       uint32_t lba, const GuestSg *sg, unsigned n,
@@ -252,8 +252,8 @@ int guest_vscsi_kick(GuestVscsi *scsi);
 int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag);
 
 /*
- * What became of request TAG: the controller's response, above it the disk's
- * status, its sense key and the code that goes with that, 8 bits each.
+ * The result of request TAG, from the lowest bits: the controller's response,
+ * the disk's status, its sense key and its additional sense code, 8 bits each.
  */
 int guest_vscsi_status(GuestVscsi *scsi, uint16_t tag, uint32_t *status);
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
@@ -281,14 +281,14 @@ int guest_vgpu_init(GuestPc *pc, GuestVgpu *gpu, unsigned index,
                     uint64_t mmio, uint64_t mem);
 
 /*
- * Commands, each of which returns when the device has answered; -EIO if it
- * says that it failed.  A picture has a number ID, > 0, and 4 bytes for a
- * pixel: blue, green, red and one that is not looked at.
+ * Each command returns when the device has answered; -EIO if the device reports
+ * an error.  A picture has a number ID, > 0, and 4 bytes for a pixel: blue,
+ * green, red and an unused one.
  *
- * create: WIDTH x HEIGHT pixels.  attach: they are in the guest's memory in
- * the N pieces of SG, which the device maps until detach.  show: the screen is
- * of this picture, as large.  update: the device takes its pixels from the
- * guest's memory, and shows them.
+ * create makes a picture of WIDTH x HEIGHT pixels.  attach says that the pixels
+ * are in the guest's memory, in the N pieces of SG, which the device maps until
+ * detach.  show makes the screen show this picture, in its size.  update makes
+ * the device copy the pixels from the guest's memory, and show them.
  */
 int guest_vgpu_create(GuestVgpu *gpu, uint32_t id, uint32_t width,
                       uint32_t height);
@@ -301,9 +301,9 @@ int guest_vgpu_update(GuestVgpu *gpu, uint32_t id, uint32_t width,
                       uint32_t height);
 
 /*
- * Any command: the LEN bytes (up to 8192) of CMD, then what lies in the N
- * pieces (up to 64) of MORE.  *ANSWER is the type of the device's answer;
- * 0x1100 and above are good ones.
+ * Sends any command: the LEN bytes (up to 8192) of CMD, then the bytes in the N
+ * pieces (up to 64) of MORE.  *ANSWER is the type of the device's answer; types
+ * from 0x1100 on mean success.
  */
 int guest_vgpu_command(GuestVgpu *gpu, const void *cmd, uint32_t len,
                        const GuestSg *more, unsigned n, uint32_t *answer);
