@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every device that the binary has, created, saved and restored on Xen.
+ * Creates, saves and restores every device of the binary on Xen.
  *
- * The table of devices is made by asking the binary, so that a device that a
- * newer QEMU brings is tested without a word.  A case is a machine with one
- * device under test in one of the forms below.  Its end is right if
+ * The binary is asked which devices it has, so a new device of a newer QEMU is
+ * tested without a change here.  A case is a machine with one device under
+ * test, in one of the forms below.  The case passes if
  *
- *   - the device model refuses it, or refuses to save it, with one line;
- *   - or after a restore into new machine frames RAM, video memory and PCI
- *     configuration are as before, DMA and interrupts work, and it saves
- *     again.
+ *   - the device model refuses the device, or refuses to save it, with one
+ *     line;
+ *   - or, after a restore into new machine frames, RAM, video memory and PCI
+ *     configuration are as before, DMA and interrupts work, and the guest can
+ *     be saved again.
  *
- * Any other end is compared with the plain machine (ordinary RAM, no Xen): if
- * the same device ends there alike, that is the device's own.  What is left
- * must be in the list of known failures, and what is there must fail.
+ * Any other end is compared with the plain machine (ordinary RAM, no Xen).  If
+ * it ends in the same way, the fault is the device's own.  Otherwise the case
+ * must be in the list of known failures.  A case in that list must fail.
  */
 #ifndef XEN_EVERY_DEVICE_H
 #define XEN_EVERY_DEVICE_H
 
 #include "xen-test-common.h"
 
-/* What a device's properties say that it can have behind it. */
+/* The backends that a device can have, by its properties. */
 typedef enum XenBehind {
     XEN_BEHIND_DRIVE = 1 << 0,
     XEN_BEHIND_NETDEV = 1 << 1,
@@ -39,17 +40,17 @@ typedef struct XenDevice {
 } XenDevice;
 
 /*
- * All devices that a user can create, but CPUs, in the binary's order.  Ends
- * the process with a line if the binary does not say.
+ * All devices that a user can create, except CPUs, in the binary's order.  If
+ * the binary does not answer, ends the process with a message.
  */
 GPtrArray *xen_devices(void);
 
 typedef enum XenForm {
-    XEN_FORM_ALONE,                 /* and nothing behind it */
-    XEN_FORM_BACKED,                /* with what it can have behind it */
-    XEN_FORM_VGA,                   /* the same, behind a VGA */
+    XEN_FORM_ALONE,                 /* without a backend */
+    XEN_FORM_BACKED,                /* with the backends that it can have */
+    XEN_FORM_VGA,                   /* the same, after a VGA */
     XEN_FORM_BEFORE,                /* the same, before another device */
-    XEN_FORM_AFTER,                 /* ... behind another device */
+    XEN_FORM_AFTER,                 /* the same, after another device */
 } XenForm;
 
 typedef struct XenEveryCase {
@@ -73,8 +74,8 @@ typedef enum XenStage {
 } XenStage;
 
 /*
- * The same on the plain machine, by migration to a file: how far it came.
- * @why is how it ended (g_free), NULL when all was done.
+ * Does the same on the plain machine, by migration to a file.  Returns how far
+ * the case came.  *@why says how it ended (g_free); NULL if it was completed.
  */
 XenStage xen_every_plain(const char *args, const char *dir, char **why);
 
@@ -88,7 +89,7 @@ enum {
     XEN_EVERY_IDE_SEED = 92,            /* ... of the machine's */
 };
 
-/* What the guest has found and put into operation. */
+/* What the guest has found and uses. */
 typedef struct XenEveryGuest {
     struct {
         unsigned devfn;
@@ -104,34 +105,34 @@ typedef struct XenEveryGuest {
     struct XenEveryDisks *disks;        /* set by the first use */
 } XenEveryGuest;
 
-/* As firmware: places every BAR.  0 or -errno. */
+/* Places every BAR, as firmware does.  0 or -errno. */
 int xen_every_place(GuestPc *pc, XenEveryGuest *g);
 
-/* Notes the configuration of each function; 0 or -errno. */
+/* Stores the configuration of each function; 0 or -errno. */
 int xen_every_note(GuestPc *pc, XenEveryGuest *g);
 
-/* Is it still so? */
+/* NULL if the configuration has not changed, or else what has changed. */
 const char *xen_every_same(GuestPc *pc, XenEveryGuest *g);
 
 /* Stamps RAM and the displays' memory. */
 void xen_every_stamp(XenTest *t, XenEveryGuest *g);
 
-/* Are all stamps still there? */
+/* NULL if all stamps are still right, or else what is wrong. */
 const char *xen_every_check(XenTest *t, XenEveryGuest *g);
 
 /* Reads by DMA with each driver that there is, and looks for interrupts. */
 const char *xen_every_use(XenTest *t, XenEveryGuest *g);
 
-/* The guest's drivers go on with the device model that there is now. */
+/* Lets the guest's drivers continue with the present device model. */
 void xen_every_moved(XenTest *t, XenEveryGuest *g);
 
-/* No device keeps anything of the guest's mapped. */
+/* Makes all devices release the guest memory that they hold. */
 void xen_every_let_go(XenTest *t, XenEveryGuest *g);
 void xen_every_free(XenEveryGuest *g);
 
 /* ---- known failures ---- */
 
-/* Why the case @path is known to fail; NULL if it is to be right. */
+/* Why the case @path is known to fail; NULL if it must pass. */
 const char *xen_every_known(const char *path);
 
 /* Registers the cases of one program; @pairs: those of two devices. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Conformance: questions to Xen, through the libraries that a device model
- * uses, with the answers that Xen 4.17 gave.
+ * uses, with the answers of Xen 4.17.
  *
- * The program that these make needs libxen* and libc only, and the same binary
- * runs in dom0 of the real Xen and on the simulated one.  A question puts its
- * answer into words; main.c compares them with the one that is expected.
+ * The program needs libxen* and libc only.  The same binary runs in dom0 of the
+ * real Xen and on the simulated Xen.  A question makes calls and describes the
+ * results in words; main.c compares these words with the expected answer.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -55,14 +55,14 @@ extern const Question restrict_questions[];
 /* The domain that is asked about, and open handles. */
 typedef struct Ctx {
     uint32_t domid;
-    uint32_t nodom;           /* a domain id that nobody has */
+    uint32_t nodom;           /* the id of no domain */
     /*
-     * WORK_PAGES frames from here are RAM that the guest does not use.  Each
-     * begins with stamp_of() its number when a question is asked.
+     * The first of WORK_PAGES gfns of RAM that the guest does not use.  Before
+     * each question, each of these frames begins with stamp_of() its gfn.
      */
     xen_pfn_t work;
-    xen_pfn_t empty;          /* SLOT_PAGES frame numbers where nothing is */
-    xen_pfn_t absent;         /* far beyond anything */
+    xen_pfn_t empty;          /* the first of SLOT_PAGES absent gfns */
+    xen_pfn_t absent;         /* an absent gfn far beyond all frames */
     xenforeignmemory_handle *fmem;
     xendevicemodel_handle *dmod;
     xenevtchn_handle *evtchn;
@@ -74,18 +74,18 @@ extern Ctx ctx;
 
 /* ---- answers (main.c) ---- */
 
-/* Adds to the answer, after ", " if there is something already. */
+/* Adds a text to the answer, after ", " if the answer is not empty. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The question cannot be asked here: @reason goes to the report. */
+/* To be called if the question cannot be asked here; reports the reason. */
 void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Says what a call returned: @ok if @rc is not -1, else errno's name. */
+/* Adds the result of a call: @ok if @rc is not -1, else errno's name. */
 void say_rc(const char *ok, int rc);
 
 /* ---- tools (tools.c) ---- */
 
-/* Opens all handles; false, with a line on stderr, if one cannot be. */
+/* Opens all handles; false, with a line on stderr, if that fails. */
 bool open_handles(void);
-/* Has @domid answered a device model call? */
+/* True if a device model call for @domid succeeds. */
 bool domain_exists(uint32_t domid);
 /* Stamps the work frames; false if one of them is absent. */
 bool stamp_work(void);
@@ -95,30 +95,31 @@ const char *error_name(int e);
 uint64_t stamp_of(xen_pfn_t gfn);
 
 /*
- * Maps @n frames from @gfn; @err has an entry for each, or is NULL.  As
- * xenforeignmemory_map2(), but that errno is 0 before.
+ * Maps @n frames from @gfn by xenforeignmemory_map2(); errno is 0 before the
+ * call.  @err has an entry for each frame, or is NULL.
  */
 void *map_run(void *addr, int prot, int flags, xen_pfn_t gfn, size_t n,
               int *err);
-/* The same anywhere, for writing; NULL if a frame is absent as well. */
+/* Maps them at any address, writable; NULL also if a frame is absent. */
 void *map_good(xen_pfn_t gfn, size_t n);
-/* Is the frame there?  Asked by mapping it. */
+/* Maps the frame to find out whether it is present. */
 bool is_present(xen_pfn_t gfn);
 void unmap(void *p, size_t pages);
-/* Of @n pages from @p, how many begin with the stamps of @gfn and up? */
+/* How many of the @n pages at @p have the stamps of the gfns from @gfn on. */
 unsigned stamps(const void *p, xen_pfn_t gfn, unsigned n);
 
-/* Runs @ask; if it raises a signal by a bad access, says so. */
+/* Runs @ask; if a bad access raises a signal, adds that to the answer. */
 void ask_safely(void (*ask)(void));
 
 /*
- * Within ask_safely(): reads, or writes, the byte at @p.  Returns "ok", or the
- * signal that it raised with its code, as "SIGBUS 2".
+ * Within ask_safely(): the first reads the byte at @p, the second writes it.
+ * Returns "ok", or the signal that was raised with its code, such as "SIGBUS
+ * 2".
  */
 const char *touch(const volatile void *p);
 const char *poke(volatile void *p);
 
-/* Memory areas of this process in [@p, @p + @len). */
+/* The number of memory areas of this process in [@p, @p + @len). */
 unsigned areas(const void *p, size_t len);
 /* Does @p lie in a mapping of the file @fd? */
 bool is_of_file(const void *p, int fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The libxen functions that are simulated, by name.  A name's place in this
- * list is its number in the record and in faults.  Add at the end.
+ * The names of the libxen functions that are simulated.  The position of a name
+ * in this list is its number in counters and faults.  Add names at the end.
  */
 #ifndef XENSIM_CALLS_H
 #define XENSIM_CALLS_H

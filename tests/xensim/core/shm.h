@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * State of the simulated Xen, as it lies in shared memory.
+ * The state of the simulated Xen in shared memory.
  *
- * Two memfds: one holds machine memory (byte offset = mfn * 4096), the other
- * the structures below.  Both are huge and sparse.  A process maps the second
- * in segments of 16 MiB when it first touches one, so that a device model
- * under RLIMIT_AS pays for what it uses only.  Nothing in here is a pointer.
+ * There are two memfds.  One has machine memory (byte offset = mfn * 4096), the
+ * other the structures below.  Both are huge and sparse.  A process maps the
+ * second in segments of 16 MiB, each when it is first accessed.  So a device
+ * model under RLIMIT_AS needs address space only for the segments that it uses.
+ * The structures contain no pointers.
  *
  *   region   a segment or more per  contents
  *   HEADER   simulation             XsimHeader
@@ -35,8 +36,8 @@
 #include "xensim.h"
 
 /*
- * The two libraries of a simulation must be of one build: count VERSION up
- * when a structure changes but not its size.
+ * The two libraries of a simulation must be of the same build.  When a
+ * structure changes without changing its size, increment VERSION.
  */
 #define XSIM_VERSION          4ull
 #define XSIM_MAGIC            (0x58454e53494d0000ull + (XSIM_VERSION << 48) + \
@@ -70,8 +71,8 @@
                           XSIM_SEG_BYTES)
 
 /*
- * An item of an array that goes on from segment to segment: xsim_at() gives
- * one address for it, so that no item may lie across a segment's end.
+ * For the items of an array that spans segments: xsim_at() returns one address
+ * for an item, so an item must not cross the end of a segment.
  */
 #define XSIM_DIVIDES_SEG(bytes) \
     static_assert(XSIM_SEG_BYTES % (bytes) == 0, #bytes " and segments")
@@ -122,9 +123,9 @@ enum { XSIM_CHUNK_FREE, XSIM_CHUNK_SUPER, XSIM_CHUNK_SPLIT };
  * 512 machine frames.  Guarded by the owner's lock, or by alloc_lock while
  * it is free.
  *
- * A half is as much as a device model maps at a time: one that is mapped
- * whole is counted once, so that a mapping costs little beside the real
- * mmap().
+ * A device model usually maps a half of a chunk at a time.  A half that is
+ * mapped as a whole is counted once, so the counting costs little compared with
+ * the real mmap().
  */
 #define XSIM_HALF_FRAMES      (XSIM_CHUNK_FRAMES / 2)
 

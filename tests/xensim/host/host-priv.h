@@ -54,13 +54,13 @@ void xsim_host_clock_end(Xensim *sim);
 
 /* ---- the xenstore, in xenstore-sim.c ---- */
 
-/* Where it keeps its pointer. */
+/* The place for the pointer to the store. */
 void **xensim_xenstore_slot(Xensim *sim);
 
-/* With the simulation, by its creator.  -errno. */
+/* Called by the creator of the simulation.  0 or -errno. */
 int xensim_xenstore_start(Xensim *sim);
 void xensim_xenstore_stop(Xensim *sim);
-/* After a domain was made, before it goes. */
+/* Called after a domain was created, and before it is destroyed. */
 void xensim_xenstore_domain_created(XensimDomain *dom);
 void xensim_xenstore_domain_destroyed(XensimDomain *dom);
 

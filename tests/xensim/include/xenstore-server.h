@@ -2,14 +2,14 @@
 /*
  * The simulated xenstored, for the process that hosts the simulation.
  *
- * One XensimXs is one store.  Device models reach it through a unix socket
- * (xenstore-client.c, in the preload library; any other client that speaks
- * the xenstore wire protocol does too).  The toolstack part calls the
+ * One XensimXs is one store.  Device models connect to it through a unix
+ * socket, with xenstore-client.c in the preload library, or with any other
+ * client that speaks the xenstore wire protocol.  The toolstack calls the
  * functions below, which act as domain 0 and need no connection.
  *
- * Threads: every function may be called from any thread, save that
- * xensim_xs_free() must be the last.  The server has a thread of its own, so
- * a client in the host process itself does not deadlock.
+ * Threads: any thread may call any function, but xensim_xs_free() must be the
+ * last call.  The server has a thread of its own, so a client in the host
+ * process does not deadlock.
  *
  * Errors: functions that return int give 0 or -errno with xenstored's
  * errors: ENOENT, EACCES, EINVAL (a path that is not legal), EEXIST.
@@ -34,9 +34,9 @@ typedef struct XensimXs XensimXs;
 XensimXs *xensim_xenstore(Xensim *sim);
 
 /*
- * Start a store of one's own that listens on SOCKET_PATH (below 108 bytes;
- * the file must not exist and is removed by xensim_xs_free()).  Returns NULL
- * and sets *ERR if it cannot.
+ * Start a separate store that listens on SOCKET_PATH (shorter than 108 bytes;
+ * the file must not exist, and xensim_xs_free() removes it).  NULL and *ERR on
+ * failure.
  */
 XensimXs *xensim_xs_new(const char *socket_path, GError **err);
 
@@ -52,10 +52,10 @@ int xensim_xs_writef(XensimXs *xs, const char *path, const char *fmt, ...)
 /* The value of PATH as a string (g_free), or NULL if there is none. */
 char *xensim_xs_read(XensimXs *xs, const char *path);
 
-/* Make PATH an empty node if it is not there. */
+/* Make PATH an empty node if it does not exist. */
 int xensim_xs_mkdir(XensimXs *xs, const char *path);
 
-/* Remove PATH and all below.  That it is not there is no error. */
+/* Remove PATH and everything below.  It is no error if PATH does not exist. */
 int xensim_xs_rm(XensimXs *xs, const char *path);
 
 /* The names of PATH's children (g_strfreev), or NULL if there is no PATH. */
@@ -72,24 +72,24 @@ int xensim_xs_set_perms(XensimXs *xs, const char *path,
 int xensim_xs_wait(XensimXs *xs, const char *path, const char *value,
                    unsigned int timeout_ms);
 
-/* Make DOMID known (makes @introduceDomain fire), or gone (@releaseDomain). */
+/* Make DOMID known (fires @introduceDomain); forget it (@releaseDomain). */
 void xensim_xs_introduce(XensimXs *xs, int domid);
 void xensim_xs_release(XensimXs *xs, int domid);
 
-/* ---- who the clients are, and what they may do ---- */
+/* ---- the clients' identity and rights ---- */
 
 /*
- * Clients act as DOMID from now on (0 at start): relative paths, rights and
- * the ownership of what they make follow it.  A client of a domain other
- * than 0 is what a device model in a stub domain is: it may change only what
- * the permissions grant.
+ * Clients act as DOMID from now on (at the start: as 0).  This decides relative
+ * paths, rights, and the owner of new nodes.  A client of a domain other than 0
+ * is like a device model in a stub domain: it may change only what the
+ * permissions allow.
  */
 void xensim_xs_set_client_domid(XensimXs *xs, int domid);
 
 /*
  * Refuse (EACCES) every change by clients at or below PREFIX, whatever the
- * permissions say; "/" for "the device model may not write xenstore".  NULL
- * ends it.
+ * permissions say.  With "/", the device model may not write xenstore at all.
+ * NULL ends this.
  */
 void xensim_xs_refuse_changes(XensimXs *xs, const char *prefix);
 
@@ -114,7 +114,7 @@ typedef enum XensimXsOp {
     XENSIM_XS_FROM_HOST = 1 << 11,      /* also what the toolstack did */
 } XensimXsOp;
 
-/* Everything that looks at a key, that changes one, and both. */
+/* All operations that read a key; that change a key; and both. */
 #define XENSIM_XS_LOOKS (XENSIM_XS_READ | XENSIM_XS_DIRECTORY | \
                          XENSIM_XS_GET_PERMS | XENSIM_XS_WATCH)
 #define XENSIM_XS_CHANGES (XENSIM_XS_WRITE | XENSIM_XS_MKDIR | \
@@ -127,9 +127,9 @@ typedef struct XensimXsLogEntry {
     unsigned int seq;           /* from 0, in the order of execution */
     XensimXsOp op;              /* one of the above */
     pid_t pid;                  /* of the client; 0 for the toolstack */
-    int domid;                  /* it acted as */
+    int domid;                  /* the domain that the client acted as */
     uint32_t tx;                /* its transaction; 0 for none */
-    int error;                  /* 0, or the errno it was answered with */
+    int error;                  /* 0, or the errno of the answer */
     const char *path;           /* absolute, or as given if not legal */
     const char *value;          /* for a write: the value; else NULL */
 } XensimXsLogEntry;

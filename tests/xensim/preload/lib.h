@@ -2,8 +2,8 @@
 /*
  * Shared by the files of libxensim.so, the preload library.
  *
- * Nothing happens when the library is loaded.  The first libxen call attaches
- * the process to the simulation that the environment names.
+ * Loading the library does nothing.  The first libxen call attaches the process
+ * to the simulation that the environment names.
  */
 #ifndef XENSIM_LIB_H
 #define XENSIM_LIB_H
@@ -19,15 +19,16 @@
 
 /* Attaches at first use; exits with a message if that is not possible. */
 XsimView *xsim_lib(void);
-/* The view if this process is attached, else NULL. */
+/* The view if this process is attached, otherwise NULL. */
 XsimView *xsim_lib_if_attached(void);
-/* Process slot; valid once attached. */
+/* The process's slot; valid once attached. */
 unsigned xsim_lib_proc(void);
-/* Run directory of the simulation. */
+/* The run directory of the simulation. */
 const char *xsim_lib_dir(void);
 /*
- * Machine memory's file, opened XSIM_FILES times: mappings of different ones
- * stay areas of their own for the kernel, as foreign mappings are.
+ * Machine memory's file.  It is opened XSIM_FILES times, because the kernel
+ * does not merge mappings of different descriptors: each mapping stays an area
+ * of its own, as a foreign mapping does.
  */
 #define XSIM_FILES 3u
 int xsim_lib_file(unsigned which);
@@ -37,11 +38,11 @@ bool xsim_lib_no_map2(void);
 void xsim_lib_restrict(uint32_t domid);
 
 /*
- * Every simulated call begins with xsim_lib_begin(), which gives the errno
- * that a fault wants it to fail with (0: none; @set and @pages as for
- * xsim_fault_check(), usually NULL), and ends with xsim_lib_end(), which
- * counts it and writes a line to XENSIM_LOG: @error is 0 or an errno, @fmt
- * the arguments and result.
+ * Every simulated call begins with xsim_lib_begin().  It returns the errno with
+ * which a fault makes the call fail, or 0.  @set and @pages are those of
+ * xsim_fault_check(), usually NULL.  Every call ends with xsim_lib_end(), which
+ * counts it and writes a line to XENSIM_LOG.  @error is 0 or an errno, @fmt the
+ * arguments and the result.
  */
 int xsim_lib_begin(unsigned call, const XsimGfnSet *set, int *pages);
 void xsim_lib_end(unsigned call, uint64_t pages, uint64_t mmaps, int error,
@@ -55,16 +56,17 @@ int xsim_lib_result(unsigned call, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * What opening a handle of a libxen library does: @size bytes of zeros (free),
- * or NULL and errno.  A restricted process may open none (EACCES).
+ * Opens a handle of a libxen library: @size bytes of zeros (free), or NULL and
+ * errno.  A restricted process cannot open a handle (EACCES).
  */
 void *xsim_lib_open(unsigned call, size_t size, unsigned flags);
 /*
- * Restricts a handle to @domid: *@restricted is 1 + the domain's number, or 0.
- * 0; or -1 and EINVAL if it is restricted to another domain.
+ * Restricts a handle to @domid.  *@restricted is 0, or 1 + the number of the
+ * domain to which the handle is restricted.  Returns 0, or -1 and EINVAL if
+ * that is another domain.
  */
 int xsim_lib_restrict_handle(unsigned call, int *restricted, uint32_t domid);
-/* May this process call Xen for @domid, by a handle so @restricted? */
+/* True if this process may call Xen for @domid with a handle so @restricted. */
 bool xsim_lib_may(int restricted, uint32_t domid);
 
 /* Print that @name is not simulated and exit (XENSIM_EXIT_UNSIMULATED). */
@@ -80,10 +82,10 @@ typedef struct XsimMapHow {
 } XsimMapHow;
 
 /*
- * Show @map's runs in the address space.  pages[i] belongs to page i:
- * 0 if it is the next page of the runs, else it is absent.  @pages may be
- * NULL: none is absent.  Returns the address, or NULL and errno; then the
- * record has been dropped.  *@mmaps is how many mmap() calls it took.
+ * Map the runs of @map into the address space.  pages[i] is 0 if page i is the
+ * next page of the runs; otherwise page i is absent.  If @pages is NULL, no
+ * page is absent.  Returns the address.  On failure returns NULL and errno, and
+ * drops the record.  *@mmaps is the number of mmap() calls.
  */
 void *xsim_lib_show(XsimView *v, uint32_t map, const XsimMapHow *how,
                     const int *pages, unsigned *mmaps);
@@ -91,9 +93,9 @@ void *xsim_lib_show(XsimView *v, uint32_t map, const XsimMapHow *how,
 /* munmap(), aware of mappings. */
 int xsim_lib_munmap(void *addr, size_t len);
 /*
- * What libxenforeignmemory does to a fixed target when the call fails after
- * its mmap(): unmap it.  0, or -ENOMEM and nothing done if that mmap() would
- * have been refused.
+ * Unmaps a fixed target, as libxenforeignmemory does when the call fails after
+ * its mmap().  Returns 0.  If that mmap() would have failed, does nothing and
+ * returns -ENOMEM.
  */
 int xsim_lib_lose_target(const XsimMapHow *how);
 
