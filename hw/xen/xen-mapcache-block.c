@@ -429,7 +429,7 @@ bool xen_map_cache_block_unannounce(uint8_t *host)
     if (!o) {
         return true; /* as above */
     }
-    /* It stays what it is meanwhile: that takes the BQL. */
+    /* The record does not change meanwhile, because that takes the BQL. */
     if (ops) {
         ops->gone(o->addr, o->size);
     }

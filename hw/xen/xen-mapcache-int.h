@@ -855,8 +855,9 @@ void mcache_announce_later(void);
 /* --- xen-mapcache-check.c ---------------------------------------------- */
 
 /*
- * Walks the slots, the forward table and the counts.  What does not agree is
- * told on standard error, with the slots, and ends the process.  With the lock.
+ * Compares the slots, the forward table and the counts.  If they do not agree,
+ * writes what differs and the slots to standard error, and ends the process.
+ * Called with the lock.
  */
 #ifdef XEN_MAPCACHE_CHECK
 void mcache_check_locked(void);

@@ -85,8 +85,9 @@ typedef struct XenMapCacheStats {
     uint64_t dummies;          /* how many of @blocks are dummies */
     uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
     uint64_t grants;           /* grant mappings that exist now */
-    uint64_t dma;              /* outstanding DMA mappings of transfers */
-    uint64_t held;             /* outstanding held mappings */
+    uint64_t dma;              /* outstanding transfers, and held mappings that
+                                * hold their buckets; no grants */
+    uint64_t held;             /* outstanding held mappings of exact pages */
     uint64_t miss_latency[XEN_MAPCACHE_LATENCIES]; /* numbers of misses */
 } XenMapCacheStats;
 
