@@ -15,20 +15,20 @@ end 2
 '''
 
 
-def environment(bench):
+def environment(b):
     """The oracle's program, and its environment."""
-    program = os.path.join(bench.real_build, ORACLE)
-    qemu = os.path.join(bench.real_build, 'qemu', 'qemu-system-i386')
+    program = os.path.join(b.real_build, ORACLE)
+    qemu = os.path.join(b.real_build, 'qemu', 'qemu-system-i386')
     if not os.path.exists(program) or not os.path.exists(qemu):
         raise Skip('the oracle or QEMU is not built')
-    lib = os.path.join(bench.real_build, 'xensim', 'libxensim.so')
+    lib = os.path.join(b.real_build, 'xensim', 'libxensim.so')
     return program, {**os.environ, 'QTEST_QEMU_BINARY': qemu,
                      'XENSIM_LIB': lib}
 
 
-def run(bench, *options, env=None):
+def run(b, *options, env=None):
     """The exit status of the oracle, and what it printed."""
-    program, usual = environment(bench)
+    program, usual = environment(b)
     res = subprocess.run(
         [program, '--timeless', *options], env={**usual, **(env or {})},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -44,50 +44,50 @@ def one_line(output, *words):
     assert all(word in lines[0] for word in words), output
 
 
-def test_a_stream_from_a_file(bench):
-    path = bench.write('good.stream', STREAM)
-    status, output = run(bench, '--file', path)
+def test_a_stream_from_a_file(b):
+    path = b.write('good.stream', STREAM)
+    status, output = run(b, '--file', path)
     assert status == 0 and 'good.stream: same: 2 actions' in output, output
 
 
-def test_a_stream_that_is_cut_off(bench):
-    path = bench.write('cut.stream', STREAM[:STREAM.index('end')])
-    status, output = run(bench, '--file', path)
+def test_a_stream_that_is_cut_off(b):
+    path = b.write('cut.stream', STREAM[:STREAM.index('end')])
+    status, output = run(b, '--file', path)
     assert status == 1, output
     one_line(output, 'cut.stream', 'cut off')
 
 
-def test_a_stream_with_an_action_less(bench):
-    path = bench.write('less.stream', STREAM.replace('vga.draw 0102\n', ''))
-    status, output = run(bench, '--file', path)
+def test_a_stream_with_an_action_less(b):
+    path = b.write('less.stream', STREAM.replace('vga.draw 0102\n', ''))
+    status, output = run(b, '--file', path)
     assert status == 1, output
     one_line(output, 'less.stream:5', 'end 2')
 
 
-def test_an_action_that_nobody_knows(bench):
-    path = bench.write('odd.stream', STREAM.replace('vga.draw', 'vga.sing'))
-    status, output = run(bench, '--file', path)
+def test_an_action_that_nobody_knows(b):
+    path = b.write('odd.stream', STREAM.replace('vga.draw', 'vga.sing'))
+    status, output = run(b, '--file', path)
     assert status == 1, output
     one_line(output, 'odd.stream:4', 'vga.sing')
 
 
-def test_no_simulated_xen(bench):
-    status, output = run(bench, env={'XENSIM_LIB': '/nowhere/libxensim.so'})
+def test_no_simulated_xen(b):
+    status, output = run(b, env={'XENSIM_LIB': '/nowhere/libxensim.so'})
     assert status == 1, output
     one_line(output, '/nowhere/libxensim.so', 'No such file')
 
 
-def test_no_room(bench):
-    path = bench.write('good.stream', STREAM)
-    status, output = run(bench, '--file', path, env={'XEN_ORACLE_DIR': '/proc'})
+def test_no_room(b):
+    path = b.write('good.stream', STREAM)
+    status, output = run(b, '--file', path, env={'XEN_ORACLE_DIR': '/proc'})
     assert status == 1, output
     one_line(output, '/proc has no room for', 'MiB')
 
 
-def test_a_binary_without_xen(bench):
-    path = bench.write('good.stream', STREAM)
-    real = os.path.join(bench.real_build, 'qemu', 'qemu-system-i386')
-    fake = bench.write('qemu', f'''#!/bin/sh
+def test_a_binary_without_xen(b):
+    path = b.write('good.stream', STREAM)
+    real = os.path.join(b.real_build, 'qemu', 'qemu-system-i386')
+    fake = b.write('qemu', f'''#!/bin/sh
 case "$*" in
 *xenfv*)
     echo "qemu: -machine xenfv: unsupported machine type" >&2
@@ -96,40 +96,40 @@ esac
 exec {real} "$@"
 ''')
     os.chmod(fake, 0o755)
-    status, output = run(bench, '--file', path,
+    status, output = run(b, '--file', path,
                          env={'QTEST_QEMU_BINARY': fake})
     assert status == 1, output
     one_line(output, 'cannot run', 'unsupported machine type')
 
 
-def test_no_binary(bench):
-    path = bench.write('good.stream', STREAM)
-    status, output = run(bench, '--file', path,
+def test_no_binary(b):
+    path = b.write('good.stream', STREAM)
+    status, output = run(b, '--file', path,
                          env={'QTEST_QEMU_BINARY': '/nowhere/qemu'})
     assert status == 1, output
     one_line(output, '/nowhere/qemu', 'No such file')
 
 
-def test_a_stream_from_bytes(bench):
-    path = bench.write('some.bytes', 'bytes that a fuzzer might give' * 20)
-    saved = bench.path('saved.stream')
-    status, output = run(bench, '--bytes', path, '--save', saved, '--actions',
+def test_a_stream_from_bytes(b):
+    path = b.write('some.bytes', 'bytes that a fuzzer might give' * 20)
+    saved = b.path('saved.stream')
+    status, output = run(b, '--bytes', path, '--save', saved, '--actions',
                          '4', '--without', 'xen.fault', '--without', 'ide',
                          # as in the short form
                          '--without', 'pci', '--without', 'cirrus')
     assert status == 0 and 'some.bytes: same: 4 actions' in output, output
-    text = bench.read('saved.stream')
+    text = b.read('saved.stream')
     assert text.endswith('end 4\n') and 'ide' not in text, text
 
 
-def test_a_device_that_nobody_knows(bench):
-    status, output = run(bench, '--without', 'floppy')
+def test_a_device_that_nobody_knows(b):
+    status, output = run(b, '--without', 'floppy')
     assert status == 1, output
     one_line(output, 'no device or action floppy')
 
 
-def test_more_time_than_an_int_has_microseconds(bench):
-    program, env = environment(bench)
+def test_more_time_than_an_int_has_microseconds(b):
+    program, env = environment(b)
     with subprocess.Popen(
             [program, '--time', '4000', '--actions', '1', '--without', 'pci'],
             env=env, stdout=subprocess.PIPE, text=True) as oracle:
