@@ -239,7 +239,8 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
 {
     bool is_write = flags & RAM_FOREIGN_WRITE;
     bool held = flags & RAM_FOREIGN_HELD;
-    XenMapStatus status = XEN_MAP_OK;
+    XenMapStatus status;
+    unsigned tries = 0;
     hwaddr wanted;
     void *host = NULL;
 
@@ -250,9 +251,16 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
         }
     }
     wanted = *len;
-    host = xen_map_cache_dma(block->mr, block->offset + addr, block->offset,
-                             len, held ? XEN_MAP_HELD : XEN_MAP_DMA,
-                             is_write, as, &status);
+    do {
+        *len = wanted;
+        status = XEN_MAP_OK;
+        host = xen_map_cache_dma(block->mr, block->offset + addr,
+                                 block->offset, len,
+                                 held ? XEN_MAP_HELD : XEN_MAP_DMA, is_write,
+                                 as, &status);
+        /* A transfer is copied; nothing can stand in for what is held. */
+    } while (unlikely(!host) && held && status == XEN_MAP_UNAVAILABLE &&
+             wait_to_retry(&tries));
     if (likely(host)) {
         if (likely(*len == wanted || !(flags & RAM_FOREIGN_SHARED))) {
             return host;
@@ -266,7 +274,6 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
     if (status == XEN_MAP_ABSENT) {
         return xen_ram_stand_in(addr, len, held, is_write);
     }
-    /* A copy of what either side goes on writing would be wrong. */
     return held ? NULL : xen_ram_copy_map(block, addr, len, is_write);
 }
 
