@@ -118,6 +118,8 @@ bool xen_pieces_cover(ram_addr_t ram, uint64_t size);
 #define XEN_PIECES_ABANDONED 16
 void xen_pieces_abandon(hwaddr gaddr, uint64_t size);
 void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
+/* The @i-th of them, < XEN_PIECES_ABANDONED; false if there is none. */
+bool xen_pieces_abandoned(unsigned i, hwaddr *gaddr, uint64_t *size);
 
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */

@@ -224,6 +224,13 @@ void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size)
     }
 }
 
+bool xen_pieces_abandoned(unsigned i, hwaddr *gaddr, uint64_t *size)
+{
+    *gaddr = abandoned[i].gaddr;
+    *size = abandoned[i].size;
+    return *size != 0;
+}
+
 /* What is at @gaddr if it belongs to no device. */
 static XenAt rest_at(hwaddr gaddr, uint64_t *len)
 {

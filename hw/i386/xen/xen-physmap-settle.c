@@ -206,14 +206,15 @@ static void go_initial(ram_addr_t ram, uint64_t size)
 
 /*
  * True if the memory map shows something else than the block of @ram at @gaddr.
- * There may be no such block yet.  @len: in: bytes asked for; out: the number of
- * bytes for which the answer is right.
+ * There may be no such block yet.  @gaddr and @len: whole pages.  @len: in: bytes
+ * asked for; out: the number of bytes for which the answer is right.
  */
 static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 {
     MemoryRegionSection section =
         memory_region_find(get_system_memory(), gaddr, *len);
     hwaddr start = section.offset_within_address_space;
+    uint64_t cut;
     bool other;
 
     if (!section.mr) {
@@ -221,14 +222,20 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
     }
     if (start > gaddr) {
         other = false;
-        *len = start - gaddr;
+        cut = start - gaddr;
     } else {
         /* Registers have no block, either. */
         other = !section.mr->ram_block ||
                 section.mr->ram_block != xen_physmap_block(ram);
-        *len = MIN(*len, start + int128_get64(section.size) - gaddr);
+        cut = start + int128_get64(section.size) - gaddr;
     }
     memory_region_unref(section.mr);
+    if (cut < *len) {
+        /* A page that shows anything else in a part of it shows that. */
+        other |= cut < XEN_GUEST_PAGE_SIZE;
+        *len = other ? ROUND_UP(cut, XEN_GUEST_PAGE_SIZE)
+                     : ROUND_DOWN(cut, XEN_GUEST_PAGE_SIZE);
+    }
     return other;
 }
 
@@ -341,12 +348,29 @@ static void pin(const XenShown *t)
     }
 }
 
+/* Xen may take now what it did not take back when a device was unplugged. */
+static void give_back_abandoned(void)
+{
+    uint64_t size;
+    hwaddr gaddr;
+    unsigned i;
+
+    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
+        if (xen_pieces_abandoned(i, &gaddr, &size) &&
+            !xen_reservation_give_back(gaddr, size)) {
+            xen_pieces_abandon_end(gaddr, size);
+        }
+    }
+}
+
 void xen_physmap_settle(void)
 {
     g_autoptr(GPtrArray) targets = choose_targets();
     bool moved;
     guint i;
 
+    /* These frames would hide what is shown there. */
+    give_back_abandoned();
     make_way(targets);
     /* A target that is relocated may have been in the way of an earlier one. */
     do {
