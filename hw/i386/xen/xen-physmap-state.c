@@ -12,13 +12,18 @@
  *
  * A section is accepted only if it is possible: its pages belong to device
  * memory, each page is at one guest address, and each guest address has one
- * page.  Whether the frames are present is found out when they are mapped.
+ * page and is not the guest's RAM.  Whether the frames are present is found out
+ * when they are mapped.  A damaged address could still be that of other frames,
+ * and on Xen no mark follows a section, so the section has a checksum.
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/crc32c.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
+#include "exec/address-spaces.h"
 #include "exec/ramlist.h"
 #include "hw/xen/xen_native.h"
 #include "migration/vmstate.h"
@@ -33,9 +38,26 @@
 typedef struct Saved {
     int32_t n;
     XenPiece *piece;
+    uint32_t sum;
 } Saved;
 
 static Saved saved;
+
+/* The checksum of the pieces as they are in the stream. */
+static uint32_t sum_of_pieces(void)
+{
+    uint32_t sum = UINT32_MAX;
+    int i;
+
+    for (i = 0; i < saved.n; i++) {
+        const XenPiece *p = &saved.piece[i];
+        const uint64_t field[] = { cpu_to_be64(p->ram), cpu_to_be64(p->gaddr),
+                                   cpu_to_be64(p->size) };
+
+        sum = crc32c(sum, (const uint8_t *)field, sizeof(field));
+    }
+    return sum;
+}
 
 /*
  * Saving
@@ -107,12 +129,34 @@ static int state_pre_save(void *opaque)
     g_free(saved.piece);
     saved.n = list->len;
     saved.piece = (XenPiece *)g_array_free(list, false);
+    saved.sum = sum_of_pieces();
     return saved.n > MAX_SAVED ? -E2BIG : 0;
 }
 
 /*
  * Loading
  */
+
+/* True if any of [@gaddr, @gaddr + @size) is the guest's RAM. */
+static bool is_guest_ram(hwaddr gaddr, uint64_t size)
+{
+    hwaddr end = gaddr + size;
+    bool ram = false;
+
+    while (!ram && gaddr < end) {
+        MemoryRegionSection section =
+            memory_region_find(get_system_memory(), gaddr, end - gaddr);
+
+        if (!section.mr) {
+            break;
+        }
+        ram = xen_mr_is_memory(section.mr);
+        gaddr = section.offset_within_address_space +
+                int128_get64(section.size);
+        memory_region_unref(section.mr);
+    }
+    return ram;
+}
 
 /* Returns what is wrong with @p, or NULL. */
 static const char *what_is_wrong(const XenPiece *p)
@@ -135,6 +179,9 @@ static const char *what_is_wrong(const XenPiece *p)
     if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
+    }
+    if (is_guest_ram(p->gaddr, p->size)) {
+        return "is where the guest's RAM is";
     }
     return p->gaddr == p->ram ? "is at its initial range" : NULL;
 }
@@ -170,7 +217,7 @@ static bool is_over_unmoved(const XenPiece *p)
 
 static const char *what_is_wrong_with_all(void)
 {
-    const char *wrong = NULL;
+    const char *wrong = saved.sum == sum_of_pieces() ? NULL : "is damaged";
     int i, k;
 
     for (i = 0; i < saved.n && !wrong; i++) {
@@ -247,6 +294,7 @@ static const VMStateDescription vmstate_physmap = {
         VMSTATE_VALIDATE("number of pieces", is_count_valid),
         VMSTATE_STRUCT_VARRAY_ALLOC(piece, Saved, n, 1, vmstate_piece,
                                     XenPiece),
+        VMSTATE_UINT32(sum, Saved),
         VMSTATE_END_OF_LIST()
     },
 };

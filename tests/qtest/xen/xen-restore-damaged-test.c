@@ -7,18 +7,24 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "qemu/bswap.h"
+#include "qemu/crc32c.h"
 #include "qemu/units.h"
 #include "xen-test-devmem.h"
 
 #define NAME    "xen-physmap"
 
-/* From the section's name on: two numbers, then these. */
+/* Where fields are, from the section's name on: 4 bytes, or 8 of a piece. */
 enum {
-    COUNT = sizeof(NAME) - 1 + 8,
+    TYPE = -6,              /* 1 byte */
+    LENGTH = -1,            /* of the name: 1 byte */
+    INSTANCE = sizeof(NAME) - 1,
+    VERSION = INSTANCE + 4,
+    COUNT = VERSION + 4,    /* of pieces; a checksum follows the last one */
     RAM = COUNT + 4,
     GADDR = RAM + 8,
     SIZE = GADDR + 8,
-    END = SIZE + 8,
+    NEXT = SIZE + 8,        /* the next piece */
+    PIECE = NEXT - RAM,
 };
 
 typedef struct Saved {
@@ -38,11 +44,15 @@ static void copy_file(const Saved *s, const char *name)
     g_assert_cmpint(link(from, to), ==, 0);
 }
 
-/* A guest whose display was at RANGE_A and is off. */
-static void save(XenTest *t, Saved *s)
+/*
+ * A guest with two displays.  The first was at RANGE_A, is off, and so its frames
+ * are displaced; the other was at RANGE_B and is off, too, or was nowhere.
+ */
+static void save(XenTest *t, Saved *s, bool both)
 {
     static const char *const args[] = {
-        "-device", "VGA,addr=8,vgamem_mb=2,romfile=", NULL
+        "-device", "VGA,addr=8,vgamem_mb=2,romfile=",
+        "-device", "secondary-vga,addr=9,vgamem_mb=2,romfile=", NULL
     };
     g_autofree char *file = NULL;
     g_autoptr(GError) err = NULL;
@@ -65,6 +75,10 @@ static void save(XenTest *t, Saved *s)
     pc = guest_pc_new(ts_domain(guest));
     xen_test_ok(t, guest_pci_place_bar(pc, DEVMEM_DEVFN, 0, RANGE_A));
     xen_test_ok(t, guest_pci_command(pc, DEVMEM_DEVFN, 0, GUEST_PCI_MEMORY));
+    if (both) {
+        xen_test_ok(t, guest_pci_place_bar(pc, 9 << 3, 0, RANGE_B));
+        xen_test_ok(t, guest_pci_command(pc, 9 << 3, 0, GUEST_PCI_MEMORY));
+    }
     guest_pc_free(pc);
     ts_save(guest, s->dir, &err);
     g_assert_no_error(err);
@@ -100,14 +114,19 @@ static const char *restore(XenTest *t, Saved *s, gsize len, const char *what)
 {
     g_autofree char *file = g_build_filename(s->copy, "device-model", NULL);
     g_autoptr(GError) err = NULL;
+    g_autofree char *after = NULL;
     unsigned running = 0;
     TsGuest *guest;
+    gsize left;
 
     g_assert_true(g_file_set_contents(file, (char *)s->state, len, NULL));
     xensim_xs_log_clear(t->xs);
     guest = ts_restore(t->ts, &s->config, s->copy, &err);
     xensim_xs_log(t->xs, XENSIM_XS_WRITE, "/local/domain/0/device-model",
                   count_running, &running);
+    g_assert_true(g_file_get_contents(file, &after, &left, NULL));
+    XEN_REQUIRE(left == len && !memcmp(after, s->state, len),
+                "changes the file of %s", what ?: "a good state");
     if (!what) {
         g_assert_no_error(err);
         ts_destroy(guest);
@@ -120,60 +139,130 @@ static const char *restore(XenTest *t, Saved *s, gsize len, const char *what)
     return NULL;
 }
 
+typedef struct Bad {
+    const char *what;
+    int at;
+    unsigned bytes;
+    uint64_t value;
+} Bad;
+
+/* Of @n pieces, which is where @s has that of its pieces. */
+static void fix_sum(Saved *s, unsigned n)
+{
+    uint32_t sum = UINT32_MAX;
+
+    for (unsigned i = 0; i < n; i++) {
+        sum = crc32c(sum, s->state + s->at + RAM + i * PIECE, PIECE);
+    }
+    stl_be_p(s->state + s->at + RAM + n * PIECE, sum);
+}
+
+/*
+ * Each of @bad alone ends the restore of @s, which has @n pieces, and nothing
+ * else does.  @sums: the checksum is as if it were meant so.
+ */
+static const char *all_bad(XenTest *t, Saved *s, unsigned n, bool sums,
+                           const Bad *bad, unsigned cases)
+{
+    g_autofree uint8_t *good = g_memdup2(s->state, s->len);
+
+    XEN_TRY(restore(t, s, s->len, NULL));
+    for (unsigned i = 0; i < cases; i++) {
+        uint8_t new[8];
+
+        stq_be_p(new, bad[i].value);
+        memcpy(s->state + s->at + bad[i].at, new + 8 - bad[i].bytes,
+               bad[i].bytes);
+        if (sums) {
+            fix_sum(s, n);
+        }
+        XEN_TRY(restore(t, s, s->len, bad[i].what));
+        memcpy(s->state, good, s->len);
+    }
+    return restore(t, s, s->len, NULL);
+}
+#define all_bad(...) XEN_AT(all_bad(__VA_ARGS__))
+
+/* Any other value of each field. */
 static const char *fields(XenTest *t)
 {
-    static const struct {
-        const char *what;
-        gsize at;
-        uint64_t value;
-        bool count;
-    } bad[] = {
-        { "a negative count", COUNT, 0x80000000u, true },
-        { "a count without end", COUNT, 0x7fffffff, true },
-        { "more pieces than there are", COUNT, 3, true },
-        { "a part of a page of memory", RAM, DEVMEM_INITIAL + 1 },
-        { "guest RAM", RAM, 0x100000 },
-        { "memory behind all", RAM, UINT64_MAX - 0xfff },
-        { "memory past its end", RAM, DEVMEM_INITIAL + 0x1000 },
-        { "a part of a page", GADDR, RANGE_A + 1 },
-        { "an address that is none", GADDR, UINT64_MAX - 0xfff },
-        { "frames that are not there", GADDR, RANGE_A + 0x40000000 },
-        { "the initial range", GADDR, DEVMEM_INITIAL },
-        { "no size", SIZE, 0 },
-        { "a size of part of a page", SIZE, 0x1001 },
-        { "a size past the end", SIZE, 0x201000 },
-        { "a size without end", SIZE, UINT64_MAX - 0xfff },
+    static const Bad bad[] = {
+        { "a type that is none", TYPE, 1, 0x66 },
+        { "a name that ends early", LENGTH, 1, 3 },
+        { "an unknown name", 0, 1, 'y' },
+        { "another instance", INSTANCE, 4, 7 },
+        { "version 0", VERSION, 4, 0 },
+        { "a version to come", VERSION, 4, 2 },
+        { "no piece", COUNT, 4, 0 },
+        { "a negative count", COUNT, 4, 0x80000000u },
+        { "a count without end", COUNT, 4, 0x7fffffff },
+        { "more pieces than there are", COUNT, 4, 3 },
+        { "other memory", RAM, 8, DEVMEM_INITIAL + 2 * MiB },
+        { "guest RAM, with frames", GADDR, 8, 0x100000 },
+        { "half of the memory", SIZE, 8, 1 * MiB },
+        { "no checksum", NEXT, 4, 0 },
     };
     Saved s = { 0 };
 
-    save(t, &s);
-    XEN_TRY(restore(t, &s, s.len, NULL));
-    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
-        uint8_t *field = s.state + s.at + bad[i].at;
-        uint8_t old[8];
-
-        memcpy(old, field, sizeof(old));
-        if (bad[i].count) {
-            stl_be_p(field, bad[i].value);
-        } else {
-            stq_be_p(field, bad[i].value);
-        }
-        XEN_TRY(restore(t, &s, s.len, bad[i].what));
-        memcpy(field, old, sizeof(old));
-    }
-    XEN_TRY(restore(t, &s, s.len, NULL));
+    save(t, &s, false);
+    XEN_TRY(all_bad(t, &s, 1, false, bad, G_N_ELEMENTS(bad)));
     forget(&s);
     return NULL;
 }
 
-/* Cut off in the section, and everywhere behind it. */
+/* What cannot be, though the checksum is right. */
+static const char *values(XenTest *t)
+{
+    static const Bad bad[] = {
+        { "a part of a page of memory", RAM, 8, DEVMEM_INITIAL + 1 },
+        { "guest RAM", RAM, 8, 0x100000 },
+        { "the guest's own frames", GADDR, 8, 0x100000 },
+        { "memory behind all", RAM, 8, UINT64_MAX - 0xfff },
+        { "memory past its end", RAM, 8, DEVMEM_INITIAL + 0x1000 },
+        { "a part of a page", GADDR, 8, RANGE_A + 1 },
+        { "an address that is none", GADDR, 8, UINT64_MAX - 0xfff },
+        { "frames that are not there", GADDR, 8, RANGE_A + 0x40000000 },
+        { "the initial range", GADDR, 8, DEVMEM_INITIAL },
+        { "other memory's frames", GADDR, 8, DEVMEM_INITIAL + 2 * MiB },
+        { "no size", SIZE, 8, 0 },
+        { "a size of part of a page", SIZE, 8, 0x1001 },
+        { "a size past the end", SIZE, 8, 0x201000 },
+        { "a size without end", SIZE, 8, UINT64_MAX - 0xfff },
+    };
+    Saved s = { 0 };
+
+    save(t, &s, false);
+    XEN_TRY(all_bad(t, &s, 1, true, bad, G_N_ELEMENTS(bad)));
+    forget(&s);
+    return NULL;
+}
+
+/* Two pieces that cannot both be. */
+static const char *clashes(XenTest *t)
+{
+    static const Bad bad[] = {
+        { "one memory twice", PIECE + RAM, 8, DEVMEM_INITIAL },
+        { "a half of it twice", PIECE + RAM, 8, DEVMEM_INITIAL + 1 * MiB },
+        { "one range twice", PIECE + GADDR, 8, RANGE_A },
+        { "a half of one twice", PIECE + GADDR, 8, RANGE_A + 1 * MiB },
+        { "each other's range, empty", GADDR, 8, DEVMEM_INITIAL + 2 * MiB },
+    };
+    Saved s = { 0 };
+
+    save(t, &s, true);
+    XEN_TRY(all_bad(t, &s, 2, true, bad, G_N_ELEMENTS(bad)));
+    forget(&s);
+    return NULL;
+}
+
+/* Cut off before each byte of the section, and in places behind it. */
 static const char *cut_off(XenTest *t)
 {
     Saved s = { 0 };
     gsize end, step;
 
-    save(t, &s);
-    for (end = s.at - 6; end < s.at + END; end += 5) {
+    save(t, &s, false);
+    for (end = s.at + TYPE; end < s.at + NEXT + 4; end++) {
         XEN_TRY(restore(t, &s, end, "a state that is cut off in the section"));
     }
     step = (s.len - s.at) / 12;
@@ -190,6 +279,8 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     if (!xen_test_compat()) {
         xen_test_add("damaged/fields", fields, NULL);
+        xen_test_add("damaged/values", values, NULL);
+        xen_test_add("damaged/clashes", clashes, NULL);
         xen_test_add("damaged/cut-off", cut_off, NULL);
     }
     return g_test_run();
