@@ -263,7 +263,8 @@ static void start_workers(uint64_t seed, uint64_t *ops)
 {
     unsigned i;
 
-    stress_running = 0;
+    stress_started = 0;
+    stress_running = THREADS;
     for (i = 0; i <= THREADS; i++) {
         Worker *w = &stress_workers[i];
 
@@ -274,9 +275,6 @@ static void start_workers(uint64_t seed, uint64_t *ops)
     for (i = 0; i < THREADS; i++) {
         qemu_thread_create(&stress_workers[i].thread, "worker", stress_worker,
                            ops, QEMU_THREAD_JOINABLE);
-        while (qatomic_read(&stress_running) != i + 1) {
-            g_usleep(100); /* each takes its own place */
-        }
     }
     stress_self = &stress_workers[THREADS];
 }

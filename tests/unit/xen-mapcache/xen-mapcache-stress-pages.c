@@ -36,6 +36,7 @@ void stress_on_fault(int sig, siginfo_t *info, void *context)
 Worker stress_workers[THREADS + 1];
 __thread Worker *stress_self;
 Dma *stress_handed_over[HAND_OVER];
+unsigned stress_started;
 unsigned stress_running;
 
 uint32_t stress_chance(uint32_t bound)

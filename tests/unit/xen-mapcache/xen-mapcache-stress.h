@@ -65,7 +65,8 @@ typedef struct Worker {
 extern Worker stress_workers[THREADS + 1]; /* the last is the main thread */
 extern __thread Worker *stress_self;
 extern Dma *stress_handed_over[HAND_OVER]; /* atomic */
-extern unsigned stress_running;            /* atomic */
+extern unsigned stress_started;            /* atomic: threads, since the start */
+extern unsigned stress_running;            /* atomic: … that have not ended */
 
 /* A random number below @bound, from this thread's own sequence. */
 uint32_t stress_chance(uint32_t bound);
