@@ -60,14 +60,18 @@ void act_display_look(OracleSide *side, unsigned devfn, uint64_t bytes)
 {
     g_autofree uint8_t *data = g_malloc(LOOK_BYTES);
     uint64_t at = act_display_at(side, devfn, bytes), offset;
+    bool any = !at || !oracle_domain(side) || oracle_side_faulted(side);
 
     for (offset = 0; at && offset < MIN(bytes, LOOKED_AT);
          offset += LOOK_BYTES) {
         if (is_memory(side, at + offset, LOOK_BYTES) &&
             !guest_mem_read(oracle_pc(side), at + offset, data, LOOK_BYTES)) {
             oracle_saw_bytes(side, "video memory", offset, data, LOOK_BYTES);
+            any = true;
         }
     }
+    /* Unless a call failed, only a part of it can be hidden by other things. */
+    oracle_saw(side, "video memory has frames", any);
 }
 
 void act_display_old_window(OracleSide *side, const OracleDevice *device,

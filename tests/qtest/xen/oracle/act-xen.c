@@ -45,6 +45,7 @@ static void fault(OracleSide *side, const OracleDevice *device,
     }
     xensim_fault_disarm_all(sim);
     xensim_fault_arm(sim, &one);
+    oracle_side_fault(side);
 }
 
 static void no_fault(OracleSide *side, const OracleDevice *device,

@@ -75,6 +75,7 @@ struct OracleSide {
     PlainMachine *plain;        /* one of the two */
     Toolstack *ts;
     TsGuest *guest;
+    bool faulted;               /* a call to Xen was made to fail, once */
     OracleDirty *dirty;         /* the log is on; else NULL */
     GError *lost;               /* why nothing more can be done with it */
 };

@@ -111,6 +111,10 @@ void oracle_side_log_dirty(OracleSide *side);
 /* Pages that changed in a way that Xen knows of, or nothing is known of. */
 void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len);
 
+/* Calls to Xen are made to fail; were they ever? */
+void oracle_side_fault(OracleSide *side);
+bool oracle_side_faulted(OracleSide *side);
+
 /* Saves it and restores it, into new machine frames.  Xen side only. */
 void oracle_side_restore(OracleSide *side, bool live);
 

@@ -580,6 +580,16 @@ void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len)
     oracle_dirty_known(side, gpa, len);
 }
 
+void oracle_side_fault(OracleSide *side)
+{
+    side->faulted = true;
+}
+
+bool oracle_side_faulted(OracleSide *side)
+{
+    return side->faulted;
+}
+
 void oracle_pass_time(OracleSide *side, uint64_t ns)
 {
     XensimStatus status;
