@@ -77,15 +77,12 @@ typedef struct Mapped {
 static Mapped map(uint64_t addr, hwaddr len, XenMapUse use, const char *what)
 {
     Mapped m = { .addr = addr, .len = len };
-    /* Where no mapping can be put beside another, a short one is copied. */
-    bool copied = !twin_can_replace() && len <= MCACHE_COPY_BYTES &&
-                  (addr & (BUCKET - 1)) + len > BUCKET;
 
     WITH_RCU_READ_LOCK_GUARD() {
         m.host = CALL(xen_map_cache_dma(harness_ram, addr, 0, &m.len, use,
                                         true, NULL, NULL));
     }
-    expect(m.host ? m.len == len : copied, what);
+    expect(m.host ? m.len == len : twin_is_copied(addr, len), what);
     g_assert_true(!m.host == !m.len);
     g_assert_cmpuint(m.len, <=, len);
     if (m.host) {

@@ -97,12 +97,6 @@ uint64_t twin_present(uint64_t addr, uint64_t len, bool *unseen);
 /* How often there was no free slot; 0 unless the arena is small. */
 uint64_t twin_no_room(void);
 
-/*
- * True if the bytes are in two buckets that cannot have adjacent slots.  Then
- * they must be copied if they are few.
- */
-bool twin_has_no_row(uint64_t addr, uint64_t len);
-
 /* Reads the first eight bytes of a page.  All checks use this. */
 uint64_t twin_peek(const uint8_t *host);
 

@@ -16,6 +16,12 @@ bool twin_can_replace(void)
 #endif
 }
 
+bool twin_is_copied(uint64_t addr, uint64_t len)
+{
+    return !twin_can_replace() && len <= 4 * XENSIM_PAGE_SIZE &&
+           (addr & (TWIN_BUCKET - 1)) + len > TWIN_BUCKET;
+}
+
 void twin_block_free(uint8_t *host)
 {
     if (xen_map_cache_block_unannounce(host)) {

@@ -87,11 +87,6 @@ uint64_t twin_no_room(void)
     return stats.no_room;
 }
 
-bool twin_has_no_row(uint64_t addr, uint64_t len)
-{
-    return !twin_can_replace() && (addr & (BUCKET - 1)) + len > BUCKET;
-}
-
 uint64_t twin_peek(const uint8_t *host)
 {
     uint64_t v;
@@ -133,10 +128,8 @@ void twin_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len)
 }
 
 /*
- * A length that the mapcache gave must be what the model says.  Pages that
- * came since the bucket was mapped may be missed; without an arena a mapping
- * ends at a bucket's end, and in a small one there may be no room for more
- * than the page.
+ * A length that the mapcache gave must be what the model says.  Only pages that
+ * came since their bucket was mapped may be missed.
  */
 void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen)
 {

@@ -85,7 +85,7 @@ void twin_op_map(void)
         } else {
             g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
             g_assert_true(twin_no_room() != room ||
-                          twin_has_no_row(addr, len));
+                          twin_is_copied(addr, len));
         }
         twin.n->holes++;
         return;

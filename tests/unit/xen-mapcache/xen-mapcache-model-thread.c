@@ -177,7 +177,7 @@ static bool call_after(uint8_t *host, uint64_t got)
         /* Who waits for the thread lets it go on, and a fault may hit it. */
         if (call.want && !call_disturbed(1) && twin_no_room() == call.room &&
             twin.n->faults == call.faults &&
-            !twin_has_no_row(s->addr, s->len)) {
+            !twin_is_copied(s->addr, s->len)) {
             g_error("op %" PRIu64 ": thread: address 0x%" PRIx64 " is there, "
                     "and has no pointer", twin.n->ops, s->addr);
         }

@@ -101,11 +101,7 @@ static void op_dma(void)
                                 stress_chance(2), &stress_self->as, NULL);
     stress_self->dmas++;
     if (!d->host) {
-        /* Where no mapping can lie beside another, few bytes are copied. */
-        bool beside = (d->addr & (MCACHE_BUCKET_SIZE - 1)) + d->len >
-                      MCACHE_BUCKET_SIZE;
-
-        if (use == XEN_MAP_DMA && (xen_foreign_map_has_fixed() || !beside)) {
+        if (use == XEN_MAP_DMA && !twin_is_copied(d->addr, d->len)) {
             stress_no_pointer(d->addr, changes);
         }
         g_free(d);
