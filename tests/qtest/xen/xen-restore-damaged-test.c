@@ -158,28 +158,34 @@ static void fix_sum(Saved *s, unsigned n)
 }
 
 /*
- * Each of @bad alone ends the restore of @s, which has @n pieces, and nothing
- * else does.  @sums: the checksum is as if it were meant so.
+ * Each of @bad alone ends the restore of a guest that was saved with one piece,
+ * or with two if @both displays were placed, and nothing else does.  @sums: the
+ * checksum is as if it were meant so.
  */
-static const char *all_bad(XenTest *t, Saved *s, unsigned n, bool sums,
-                           const Bad *bad, unsigned cases)
+static const char *all_bad(XenTest *t, bool both, bool sums, const Bad *bad,
+                           unsigned cases)
 {
-    g_autofree uint8_t *good = g_memdup2(s->state, s->len);
+    g_autofree uint8_t *good = NULL;
+    Saved s = { 0 };
 
-    XEN_TRY(restore(t, s, s->len, NULL));
+    save(t, &s, both);
+    good = g_memdup2(s.state, s.len);
+    XEN_TRY(restore(t, &s, s.len, NULL));
     for (unsigned i = 0; i < cases; i++) {
         uint8_t new[8];
 
         stq_be_p(new, bad[i].value);
-        memcpy(s->state + s->at + bad[i].at, new + 8 - bad[i].bytes,
+        memcpy(s.state + s.at + bad[i].at, new + 8 - bad[i].bytes,
                bad[i].bytes);
         if (sums) {
-            fix_sum(s, n);
+            fix_sum(&s, both ? 2 : 1);
         }
-        XEN_TRY(restore(t, s, s->len, bad[i].what));
-        memcpy(s->state, good, s->len);
+        XEN_TRY(restore(t, &s, s.len, bad[i].what));
+        memcpy(s.state, good, s.len);
     }
-    return restore(t, s, s->len, NULL);
+    XEN_TRY(restore(t, &s, s.len, NULL));
+    forget(&s);
+    return NULL;
 }
 #define all_bad(...) XEN_AT(all_bad(__VA_ARGS__))
 
@@ -202,12 +208,8 @@ static const char *fields(XenTest *t)
         { "half of the memory", SIZE, 8, 1 * MiB },
         { "no checksum", NEXT, 4, 0 },
     };
-    Saved s = { 0 };
 
-    save(t, &s, false);
-    XEN_TRY(all_bad(t, &s, 1, false, bad, G_N_ELEMENTS(bad)));
-    forget(&s);
-    return NULL;
+    return all_bad(t, false, false, bad, G_N_ELEMENTS(bad));
 }
 
 /* What cannot be, though the checksum is right. */
@@ -229,12 +231,8 @@ static const char *values(XenTest *t)
         { "a size past the end", SIZE, 8, 0x201000 },
         { "a size without end", SIZE, 8, UINT64_MAX - 0xfff },
     };
-    Saved s = { 0 };
 
-    save(t, &s, false);
-    XEN_TRY(all_bad(t, &s, 1, true, bad, G_N_ELEMENTS(bad)));
-    forget(&s);
-    return NULL;
+    return all_bad(t, false, true, bad, G_N_ELEMENTS(bad));
 }
 
 /* Two pieces that cannot both be. */
@@ -247,12 +245,8 @@ static const char *clashes(XenTest *t)
         { "a half of one twice", PIECE + GADDR, 8, RANGE_A + 1 * MiB },
         { "each other's range, empty", GADDR, 8, DEVMEM_INITIAL + 2 * MiB },
     };
-    Saved s = { 0 };
 
-    save(t, &s, true);
-    XEN_TRY(all_bad(t, &s, 2, true, bad, G_N_ELEMENTS(bad)));
-    forget(&s);
-    return NULL;
+    return all_bad(t, true, true, bad, G_N_ELEMENTS(bad));
 }
 
 /* Cut off before each byte of the section, and in places behind it. */
