@@ -32,7 +32,7 @@ typedef struct ActVdiskOps {
     /*
      * The longest piece that may be where a header is, 0: any.  virtio-scsi
      * takes what was mapped first for the header, all of it (old BIOSes pad
-     * it), and a long mapping may end at a bucket's end.
+     * it), and a long mapping ends at an absent page.
      */
     uint32_t header_max;
 } ActVdiskOps;
