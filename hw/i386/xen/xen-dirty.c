@@ -147,15 +147,15 @@ static bool sync_tracked(void)
 
 void xen_dirty_vram_sync(MemoryRegionSection *section)
 {
-    bool placed = xen_physmap_is_placed(section);
+    XenFrames frames = xen_physmap_frames_at(section);
 
-    if (!placed && is_tracked(section)) {
+    if (frames != XEN_FRAMES_ALL && is_tracked(section)) {
         untrack();
     }
-    if (!placed && !xen_physmap_has_frames_at(section)) {
+    if (frames == XEN_FRAMES_NONE) {
         return;
     }
-    if (!placed || !try_track(section) || !sync_tracked()) {
+    if (frames == XEN_FRAMES_PART || !try_track(section) || !sync_tracked()) {
         redraw(section->mr, section->offset_within_region,
                int128_get64(section->size));
     }
@@ -167,13 +167,6 @@ void xen_dirty_vram_start(MemoryRegionSection *section)
 }
 
 void xen_dirty_vram_stop(MemoryRegionSection *section)
-{
-    if (is_tracked(section)) {
-        untrack();
-    }
-}
-
-void xen_dirty_vram_gone(MemoryRegionSection *section)
 {
     if (is_tracked(section)) {
         untrack();

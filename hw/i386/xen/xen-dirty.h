@@ -29,12 +29,12 @@ void xen_dirty_log_writes(bool on);
  */
 void xen_dirty_frames_moved(hwaddr gaddr, uint64_t size);
 
-/* A display starts, or stops, to follow the writes to @section. */
+/*
+ * A display starts to follow the writes to @section; it stops, or @section
+ * disappears, whether or not it is logged.
+ */
 void xen_dirty_vram_start(MemoryRegionSection *section);
 void xen_dirty_vram_stop(MemoryRegionSection *section);
-
-/* To be called when @section disappears, whether or not it is logged. */
-void xen_dirty_vram_gone(MemoryRegionSection *section);
 
 /*
  * Marks the pages of @section that the guest has written since the last call as

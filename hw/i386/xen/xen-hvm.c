@@ -220,7 +220,7 @@ void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
     /* The state's own copy of the machine's listener. */
     state->memory_listener.commit = memory_map_changed;
     if (!add) {
-        xen_dirty_vram_gone(section);
+        xen_dirty_vram_stop(section);
         xen_physmap_del(section);
         return;
     }

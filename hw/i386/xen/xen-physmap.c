@@ -233,30 +233,25 @@ void xen_physmap_commit(void)
     }
 }
 
-bool xen_physmap_is_placed(const MemoryRegionSection *section)
+XenFrames xen_physmap_frames_at(const MemoryRegionSection *section)
 {
-    XenShown s;
-
-    return section_shows(section, &s) &&
-           xen_pieces_are_at(s.ram, s.gaddr, s.size);
-}
-
-bool xen_physmap_has_frames_at(const MemoryRegionSection *section)
-{
+    bool all = true, any = false;
     uint64_t done, len;
     ram_addr_t ram;
     XenShown s;
 
     if (!section_shows(section, &s)) {
-        return false;
+        return XEN_FRAMES_NONE;
     }
     for (done = 0; done < s.size; done += len) {
+        bool memory;
+
         len = s.size - done;
-        if (xen_pieces_at(s.gaddr + done, &len, &ram) == XEN_AT_MEMORY) {
-            return true;
-        }
+        memory = xen_pieces_at(s.gaddr + done, &len, &ram) == XEN_AT_MEMORY;
+        any |= memory;
+        all &= memory && ram == s.ram + done;
     }
-    return false;
+    return all ? XEN_FRAMES_ALL : any ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
 }
 
 void xen_physmap_init(struct xs_handle *xs)

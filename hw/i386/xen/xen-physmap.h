@@ -21,6 +21,7 @@
 #define HW_I386_XEN_PHYSMAP_H
 
 #include "exec/memory.h"
+#include "system/xen-mapcache.h"
 
 struct xs_handle;
 
@@ -50,16 +51,12 @@ void xen_physmap_del(MemoryRegionSection *section);
 void xen_physmap_commit(void);
 
 /*
- * True if all whole pages of @section are at the guest address that @section
- * has.  The guest then writes to them without an ioreq.  With the BQL.
+ * Which frames of device memory are at the guest address of @section; the guest
+ * writes to these without an ioreq.  XEN_FRAMES_ALL: all whole pages of
+ * @section are there.  XEN_FRAMES_PART: only some are, or other memory is.
+ * With the BQL.
  */
-bool xen_physmap_is_placed(const MemoryRegionSection *section);
-
-/*
- * True if at the guest address of @section there is a frame of its memory, or
- * of other device memory.  With the BQL.
- */
-bool xen_physmap_has_frames_at(const MemoryRegionSection *section);
+XenFrames xen_physmap_frames_at(const MemoryRegionSection *section);
 
 /*
  * Returns the guest physical address at which the page of @addr is now.  For
