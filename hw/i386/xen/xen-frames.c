@@ -7,11 +7,11 @@
  *
  * The calls to Xen that xen-physmap-settle.c needs.  Xen relocates one frame
  * after the other, in rising order.  It stops at the first frame that fails,
- * and does not say which.  So after a failure the frames are probed to find
- * out.
+ * and does not say which.  So after a failure the frames are probed.
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/timer.h"
 #include "hw/xen/xen_native.h"
@@ -47,125 +47,59 @@ void xen_complain(const char *fmt, ...)
 }
 
 /*
- * True if no frame is at [@gaddr, @gaddr + @size); false if Xen does not say.
  * Probes up to three times, because this is called when calls are failing.
+ * False if Xen does not say.
  */
-static bool is_empty(hwaddr gaddr, uint64_t size)
+static bool probe(hwaddr gaddr, uint64_t size, unsigned long *present)
 {
-    XenFrames frames = XEN_FRAMES_UNKNOWN;
     unsigned i;
 
-    for (i = 0; i < 3 && frames == XEN_FRAMES_UNKNOWN; i++) {
-        frames = xen_map_cache_probe(gaddr, size, NULL);
+    for (i = 0; i < 3; i++) {
+        if (xen_map_cache_probe(gaddr, size, present) != XEN_FRAMES_UNKNOWN) {
+            return true;
+        }
     }
-    return frames == XEN_FRAMES_NONE;
+    return false;
 }
 
 /*
  * Returns how many pages at the start of the range were relocated.  Such a page
- * is absent at @from and present at @to.  They come first, so their number is
- * found by bisection.  Pages that were absent at @from before do not count.
+ * is absent at @from and present at @to.  Pages that were absent at @from
+ * before do not count.
  *
- * If Xen does not say, a page counts as not relocated.  If that is wrong, the
- * next relocation to the same range fails at once; its pages are then probed
- * again, and the mistake is corrected.
+ * If Xen does not say, no page counts as relocated.  If that is wrong, the next
+ * relocation to the same range fails at once; its pages are then probed again,
+ * and the mistake is corrected.
  */
-static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t pages)
+static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t size)
 {
-    uint64_t low = 0, high = pages;
+    unsigned long pages = size / XEN_GUEST_PAGE_SIZE, absent, last;
+    g_autofree unsigned long *left = bitmap_new(pages);
+    g_autofree unsigned long *moved = bitmap_new(pages);
 
-    while (low < high) {
-        uint64_t mid = low + (high - low + 1) / 2;
-        hwaddr start = from + low * XEN_GUEST_PAGE_SIZE;
-        uint64_t size = (mid - low) * XEN_GUEST_PAGE_SIZE;
-
-        if (is_empty(start, size)) {
-            low = mid;
-        } else {
-            high = mid - 1;
-        }
+    if (!probe(from, size, left) || !probe(to, size, moved)) {
+        return 0;
     }
-    while (low && is_empty(to + (low - 1) * XEN_GUEST_PAGE_SIZE,
-                           XEN_GUEST_PAGE_SIZE)) {
-        low--;
-    }
-    return low;
+    absent = find_first_bit(left, pages);
+    last = find_last_bit(moved, absent);
+    return last < absent ? last + 1 : 0;
 }
 
-/* One call to Xen; the ranges do not overlap. */
-static int relocate(hwaddr from, hwaddr to, uint64_t size, uint64_t *done)
+int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
 {
-    uint64_t pages = size / XEN_GUEST_PAGE_SIZE;
     int ret;
 
-    *done = size;
-    if (pages > UINT32_MAX) {
-        *done = 0;
-        return -E2BIG;
-    }
-    if (xendevicemodel_relocate_memory(xen_dmod, xen_domid, pages,
+    trace_xen_frames_move(from, to, size);
+    *moved = size;
+    if (xendevicemodel_relocate_memory(xen_dmod, xen_domid,
+                                       size / XEN_GUEST_PAGE_SIZE,
                                        from / XEN_GUEST_PAGE_SIZE,
                                        to / XEN_GUEST_PAGE_SIZE) == 0) {
         return 0;
     }
     ret = -errno;
-    *done = moved_pages(from, to, pages) * XEN_GUEST_PAGE_SIZE;
+    *moved = moved_pages(from, to, size) * XEN_GUEST_PAGE_SIZE;
     return ret ? ret : -EIO;
-}
-
-static void add_moved(XenFramesMoved *moved, uint64_t offset, uint64_t size)
-{
-    if (size) {
-        moved->piece[moved->n].offset = offset;
-        moved->piece[moved->n++].size = size;
-    }
-}
-
-/*
- * If the target overlaps the source from above, Xen's rising order would
- * overwrite frames before they are relocated:
- *
- *   from  [0 1 2 3 4 5 6 7]
- *   to            [0 1 2 3 4 5 6 7]     4 pages up: first 4..7, then 0..3
- *
- * So the range is cut into pieces as long as the distance, and the last piece
- * is relocated first.  If the target overlaps from below, the first piece is
- * relocated first.  One call would do the same then; but after a failure,
- * relocated frames could not be told from the others.
- */
-int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
-                    XenFramesMoved *moved)
-{
-    bool up = to > from;
-    uint64_t step = MIN(size, up ? to - from : from - to);
-    uint64_t n, len, done;
-
-    moved->n = 0;
-    trace_xen_frames_move(from, to, size);
-    if (from == to) {
-        return 0;
-    }
-    /* @n bytes were relocated: the last ones if @up, otherwise the first. */
-    for (n = 0; n < size; n += len) {
-        uint64_t start;
-        int ret;
-
-        len = MIN(step, size - n);
-        start = up ? size - n - len : n;
-        ret = relocate(from + start, to + start, len, &done);
-        if (!ret) {
-            continue;
-        }
-        if (!up) {
-            add_moved(moved, 0, n + done);
-        } else {
-            add_moved(moved, start, done);
-            add_moved(moved, size - n, n);
-        }
-        return ret;
-    }
-    add_moved(moved, 0, size);
-    return 0;
 }
 
 /* The ranges that are pinned, in no order.  With the BQL. */

@@ -38,23 +38,15 @@ static inline bool xen_overlap(uint64_t a, uint64_t a_size,
  * xen-frames.c
  */
 
-/* The parts that were relocated: offset from the start, and size, in bytes. */
-typedef struct XenFramesMoved {
-    unsigned n;
-    struct {
-        uint64_t offset;
-        uint64_t size;
-    } piece[2];
-} XenFramesMoved;
-
 /*
- * Relocates @size bytes of guest frames from @from to @to, all page-aligned;
- * the two ranges may overlap.  Frames that were at @to are given back to Xen.
- * Returns 0, or -errno.  In both cases @moved says which parts are at @to now;
- * the rest is where it was.
+ * Relocates @size bytes of guest frames, at most XEN_FRAMES_MOVE_MAX, from
+ * @from to @to, all page-aligned; the two ranges do not overlap.  Frames that
+ * were at @to are given back to Xen.  Returns 0, or -errno.  In both cases
+ * *@moved says how many bytes, from the start, are at @to now; the rest is
+ * where it was.
  */
-int xen_frames_move(hwaddr from, hwaddr to, uint64_t size,
-                    XenFramesMoved *moved);
+#define XEN_FRAMES_MOVE_MAX (1ULL << 40)
+int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
 
 /*
  * Pins the caching type of a range to write-back, except where it is pinned

@@ -132,26 +132,42 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 /*
  * Relocates adjacent frames of one block.  Returns NULL, or what is wrong.  The
  * pieces say which frames were relocated.
+ *
+ * If the target overlaps the source from above, Xen's rising order would
+ * overwrite frames before they are relocated:
+ *
+ *   from  [0 1 2 3 4 5 6 7]
+ *   to            [0 1 2 3 4 5 6 7]     4 pages up: first 4..7, then 0..3
+ *
+ * So a step is as long as the distance, and the last one is made first.  If the
+ * target overlaps from below, the first one is made first.  One call would do
+ * the same then; but after a failure, relocated frames could not be told from
+ * the others.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
 {
-    XenFramesMoved moved;
-    unsigned i;
-    int ret;
+    bool up = to > from;
+    uint64_t step = MIN(up ? to - from : from - to, XEN_FRAMES_MOVE_MAX);
+    uint64_t done, len, moved;
+    int ret = 0;
 
     if (!is_free(to, ram, size)) {
         return "other memory or another device is there";
     }
-    ret = xen_frames_move(from, to, size, &moved);
-    for (i = 0; i < moved.n; i++) {
-        uint64_t offset = moved.piece[i].offset;
+    for (done = 0; done < size && !ret; done += len) {
+        uint64_t at;
 
-        xen_pieces_abandon_end(to + offset, moved.piece[i].size);
-        xen_pieces_put(ram + offset, to + offset, moved.piece[i].size);
-        /* An earlier write may have been reported at the former address. */
-        xen_dirty_frames_moved(to + offset, moved.piece[i].size);
-        *any = true;
+        len = MIN(step, size - done);
+        at = up ? size - done - len : done;
+        ret = xen_frames_move(from + at, to + at, len, &moved);
+        if (moved) {
+            xen_pieces_abandon_end(to + at, moved);
+            xen_pieces_put(ram + at, to + at, moved);
+            /* An earlier write may have been reported at the former address. */
+            xen_dirty_frames_moved(to + at, moved);
+            *any = true;
+        }
     }
     return ret ? strerror(-ret) : NULL;
 }
