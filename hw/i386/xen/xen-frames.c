@@ -102,45 +102,20 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
     return ret ? ret : -EIO;
 }
 
-/* The ranges that are pinned, in no order.  With the BQL. */
-static struct {
-    hwaddr gaddr;
-    uint64_t size;
-} pins[XEN_PINS_MAX];
-static unsigned nr_pins;
-
-/*
- * True if the page at @gaddr is pinned.  @len: in: bytes asked for; out: for
- * how many the answer holds.
- */
-static bool is_pinned(hwaddr gaddr, uint64_t *len)
-{
-    unsigned i;
-
-    for (i = 0; i < nr_pins; i++) {
-        if (gaddr - pins[i].gaddr < pins[i].size) {
-            *len = MIN(*len, pins[i].gaddr + pins[i].size - gaddr);
-            return true;
-        }
-        if (pins[i].gaddr > gaddr) {
-            *len = MIN(*len, pins[i].gaddr - gaddr);
-        }
-    }
-    return false;
-}
-
 int xen_frames_pin(hwaddr gaddr, uint64_t size)
 {
+    /* Guest addresses alone, in no order. */
+    static XenPieceList pins;
     uint64_t done, len;
 
     for (done = 0; done < size; done += len) {
         hwaddr at = gaddr + done;
 
         len = size - done;
-        if (is_pinned(at, &len)) {
+        if (xen_piece_at(pins.p, pins.n, at, &len)) {
             continue;
         }
-        if (nr_pins == XEN_PINS_MAX) {
+        if (pins.n == XEN_PINS_MAX) {
             return -ENOSPC;
         }
         if (xendevicemodel_pin_memory_cacheattr(
@@ -149,8 +124,7 @@ int xen_frames_pin(hwaddr gaddr, uint64_t size)
                 XEN_DOMCTL_MEM_CACHEATTR_WB)) {
             return -errno;
         }
-        pins[nr_pins].gaddr = at;
-        pins[nr_pins++].size = len;
+        xen_piece_add(&pins, &(XenPiece) { .gaddr = at, .size = len });
     }
     return 0;
 }

@@ -35,8 +35,7 @@
 static struct xs_handle *xenstore;
 
 /* The pieces that have keys. */
-static XenPiece *stored;
-static unsigned nr_stored;
+static XenPieceList stored;
 
 static char *physmap_path(const char *entry, const char *key)
 {
@@ -104,22 +103,22 @@ void xen_physmap_compat_sync(void)
     if (!xenstore) {
         return;
     }
-    for (i = 0; i < nr_stored; i++) {
-        if (!find(now->p, now->n, stored[i].ram)) {
-            remove_entry(&stored[i]);
+    for (i = 0; i < stored.n; i++) {
+        if (!find(now->p, now->n, stored.p[i].ram)) {
+            remove_entry(&stored.p[i]);
         }
     }
     for (i = 0; i < now->n; i++) {
-        const XenPiece *old = find(stored, nr_stored, now->p[i].ram);
+        const XenPiece *old = find(stored.p, stored.n, now->p[i].ram);
 
         if (!old || old->gaddr != now->p[i].gaddr ||
             old->size != now->p[i].size) {
             write_entry(&now->p[i]);
         }
     }
-    g_free(stored);
-    nr_stored = now->n;
-    stored = g_memdup2(now->p, now->n * sizeof(now->p[0]));
+    g_free(stored.p);
+    stored.n = now->n;
+    stored.p = g_memdup2(now->p, now->n * sizeof(now->p[0]));
 }
 
 /*
@@ -147,10 +146,11 @@ static bool is_clash(const XenPiece *p)
 {
     unsigned i;
 
-    for (i = 0; i < nr_stored; i++) {
-        if (xen_overlap(p->ram, p->size, stored[i].ram, stored[i].size) ||
-            xen_overlap(p->gaddr, p->size, stored[i].gaddr,
-                        stored[i].size)) {
+    for (i = 0; i < stored.n; i++) {
+        const XenPiece *q = &stored.p[i];
+
+        if (xen_overlap(p->ram, p->size, q->ram, q->size) ||
+            xen_overlap(p->gaddr, p->size, q->gaddr, q->size)) {
             return true;
         }
     }
@@ -207,8 +207,7 @@ void xen_physmap_compat_load(struct xs_handle *xs)
             continue;
         }
         xen_pieces_put(p.ram, p.gaddr, p.size);
-        stored = g_renew(XenPiece, stored, nr_stored + 1);
-        stored[nr_stored++] = p;
+        xen_piece_add(&stored, &p);
     }
     free(entries);
 }

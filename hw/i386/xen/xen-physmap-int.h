@@ -69,14 +69,35 @@ void G_GNUC_PRINTF(1, 2) xen_complain(const char *fmt, ...);
  * xen-physmap-pieces.c
  */
 
-/* Adjacent frames of device memory that are not at their initial range. */
+/* Adjacent pages of device memory, at adjacent guest addresses. */
 typedef struct XenPiece {
     ram_addr_t ram;     /* the memory; also its initial range */
-    hwaddr gaddr;       /* the guest address at which its frames are */
+    hwaddr gaddr;       /* where its frames are, or where it is shown */
     uint64_t size;      /* bytes; all three are multiples of a page */
 } XenPiece;
 
-/* Sorted by ram, without overlaps. */
+typedef struct XenPieceList {
+    unsigned n;
+    XenPiece *p;        /* g_free */
+} XenPieceList;
+
+/* Appends a piece to @list. */
+void xen_piece_add(XenPieceList *list, const XenPiece *piece);
+
+/*
+ * Return the one of the @n pieces at @p that has the memory @ram, or that has
+ * the guest address @gaddr; NULL if there is none.  @len: in: bytes asked for,
+ * > 0; out: the number of bytes for which the answer is right.  Any thread.
+ */
+const XenPiece *xen_piece_of(const XenPiece *p, unsigned n, ram_addr_t ram,
+                             uint64_t *len);
+const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
+                             uint64_t *len);
+
+/*
+ * Where frames are that are not at their initial range: sorted by ram, without
+ * overlaps.
+ */
 typedef struct XenPieces {
     struct rcu_head rcu;
     unsigned n;
@@ -166,24 +187,14 @@ static inline void xen_physmap_compat_sync(void)
  * xen-physmap-settle.c
  */
 
-/* Whole pages of device memory that the guest's memory map shows. */
-typedef struct XenShown {
-    const MemoryRegion *mr;     /* of the section that shows them */
-    ram_addr_t ram;
-    hwaddr gaddr;
-    uint64_t size;
-} XenShown;
-
-/* All that is shown, in the order in which it appeared. */
-typedef struct XenShownList {
-    unsigned n, room;
-    XenShown *s;
-} XenShownList;
-
-extern XenShownList xen_shown;
+/*
+ * The device memory that the guest's memory map shows, a piece for each section
+ * with whole pages of it, in the order in which they appeared.
+ */
+extern XenPieceList xen_shown;
 
 #define FOR_EACH_SHOWN(s) \
-    for (s = xen_shown.s; s < xen_shown.s + xen_shown.n; s++)
+    for (s = xen_shown.p; s < xen_shown.p + xen_shown.n; s++)
 
 /*
  * Relocates frames to where they are shown.  Reports what cannot be relocated;
@@ -240,7 +251,7 @@ bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size);
  * The range at which @block is shown, if only one range shows it, and that
  * range shows all of it.  Otherwise NULL.
  */
-const XenShown *xen_physmap_shown_whole(RAMBlock *block);
+const XenPiece *xen_physmap_shown_whole(RAMBlock *block);
 
 /* Reports why the restore failed, and ends QEMU. */
 G_NORETURN void G_GNUC_PRINTF(1, 2) xen_physmap_fail(const char *fmt, ...);

@@ -18,6 +18,41 @@
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 
+void xen_piece_add(XenPieceList *list, const XenPiece *piece)
+{
+    list->p = g_renew(XenPiece, list->p, list->n + 1);
+    list->p[list->n++] = *piece;
+}
+
+static const XenPiece *find(const XenPiece *p, unsigned n, bool by_ram,
+                            uint64_t addr, uint64_t *len)
+{
+    for (; n; n--, p++) {
+        uint64_t start = by_ram ? p->ram : p->gaddr;
+
+        if (addr - start < p->size) {
+            *len = MIN(*len, start + p->size - addr);
+            return p;
+        }
+        if (start > addr) {
+            *len = MIN(*len, start - addr);
+        }
+    }
+    return NULL;
+}
+
+const XenPiece *xen_piece_of(const XenPiece *p, unsigned n, ram_addr_t ram,
+                             uint64_t *len)
+{
+    return find(p, n, true, ram, len);
+}
+
+const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
+                             uint64_t *len)
+{
+    return find(p, n, false, gaddr, len);
+}
+
 static XenPieces none;
 
 /* Replaced with the BQL, read in RCU sections; its contents never change. */
@@ -83,27 +118,9 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
 {
     const XenPieces *v = qatomic_rcu_read(&pieces);
-    unsigned low = 0, high = v->n;
+    const XenPiece *p = xen_piece_of(v->p, v->n, addr, len);
 
-    /* The first piece that ends above addr. */
-    while (low < high) {
-        unsigned mid = low + (high - low) / 2;
-
-        if (v->p[mid].ram + v->p[mid].size <= addr) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    if (low == v->n) {
-        return addr;
-    }
-    if (addr < v->p[low].ram) {
-        *len = MIN(*len, v->p[low].ram - addr);
-        return addr;
-    }
-    *len = MIN(*len, v->p[low].ram + v->p[low].size - addr);
-    return v->p[low].gaddr + (addr - v->p[low].ram);
+    return p ? p->gaddr + (addr - p->ram) : addr;
 }
 
 hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr)
@@ -250,20 +267,12 @@ static XenAt rest_at(hwaddr gaddr, uint64_t *len)
 
 XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
 {
+    const XenPiece *p = xen_piece_at(pieces->p, pieces->n, gaddr, len);
     const RAMBlock *block;
-    unsigned i;
 
-    for (i = 0; i < pieces->n; i++) {
-        const XenPiece *p = &pieces->p[i];
-
-        if (gaddr - p->gaddr < p->size) {
-            *ram = p->ram + (gaddr - p->gaddr);
-            *len = MIN(*len, p->gaddr + p->size - gaddr);
-            return XEN_AT_MEMORY;
-        }
-        if (p->gaddr > gaddr) {
-            *len = MIN(*len, p->gaddr - gaddr);
-        }
+    if (p) {
+        *ram = p->ram + (gaddr - p->gaddr);
+        return XEN_AT_MEMORY;
     }
     *ram = gaddr;
     RCU_READ_LOCK_GUARD();

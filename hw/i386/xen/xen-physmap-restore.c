@@ -176,9 +176,9 @@ static void for_each_unlocated(void (*fn)(RAMBlock *block))
  * One whole block
  */
 
-const XenShown *xen_physmap_shown_whole(RAMBlock *block)
+const XenPiece *xen_physmap_shown_whole(RAMBlock *block)
 {
-    const XenShown *s, *whole = NULL;
+    const XenPiece *s, *whole = NULL;
 
     FOR_EACH_SHOWN(s) {
         if (!xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
@@ -211,7 +211,7 @@ bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 /* Applies the rule to a whole block; does nothing if that must wait. */
 static void look_for_whole(RAMBlock *block)
 {
-    const XenShown *s = xen_physmap_shown_whole(block);
+    const XenPiece *s = xen_physmap_shown_whole(block);
     XenFrames initial, there;
 
     if (!s || xen_physmap_is_over_initial(s->ram, s->gaddr, s->size)) {
@@ -267,7 +267,7 @@ static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
 }
 
 /* Probes the pages of @search that @s shows. */
-static void look_for_shown(Search *search, const XenShown *s)
+static void look_for_shown(Search *search, const XenPiece *s)
 {
     unsigned long pages = s->size / XEN_GUEST_PAGE_SIZE, i;
     unsigned long first = (s->ram - search->base) / XEN_GUEST_PAGE_SIZE;
@@ -297,7 +297,7 @@ static void look_for_shown(Search *search, const XenShown *s)
     }
 }
 
-static G_NORETURN void lose(const XenShown *s, unsigned long missing)
+static G_NORETURN void lose(const XenPiece *s, unsigned long missing)
 {
     xen_physmap_fail("the memory of %s (%" PRIu64 " KiB) is neither at its BAR "
                      "0x%" HWADDR_PRIx " nor at its initial range 0x"
@@ -344,7 +344,7 @@ static void look_for_rest(RAMBlock *block)
     g_autofree unsigned long *initial =
         look_at_pages(block->offset, block->offset, block->max_length);
     Search search = { block->offset, initial, there };
-    const XenShown *s, *shown = NULL;
+    const XenPiece *s, *shown = NULL;
 
     FOR_EACH_SHOWN(s) {
         if (xen_overlap(s->ram, s->size, block->offset, block->max_length)) {

@@ -37,7 +37,7 @@
 /* The range that one probe covers. */
 #define PROBE_BYTES     (4 * MiB)
 
-XenShownList xen_shown;
+XenPieceList xen_shown;
 
 /*
  * Targets
@@ -48,7 +48,7 @@ static bool is_firmware(hwaddr gaddr, uint64_t size)
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
 }
 
-static bool is_target_candidate(const XenShown *s)
+static bool is_target_candidate(const XenPiece *s)
 {
     RAMBlock *block = xen_physmap_block(s->ram);
 
@@ -69,24 +69,23 @@ static bool is_target_candidate(const XenShown *s)
     return true;
 }
 
-/* Returns a list of const XenShown *, the earliest first. */
-static GPtrArray *choose_targets(void)
+static XenPieceList choose_targets(void)
 {
-    GPtrArray *targets = g_ptr_array_new();
-    XenShown *s;
-    guint i;
+    XenPieceList targets = { 0 };
+    XenPiece *s;
+    unsigned i;
 
     FOR_EACH_SHOWN(s) {
-        for (i = 0; i < targets->len; i++) {
-            const XenShown *t = g_ptr_array_index(targets, i);
+        for (i = 0; i < targets.n; i++) {
+            const XenPiece *t = &targets.p[i];
 
             if (xen_overlap(s->ram, s->size, t->ram, t->size) ||
                 xen_overlap(s->gaddr, s->size, t->gaddr, t->size)) {
                 break;
             }
         }
-        if (i == targets->len && is_target_candidate(s)) {
-            g_ptr_array_add(targets, s);
+        if (i == targets.n && is_target_candidate(s)) {
+            xen_piece_add(&targets, s);
         }
     }
     return targets;
@@ -255,59 +254,20 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
     return other;
 }
 
-/* The target that has the memory at @ram, or NULL; @len as above. */
-static const XenShown *target_of(GPtrArray *targets, ram_addr_t ram,
-                                 uint64_t *len)
-{
-    guint i;
-
-    for (i = 0; i < targets->len; i++) {
-        const XenShown *t = g_ptr_array_index(targets, i);
-
-        if (ram - t->ram < t->size) {
-            *len = MIN(*len, t->ram + t->size - ram);
-            return t;
-        }
-        if (t->ram > ram) {
-            *len = MIN(*len, t->ram - ram);
-        }
-    }
-    return NULL;
-}
-
-/* True if a target is at @gaddr; @len as above. */
-static bool is_in_target(GPtrArray *targets, hwaddr gaddr, uint64_t *len)
-{
-    guint i;
-
-    for (i = 0; i < targets->len; i++) {
-        const XenShown *t = g_ptr_array_index(targets, i);
-
-        if (gaddr - t->gaddr < t->size) {
-            *len = MIN(*len, t->gaddr + t->size - gaddr);
-            return true;
-        }
-        if (t->gaddr > gaddr) {
-            *len = MIN(*len, t->gaddr - gaddr);
-        }
-    }
-    return false;
-}
-
 /* True if frames of [@ram, @ram + *@len) must not stay at @gaddr. */
-static bool must_leave(GPtrArray *targets, ram_addr_t ram, hwaddr gaddr,
-                       uint64_t *len)
+static bool must_leave(const XenPieceList *targets, ram_addr_t ram,
+                       hwaddr gaddr, uint64_t *len)
 {
-    const XenShown *t = target_of(targets, ram, len);
+    const XenPiece *t = xen_piece_of(targets->p, targets->n, ram, len);
 
     if (t && t->gaddr + (ram - t->ram) == gaddr) {
         return false;
     }
-    return is_in_target(targets, gaddr, len) ||
+    return xen_piece_at(targets->p, targets->n, gaddr, len) ||
            is_shown_other(gaddr, ram, len);
 }
 
-static void make_way(GPtrArray *targets)
+static void make_way(const XenPieceList *targets)
 {
     const XenPieces *now = xen_pieces();
     unsigned n = now->n, i;
@@ -353,7 +313,7 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size)
  * All of it
  */
 
-static void pin(const XenShown *t)
+static void pin(const XenPiece *t)
 {
     int ret = xen_frames_pin(t->gaddr, t->size);
 
@@ -381,18 +341,17 @@ static void give_back_abandoned(void)
 
 void xen_physmap_settle(void)
 {
-    g_autoptr(GPtrArray) targets = choose_targets();
+    XenPieceList targets = choose_targets();
+    const XenPiece *t;
     bool moved;
-    guint i;
 
     /* These frames would hide what is shown there. */
     give_back_abandoned();
-    make_way(targets);
+    make_way(&targets);
     /* A target that is relocated may have been in the way of an earlier one. */
     do {
         moved = false;
-        for (i = 0; i < targets->len; i++) {
-            const XenShown *t = g_ptr_array_index(targets, i);
+        for (t = targets.p; t < targets.p + targets.n; t++) {
             g_autofree char *why = relocate(t->ram, t->gaddr, t->size,
                                             &moved);
 
@@ -403,6 +362,7 @@ void xen_physmap_settle(void)
                              why, t->gaddr);
             }
         }
-    } while (moved && targets->len > 1);
+    } while (moved && targets.n > 1);
+    g_free(targets.p);
     xen_physmap_compat_sync();
 }

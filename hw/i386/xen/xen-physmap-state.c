@@ -67,7 +67,7 @@ static uint32_t sum_of_pieces(void)
 static bool is_plain(RAMBlock *block)
 {
     uint64_t len = block->max_length;
-    const XenShown *s;
+    const XenPiece *s;
     hwaddr gaddr;
 
     if (xen_map_cache_is_dummy(block->offset)) {

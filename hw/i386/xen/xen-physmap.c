@@ -166,7 +166,7 @@ static const XenBlockOps block_ops = {
  */
 
 /* True if @section is relocated; @s gets its whole pages. */
-static bool section_shows(const MemoryRegionSection *section, XenShown *s)
+static bool section_shows(const MemoryRegionSection *section, XenPiece *s)
 {
     MemoryRegion *mr = section->mr;
     hwaddr start = section->offset_within_address_space;
@@ -179,7 +179,6 @@ static bool section_shows(const MemoryRegionSection *section, XenShown *s)
         return false;
     }
     cut = ROUND_UP(start, XEN_GUEST_PAGE_SIZE) - start;
-    s->mr = mr;
     s->gaddr = start + cut;
     s->ram = memory_region_get_ram_addr(mr) + section->offset_within_region +
              cut;
@@ -193,32 +192,28 @@ static bool section_shows(const MemoryRegionSection *section, XenShown *s)
 
 void xen_physmap_add(MemoryRegionSection *section)
 {
-    XenShown s;
+    XenPiece s;
 
     if (!section_shows(section, &s)) {
         return;
     }
     /* Not every machine with a physmap calls xen_physmap_init(). */
     xen_map_cache_set_block_ops(&block_ops);
-    if (xen_shown.n == xen_shown.room) {
-        xen_shown.room = 2 * xen_shown.room + 4;
-        xen_shown.s = g_renew(XenShown, xen_shown.s, xen_shown.room);
-    }
-    xen_shown.s[xen_shown.n++] = s;
+    xen_piece_add(&xen_shown, &s);
 }
 
 void xen_physmap_del(MemoryRegionSection *section)
 {
-    XenShown gone, *s;
+    XenPiece gone, *s;
 
     if (!section_shows(section, &gone)) {
         return;
     }
     FOR_EACH_SHOWN(s) {
-        if (s->mr == gone.mr && s->ram == gone.ram &&
-            s->gaddr == gone.gaddr && s->size == gone.size) {
+        if (s->ram == gone.ram && s->gaddr == gone.gaddr &&
+            s->size == gone.size) {
             xen_shown.n--;
-            memmove(s, s + 1, (xen_shown.s + xen_shown.n - s) * sizeof(*s));
+            memmove(s, s + 1, (xen_shown.p + xen_shown.n - s) * sizeof(*s));
             return;
         }
     }
@@ -238,7 +233,7 @@ XenFrames xen_physmap_frames_at(const MemoryRegionSection *section)
     bool all = true, any = false;
     uint64_t done, len;
     ram_addr_t ram;
-    XenShown s;
+    XenPiece s;
 
     if (!section_shows(section, &s)) {
         return XEN_FRAMES_NONE;
