@@ -96,11 +96,15 @@ const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
 
 /*
  * Where frames are that are not at their initial range: sorted by ram, without
- * overlaps.
+ * overlaps.  Last come the *abandoned* frames, which belonged to a device that
+ * was unplugged, and which Xen did not take back.  Their ram is the guest
+ * address plus XEN_ABANDONED.
  */
+#define XEN_ABANDONED (1ULL << 60)
 typedef struct XenPieces {
     struct rcu_head rcu;
-    unsigned n;
+    unsigned n;         /* of device memory */
+    unsigned all;       /* with the abandoned ones */
     XenPiece p[];
 } XenPieces;
 
@@ -123,16 +127,19 @@ bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 bool xen_pieces_cover(ram_addr_t ram, uint64_t size);
 
 /*
- * To be called when a device was unplugged and its frames at [@gaddr, @gaddr +
- * @size) could not be given back.  Other memory may then be relocated to that
- * range.  The last XEN_PIECES_ABANDONED ranges are remembered, each until other
- * memory is there or its frames went back.
+ * The frames at [@gaddr, @gaddr + @size) are abandoned, until other memory is
+ * there or the frames went back.  They are no memory's according to the pieces.
  */
-#define XEN_PIECES_ABANDONED 16
 void xen_pieces_abandon(hwaddr gaddr, uint64_t size);
 void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
-/* The @i-th of them, < XEN_PIECES_ABANDONED; false if there is none. */
-bool xen_pieces_abandoned(unsigned i, hwaddr *gaddr, uint64_t *size);
+
+/*
+ * To be called when the memory map has changed: true if Xen should be asked to
+ * take abandoned frames back.  A guest can change the memory map as often as it
+ * likes.  So the answer is true for the first, second, fourth, eighth and so on
+ * call since frames were last abandoned.
+ */
+bool xen_pieces_ask_again(void);
 
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */

@@ -10,6 +10,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
 #include "exec/ramlist.h"
@@ -66,7 +67,7 @@ const XenPieces *xen_pieces(void)
 /* Appends a piece; extends the last piece if the new one continues it. */
 static void append(XenPieces *to, ram_addr_t ram, hwaddr gaddr, uint64_t size)
 {
-    XenPiece *last = to->n ? &to->p[to->n - 1] : NULL;
+    XenPiece *last = to->all ? &to->p[to->all - 1] : NULL;
 
     if (!size || gaddr == ram) {
         return;
@@ -75,7 +76,8 @@ static void append(XenPieces *to, ram_addr_t ram, hwaddr gaddr, uint64_t size)
         last->gaddr + last->size == gaddr) {
         last->size += size;
     } else {
-        to->p[to->n++] = (XenPiece) { ram, gaddr, size };
+        to->p[to->all++] = (XenPiece) { ram, gaddr, size };
+        to->n += ram < XEN_ABANDONED;
     }
 }
 
@@ -86,9 +88,9 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     unsigned i;
 
     /* At most two more: the new piece, and one that is cut in the middle. */
-    new = g_malloc(sizeof(*new) + (old->n + 2) * sizeof(new->p[0]));
-    new->n = 0;
-    for (i = 0; i < old->n; i++) {
+    new = g_malloc(sizeof(*new) + (old->all + 2) * sizeof(new->p[0]));
+    new->n = new->all = 0;
+    for (i = 0; i < old->all; i++) {
         const XenPiece *p = &old->p[i];
         ram_addr_t end = p->ram + p->size;
 
@@ -160,6 +162,24 @@ bool xen_pieces_cover(ram_addr_t ram, uint64_t size)
     return false;
 }
 
+static unsigned asked;
+
+void xen_pieces_abandon(hwaddr gaddr, uint64_t size)
+{
+    xen_pieces_put(XEN_ABANDONED + gaddr, gaddr, size);
+    asked = 0;
+}
+
+void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size)
+{
+    xen_pieces_put(XEN_ABANDONED + gaddr, XEN_ABANDONED + gaddr, size);
+}
+
+bool xen_pieces_ask_again(void)
+{
+    return pieces->all > pieces->n && is_power_of_2(++asked);
+}
+
 /*
  * RAM blocks
  */
@@ -205,74 +225,14 @@ static XenAt initial_at(const RAMBlock *block, hwaddr gaddr, uint64_t *len)
     return memory_region_is_rom(block->mr) ? XEN_AT_NEEDLESS : XEN_AT_MEMORY;
 }
 
-/* Ranges with frames of unplugged devices; a new one replaces the oldest. */
-static struct {
-    hwaddr gaddr;
-    uint64_t size;
-} abandoned[XEN_PIECES_ABANDONED];
-
-void xen_pieces_abandon(hwaddr gaddr, uint64_t size)
-{
-    static unsigned next;
-
-    abandoned[next].gaddr = gaddr;
-    abandoned[next].size = size;
-    next = (next + 1) % XEN_PIECES_ABANDONED;
-}
-
-void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size)
-{
-    hwaddr end = gaddr + size;
-    unsigned i;
-
-    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
-        hwaddr first = abandoned[i].gaddr, last = first + abandoned[i].size;
-
-        if (!xen_overlap(gaddr, size, first, last - first)) {
-            continue;
-        }
-        abandoned[i].size = 0;
-        if (first < gaddr) {
-            xen_pieces_abandon(first, gaddr - first);
-        }
-        if (last > end) {
-            xen_pieces_abandon(end, last - end);
-        }
-    }
-}
-
-bool xen_pieces_abandoned(unsigned i, hwaddr *gaddr, uint64_t *size)
-{
-    *gaddr = abandoned[i].gaddr;
-    *size = abandoned[i].size;
-    return *size != 0;
-}
-
-/* What is at @gaddr if it belongs to no device. */
-static XenAt rest_at(hwaddr gaddr, uint64_t *len)
-{
-    unsigned i;
-
-    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
-        if (gaddr - abandoned[i].gaddr < abandoned[i].size) {
-            *len = MIN(*len, abandoned[i].gaddr + abandoned[i].size - gaddr);
-            return XEN_AT_NEEDLESS;
-        }
-        if (abandoned[i].gaddr > gaddr) {
-            *len = MIN(*len, abandoned[i].gaddr - gaddr);
-        }
-    }
-    return XEN_AT_UNKNOWN;
-}
-
 XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
 {
-    const XenPiece *p = xen_piece_at(pieces->p, pieces->n, gaddr, len);
+    const XenPiece *p = xen_piece_at(pieces->p, pieces->all, gaddr, len);
     const RAMBlock *block;
 
     if (p) {
         *ram = p->ram + (gaddr - p->gaddr);
-        return XEN_AT_MEMORY;
+        return p->ram < XEN_ABANDONED ? XEN_AT_MEMORY : XEN_AT_NEEDLESS;
     }
     *ram = gaddr;
     RCU_READ_LOCK_GUARD();
@@ -287,14 +247,14 @@ XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
             *len = MIN(*len, block->offset - gaddr);
         }
     }
-    return rest_at(gaddr, len);
+    return XEN_AT_UNKNOWN;
 }
 
 void xen_physmap_check(void)
 {
     unsigned i, k;
 
-    for (i = 0; i < pieces->n; i++) {
+    for (i = 0; i < pieces->all; i++) {
         const XenPiece *p = &pieces->p[i];
 
         assert(p->size && p->gaddr != p->ram);

@@ -270,10 +270,16 @@ static bool must_leave(const XenPieceList *targets, ram_addr_t ram,
 static void make_way(const XenPieceList *targets)
 {
     const XenPieces *now = xen_pieces();
-    unsigned n = now->n, i;
+    unsigned n = now->n, all = now->all, i;
     /* A copy, because relocations change the pieces. */
-    g_autofree XenPiece *p = g_memdup2(now->p, n * sizeof(now->p[0]));
+    g_autofree XenPiece *p = g_memdup2(now->p, all * sizeof(now->p[0]));
 
+    /* Abandoned frames would hide what is shown there. */
+    for (i = xen_pieces_ask_again() ? n : all; i < all; i++) {
+        if (!xen_reservation_give_back(p[i].gaddr, p[i].size)) {
+            xen_pieces_abandon_end(p[i].gaddr, p[i].size);
+        }
+    }
     for (i = 0; i < n; i++) {
         uint64_t done, len;
 
@@ -324,29 +330,12 @@ static void pin(const XenPiece *t)
     }
 }
 
-/* Xen may take now what it did not take back when a device was unplugged. */
-static void give_back_abandoned(void)
-{
-    uint64_t size;
-    hwaddr gaddr;
-    unsigned i;
-
-    for (i = 0; i < XEN_PIECES_ABANDONED; i++) {
-        if (xen_pieces_abandoned(i, &gaddr, &size) &&
-            !xen_reservation_give_back(gaddr, size)) {
-            xen_pieces_abandon_end(gaddr, size);
-        }
-    }
-}
-
 void xen_physmap_settle(void)
 {
     XenPieceList targets = choose_targets();
     const XenPiece *t;
     bool moved;
 
-    /* These frames would hide what is shown there. */
-    give_back_abandoned();
     make_way(&targets);
     /* A target that is relocated may have been in the way of an earlier one. */
     do {

@@ -112,14 +112,17 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 
 /*
  * Gives the frames at @gaddr back to Xen if they belong to the memory [@addr,
- * @addr + *@len).  @len: out: the number of bytes for which that was decided.
+ * @addr + *@len), and removes that from the pieces.  @len: out: the number of
+ * bytes for which that was done.
  */
 static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
 {
     ram_addr_t ram;
+    XenAt at = xen_pieces_at(gaddr, len, &ram);
     int ret;
 
-    if (xen_pieces_at(gaddr, len, &ram) == XEN_AT_UNKNOWN || ram != addr) {
+    xen_pieces_put(addr, addr, *len);
+    if (at == XEN_AT_UNKNOWN || ram != addr) {
         return;
     }
     ret = xen_reservation_give_back(gaddr, *len);
@@ -149,7 +152,6 @@ static void block_gone(ram_addr_t addr, ram_addr_t size)
         }
         give_back(addr + done, gaddr, &len);
     }
-    xen_pieces_put(addr, addr, size);
     xen_physmap_compat_sync();
 }
 
@@ -223,7 +225,7 @@ void xen_physmap_commit(void)
 {
     if (xen_physmap_is_restoring()) {
         xen_physmap_restore_look();
-    } else if (xen_shown.n || xen_pieces()->n) {
+    } else if (xen_shown.n || xen_pieces()->all) {
         xen_physmap_settle();
     }
 }

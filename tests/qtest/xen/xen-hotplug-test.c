@@ -324,6 +324,53 @@ static const char *left_behind(XenTest *t)
     return given_back(t, before);
 }
 
+static void switch_display(XenTest *t, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        xen_test_ok(t, guest_pci_command(t->pc, 4 << 3, 0, GUEST_PCI_MEMORY));
+        xen_test_ok(t, guest_pci_command(t->pc, 4 << 3, GUEST_PCI_MEMORY, 0));
+    }
+}
+#define switch_display(...) XEN_AT(switch_display(__VA_ARGS__))
+
+/*
+ * While Xen takes nothing back, a guest that changes its memory map cannot have
+ * it asked each time.  When Xen takes frames again, it gets them.
+ */
+static const char *asked_seldom(XenTest *t)
+{
+    enum { RANGES = 3, TIMES = 100, MOST = 10 };
+    XensimFault fault = { .call = GIVE_BACK, .error = EBUSY };
+    g_autofree char *args = machine_with_vga(t);
+    uint64_t before, asked;
+    int id;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xen_test_vga(t);
+    before = counted(t);
+    id = xensim_fault_arm(t->sim, &fault);
+    for (unsigned i = 0; i < RANGES; i++) {
+        uint64_t blocks = xen_test_stat(t, "blocks");
+
+        plug_memory(t);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 2,
+                                           FIRST + i * 0x200000));
+        unplug_memory(t);
+        XEN_TRY(lets_go(t, blocks));
+    }
+    asked = xensim_fault_hits(t->sim, id);
+    XEN_REQUIRE(asked >= RANGES && counted(t) == before + RANGES * MEM_PAGES,
+                "has given frames back");
+    switch_display(t, TIMES);
+    asked = xensim_fault_hits(t->sim, id) - asked;
+    XEN_REQUIRE(asked <= RANGES * MOST, "asked Xen %" PRIu64 " times in %u "
+                "changes of the memory map", asked, 2 * TIMES);
+    xensim_fault_disarm(t->sim, id);
+    switch_display(t, 2 * TIMES);
+    return given_back(t, before);
+}
+
 static const char *rom(XenTest *t)
 {
     uint64_t blocks;
@@ -667,6 +714,7 @@ int main(int argc, char **argv)
                  "put 0 frames behind the BAR");
     xen_test_add("hotplug/at-once", at_once, NULL);
     xen_test_add("hotplug/left-behind", left_behind, NULL);
+    xen_test_add("hotplug/asked-seldom", asked_seldom, NULL);
     xen_test_add("hotplug/rom", rom, "ok");
     xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
     xen_test_add("hotplug/restore", restored, "lost page 0");
