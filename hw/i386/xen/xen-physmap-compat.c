@@ -98,7 +98,7 @@ static const XenPiece *find(const XenPiece *list, unsigned n, ram_addr_t ram)
 void xen_physmap_compat_sync(void)
 {
     const XenPieces *now = xen_pieces();
-    unsigned i;
+    int i;
 
     if (!xenstore) {
         return;
@@ -142,21 +142,6 @@ static bool read_hex(const char *entry, const char *key, uint64_t *value)
     return ok;
 }
 
-static bool is_clash(const XenPiece *p)
-{
-    unsigned i;
-
-    for (i = 0; i < stored.n; i++) {
-        const XenPiece *q = &stored.p[i];
-
-        if (xen_overlap(p->ram, p->size, q->ram, q->size) ||
-            xen_overlap(p->gaddr, p->size, q->gaddr, q->size)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Reads an entry.  Returns NULL, or what is wrong with the entry. */
 static const char *load_entry(const char *entry, XenPiece *p)
 {
@@ -170,7 +155,7 @@ static const char *load_entry(const char *entry, XenPiece *p)
         p->ram + p->size < p->ram || p->gaddr + p->size < p->gaddr) {
         return "does not consist of whole pages";
     }
-    if (is_clash(p)) {
+    if (xen_piece_clashes(stored.p, stored.n, p)) {
         return "overlaps another entry";
     }
     switch (xen_map_cache_probe(p->gaddr, p->size, NULL)) {

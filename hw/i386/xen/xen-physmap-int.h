@@ -77,7 +77,7 @@ typedef struct XenPiece {
 } XenPiece;
 
 typedef struct XenPieceList {
-    unsigned n;
+    int n;
     XenPiece *p;        /* g_free */
 } XenPieceList;
 
@@ -93,6 +93,9 @@ const XenPiece *xen_piece_of(const XenPiece *p, unsigned n, ram_addr_t ram,
                              uint64_t *len);
 const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
                              uint64_t *len);
+
+/* True if @piece has memory or guest addresses of one of the @n pieces at @p. */
+bool xen_piece_clashes(const XenPiece *p, unsigned n, const XenPiece *piece);
 
 /*
  * Where frames are that are not at their initial range: sorted by ram, without
@@ -167,6 +170,9 @@ const char *xen_physmap_name(ram_addr_t addr);
  */
 bool xen_physmap_has_frames(const RAMBlock *block);
 
+/* The same, but false for a ROM, whose frames may be overwritten. */
+bool xen_physmap_is_kept(const RAMBlock *block);
+
 /*
  * xen-physmap-compat.c: the pieces in xenstore
  */
@@ -204,6 +210,12 @@ extern XenPieceList xen_shown;
     for (s = xen_shown.p; s < xen_shown.p + xen_shown.n; s++)
 
 /*
+ * Returns what the memory map shows at @gaddr, or NULL.  @len: in: bytes asked
+ * for; out: the number of bytes for which the answer is right.
+ */
+MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
+
+/*
  * Relocates frames to where they are shown.  Reports what cannot be relocated;
  * the next call tries it again.
  */
@@ -232,14 +244,13 @@ void xen_physmap_restore_init(void);
 bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
 
-/* True if the memory of the block at @addr is not located yet. */
-bool xen_physmap_is_unlocated(ram_addr_t addr);
-
 /*
- * To be called when the section was loaded and the pieces are complete.  @lost
- * lists the blocks that have no frames, by the ram_addr_t of their start.
+ * To be called when the section was loaded and the pieces are complete.  @list
+ * is what the section says; whole blocks there are at XEN_NO_FRAMES, if they
+ * have none.
  */
-void xen_physmap_restore_known(const GArray *lost);
+#define XEN_NO_FRAMES UINT64_MAX
+void xen_physmap_restore_known(const XenPieceList *list);
 
 /*
  * To be called when everything is loaded: locates the rest, or ends QEMU.  Does
@@ -248,17 +259,16 @@ void xen_physmap_restore_known(const GArray *lost);
 void xen_physmap_restore_end(void);
 
 /*
- * True if [@gaddr, @gaddr + @size), where memory of the block at @ram is shown,
- * overlaps the initial range of another block.  Present frames there may then
- * be either block's.
+ * True if the range @s, where memory is shown, overlaps the initial range of
+ * another block.  Present frames there may then be either block's.
  */
-bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size);
+bool xen_physmap_is_over_initial(const XenPiece *s);
 
 /*
- * The range at which @block is shown, if only one range shows it, and that
- * range shows all of it.  Otherwise NULL.
+ * Returns the first range at which a part of @block is shown, or NULL.  @whole:
+ * out: true if it is the only one, and shows all of @block.
  */
-const XenPiece *xen_physmap_shown_whole(RAMBlock *block);
+const XenPiece *xen_physmap_shown(const RAMBlock *block, bool *whole);
 
 /* Reports why the restore failed, and ends QEMU. */
 G_NORETURN void G_GNUC_PRINTF(1, 2) xen_physmap_fail(const char *fmt, ...);

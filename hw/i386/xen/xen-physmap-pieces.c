@@ -54,6 +54,17 @@ const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
     return find(p, n, false, gaddr, len);
 }
 
+bool xen_piece_clashes(const XenPiece *p, unsigned n, const XenPiece *piece)
+{
+    for (; n; n--, p++) {
+        if (xen_overlap(p->ram, p->size, piece->ram, piece->size) ||
+            xen_overlap(p->gaddr, p->size, piece->gaddr, piece->size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static XenPieces none;
 
 /* Replaced with the BQL, read in RCU sections; its contents never change. */
@@ -188,6 +199,11 @@ bool xen_physmap_has_frames(const RAMBlock *block)
 {
     return !xen_mr_is_memory(block->mr) && !(block->flags & RAM_PREALLOC) &&
            !memory_region_is_ram_device(block->mr);
+}
+
+bool xen_physmap_is_kept(const RAMBlock *block)
+{
+    return xen_physmap_has_frames(block) && !memory_region_is_rom(block->mr);
 }
 
 RAMBlock *xen_physmap_block(ram_addr_t addr)

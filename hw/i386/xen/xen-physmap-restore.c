@@ -66,30 +66,12 @@
 /* Read by any thread. */
 static bool restoring;
 
-/* Blocks that have been located, or lost: ram_addr_t of their start. */
-static GArray *located;
+/* The section was loaded: all memory but that of ROMs is located, or lost. */
+static bool known;
 
 bool xen_physmap_is_restoring(void)
 {
     return qatomic_read(&restoring);
-}
-
-static bool is_listed(const GArray *list, ram_addr_t addr)
-{
-    guint i;
-
-    for (i = 0; i < list->len; i++) {
-        if (g_array_index(list, ram_addr_t, i) == addr) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool xen_physmap_is_unlocated(ram_addr_t addr)
-{
-    return xen_physmap_is_restoring() &&
-           !(bql_locked() && is_listed(located, addr));
 }
 
 void xen_physmap_fail(const char *fmt, ...)
@@ -104,19 +86,6 @@ void xen_physmap_fail(const char *fmt, ...)
     exit(EXIT_FAILURE);
 }
 
-static XenFrames look(ram_addr_t ram, hwaddr gaddr, uint64_t size,
-                      unsigned long *present)
-{
-    XenFrames frames = xen_map_cache_probe(gaddr, size, present);
-
-    if (frames == XEN_FRAMES_UNKNOWN) {
-        xen_physmap_fail("Xen does not say whether the memory of %s (%" PRIu64
-                         " KiB) is at 0x%" HWADDR_PRIx, xen_physmap_name(ram),
-                         size / 1024, gaddr);
-    }
-    return frames;
-}
-
 /* Maps @block if it has no mapping: to its frames, or as a dummy. */
 static void touch(RAMBlock *block)
 {
@@ -127,16 +96,21 @@ static void touch(RAMBlock *block)
     }
 }
 
+static bool is_located(const RAMBlock *block)
+{
+    return (known && !memory_region_is_rom(block->mr)) ||
+           (block->host && !xen_map_cache_is_dummy(block->offset));
+}
+
 /*
  * To be called when the pieces say where all of @block is.  Maps it there,
- * before it is relocated; replaces its dummy if it has one.
+ * before it is relocated.
  */
 static void set_located(RAMBlock *block)
 {
-    g_array_append_val(located, block->offset);
     touch(block);
     if (xen_map_cache_is_dummy(block->offset) &&
-               !xen_map_cache_adopt(block->offset)) {
+        !xen_map_cache_adopt(block->offset)) {
         xen_physmap_fail("cannot map the memory of %s (%" PRIu64 " KiB), "
                          "which is at 0x%" HWADDR_PRIx,
                          xen_physmap_name(block->offset),
@@ -145,116 +119,56 @@ static void set_located(RAMBlock *block)
     }
 }
 
-/* True if xenstore said where @block is, or it is mapped already. */
-static bool is_known(RAMBlock *block)
-{
-    return !xen_pieces_are_at(block->offset, block->offset,
-                              block->max_length) ||
-           (block->host && !xen_map_cache_is_dummy(block->offset));
-}
-
-/* Calls @fn for each block that has frames and is not located yet. */
-static void for_each_unlocated(void (*fn)(RAMBlock *block))
-{
-    RAMBlock *block;
-
-    RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH(block) {
-        if (!xen_physmap_has_frames(block) ||
-            is_listed(located, block->offset)) {
-            continue;
-        }
-        if (is_known(block)) {
-            set_located(block);
-        } else {
-            fn(block);
-        }
-    }
-}
-
 /*
- * One whole block
+ * What is shown
  */
 
-const XenPiece *xen_physmap_shown_whole(RAMBlock *block)
+const XenPiece *xen_physmap_shown(const RAMBlock *block, bool *whole)
 {
-    const XenPiece *s, *whole = NULL;
+    const XenPiece *s, *first = NULL;
 
+    *whole = false;
     FOR_EACH_SHOWN(s) {
-        if (!xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
-            continue;
+        if (xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
+            *whole = !first && s->size == block->max_length;
+            first = first ?: s;
         }
-        if (whole || s->size != block->max_length) {
-            return NULL;
-        }
-        whole = s;
     }
-    return whole;
+    return first;
 }
 
-bool xen_physmap_is_over_initial(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+bool xen_physmap_is_over_initial(const XenPiece *s)
 {
     RAMBlock *block;
 
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_has_frames(block) &&
-            !memory_region_is_rom(block->mr) &&
-            ram - block->offset >= block->max_length &&
-            xen_overlap(gaddr, size, block->offset, block->max_length)) {
+        if (xen_physmap_is_kept(block) &&
+            s->ram - block->offset >= block->max_length &&
+            xen_overlap(s->gaddr, s->size, block->offset,
+                        block->max_length)) {
             return true;
         }
     }
     return false;
 }
 
-/* Applies the rule to a whole block; does nothing if that must wait. */
-static void look_for_whole(RAMBlock *block)
-{
-    const XenPiece *s = xen_physmap_shown_whole(block);
-    XenFrames initial, there;
-
-    if (!s || xen_physmap_is_over_initial(s->ram, s->gaddr, s->size)) {
-        return;
-    }
-    initial = look(s->ram, s->ram, s->size, NULL);
-    there = s->gaddr == s->ram ? initial
-                               : look(s->ram, s->gaddr, s->size, NULL);
-    trace_xen_physmap_restore(xen_physmap_name(s->ram), s->ram, s->gaddr,
-                              s->size, initial, there);
-    if (there == XEN_FRAMES_ALL) {
-        xen_pieces_put(s->ram, s->gaddr, s->size);
-        set_located(block);
-    } else if (there == XEN_FRAMES_NONE && initial == XEN_FRAMES_ALL) {
-        set_located(block);
-    }
-}
-
-void xen_physmap_restore_look(void)
-{
-    for_each_unlocated(look_for_whole);
-}
-
 /*
- * By pages, when all is loaded
+ * Probing: a bit for each page
  */
 
-/* The search for a block's pages: a bit for each page. */
-typedef struct Search {
-    ram_addr_t base;
-    unsigned long *initial;     /* is at its initial range */
-    unsigned long *there;       /* was found at a BAR range */
-} Search;
-
 /* The present pages at @gaddr, except those of other memory (g_free). */
-static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
-                                    uint64_t size)
+static unsigned long *look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 {
     unsigned long *present = bitmap_new(size / XEN_GUEST_PAGE_SIZE);
     uint64_t done, len;
     ram_addr_t other;
 
-    look(ram, gaddr, size, present);
+    if (xen_map_cache_probe(gaddr, size, present) == XEN_FRAMES_UNKNOWN) {
+        xen_physmap_fail("Xen does not say whether the memory of %s (%" PRIu64
+                         " KiB) is at 0x%" HWADDR_PRIx, xen_physmap_name(ram),
+                         size / 1024, gaddr);
+    }
     for (done = 0; done < size; done += len) {
         len = size - done;
         if (xen_pieces_at(gaddr + done, &len, &other) == XEN_AT_MEMORY &&
@@ -266,35 +180,43 @@ static unsigned long *look_at_pages(ram_addr_t ram, hwaddr gaddr,
     return present;
 }
 
-/* Probes the pages of @search that @s shows. */
-static void look_for_shown(Search *search, const XenPiece *s)
+/*
+ * Locates those pages that @s shows of the memory at @base.  Bits of @initial:
+ * pages that are at the initial range; of @there: pages that were found at a
+ * BAR range.  False if that must wait, because it is not @final.
+ */
+static bool look_where_shown(const XenPiece *s, ram_addr_t base,
+                             unsigned long *initial, unsigned long *there,
+                             bool final)
 {
     unsigned long pages = s->size / XEN_GUEST_PAGE_SIZE, i;
-    unsigned long first = (s->ram - search->base) / XEN_GUEST_PAGE_SIZE;
+    unsigned long first = (s->ram - base) / XEN_GUEST_PAGE_SIZE;
     g_autofree unsigned long *present = NULL;
-    bool all, all_initial;
+    bool all_initial = find_next_zero_bit(initial, first + pages, first) ==
+                       first + pages;
+    bool all;
 
     if (s->gaddr == s->ram) {
-        return;
+        return final || all_initial;
     }
-    present = look_at_pages(s->ram, s->gaddr, s->size);
+    present = look(s->ram, s->gaddr, s->size);
     all = bitmap_full(present, pages);
-    all_initial = find_next_zero_bit(search->initial, first + pages, first) ==
-                  first + pages;
-    if (all && all_initial) {
-        all = !xen_physmap_is_over_initial(s->ram, s->gaddr, s->size);
+    if (!final && !all && !(all_initial && bitmap_empty(present, pages))) {
+        return false;
     }
+    all &= !all_initial || !xen_physmap_is_over_initial(s);
     for (i = 0; i < pages; i++) {
         unsigned long at = first + i;
 
-        if (test_bit(i, present) && !test_bit(at, search->there) &&
-            (all || !test_bit(at, search->initial))) {
-            set_bit(at, search->there);
+        if (test_bit(i, present) && !test_bit(at, there) &&
+            (all || !test_bit(at, initial))) {
+            set_bit(at, there);
             xen_pieces_put(s->ram + i * XEN_GUEST_PAGE_SIZE,
                            s->gaddr + i * XEN_GUEST_PAGE_SIZE,
                            XEN_GUEST_PAGE_SIZE);
         }
     }
+    return true;
 }
 
 static G_NORETURN void lose(const XenPiece *s, unsigned long missing)
@@ -309,22 +231,20 @@ static G_NORETURN void lose(const XenPiece *s, unsigned long missing)
 /* Nothing shows @block, and only the pages @found of it are in the guest. */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
+    bool covered = xen_pieces_cover(block->offset, block->max_length);
+
     /* With an old libxen this was reported when the block was mapped. */
-    if (xen_foreign_map_has_fixed() ||
-        !xen_pieces_cover(block->offset, block->max_length)) {
+    if (xen_foreign_map_has_fixed() || !covered) {
         warn_report("the memory of %s (%" PRIu64 " KiB) is absent from its "
                     "initial range 0x" RAM_ADDR_FMT ": its contents are lost",
                     xen_physmap_name(block->offset),
                     (uint64_t)block->max_length / 1024, block->offset);
     }
     if (memory_region_is_rom(block->mr)) {
-        /* A BAR was put over it; it reads as zeros. */
-        g_array_append_val(located, block->offset);
-        return;
+        return;     /* A BAR was put over it; it reads as zeros. */
     }
     touch(block);
-    if (xen_foreign_map_has_fixed() &&
-        !xen_pieces_cover(block->offset, block->max_length) &&
+    if (xen_foreign_map_has_fixed() && !covered &&
         xen_reservation_populate(block->offset, block->max_length,
                                  found) == 0) {
         set_located(block);
@@ -332,26 +252,36 @@ static void give_up(RAMBlock *block, const unsigned long *found)
         warn_report("Xen gives no new frames for the memory of %s: accesses "
                     "to it are emulated, and its contents are blank",
                     xen_physmap_name(block->offset));
-        g_array_append_val(located, block->offset);
     }
 }
 
-/* Everything is loaded: locates @block, or fails. */
-static void look_for_rest(RAMBlock *block)
+/*
+ * Applies the rule to @block.  If it is @final, everything is loaded: fails if
+ * memory that is shown is not found.  Otherwise does nothing if that must wait.
+ */
+static void locate(RAMBlock *block, bool final)
 {
     unsigned long pages = block->max_length / XEN_GUEST_PAGE_SIZE;
     g_autofree unsigned long *there = bitmap_new(pages);
-    g_autofree unsigned long *initial =
-        look_at_pages(block->offset, block->offset, block->max_length);
-    Search search = { block->offset, initial, there };
-    const XenPiece *s, *shown = NULL;
+    g_autofree unsigned long *initial = NULL;
+    const XenPiece *s, *shown;
+    bool whole;
 
+    shown = xen_physmap_shown(block, &whole);
+    if (!final && (!whole || xen_physmap_is_over_initial(shown))) {
+        return;
+    }
+    initial = look(block->offset, block->offset, block->max_length);
     FOR_EACH_SHOWN(s) {
-        if (xen_overlap(s->ram, s->size, block->offset, block->max_length)) {
-            look_for_shown(&search, s);
-            shown = shown ?: s;
+        if (xen_overlap(s->ram, s->size, block->offset, block->max_length) &&
+            !look_where_shown(s, block->offset, initial, there, final)) {
+            return;
         }
     }
+    trace_xen_physmap_restore(xen_physmap_name(block->offset), block->offset,
+                              shown ? shown->gaddr : block->offset, pages,
+                              bitmap_count_one(initial, pages),
+                              bitmap_count_one(there, pages));
     bitmap_or(there, there, initial, pages);
     if (bitmap_full(there, pages)) {
         set_located(block);
@@ -366,28 +296,52 @@ static void look_for_rest(RAMBlock *block)
  * The restore's course
  */
 
-void xen_physmap_restore_known(const GArray *lost)
+/* Locates memory that is not located yet; only if it is @shown, if that is set. */
+static void locate_all(bool final, bool shown)
 {
     RAMBlock *block;
-    guint i;
+    bool whole;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (!xen_physmap_has_frames(block) || is_located(block) ||
+            (shown && !xen_physmap_shown(block, &whole))) {
+            continue;
+        }
+        if (xen_pieces_are_at(block->offset, block->offset,
+                              block->max_length)) {
+            locate(block, final);
+        } else {
+            /* From xenstore. */
+            set_located(block);
+        }
+    }
+}
+
+void xen_physmap_restore_look(void)
+{
+    locate_all(false, true);
+}
+
+void xen_physmap_restore_known(const XenPieceList *list)
+{
+    RAMBlock *block;
 
     if (!restoring) {
         return;
     }
     RCU_READ_LOCK_GUARD();
-    for (i = 0; i < lost->len; i++) {
-        ram_addr_t addr = g_array_index(lost, ram_addr_t, i);
-
-        touch(xen_physmap_block(addr));
-        g_array_append_val(located, addr);
-    }
     RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_has_frames(block) &&
-            !memory_region_is_rom(block->mr) &&
-            !is_listed(located, block->offset)) {
+        uint64_t len = 1;
+        const XenPiece *p = xen_piece_of(list->p, list->n, block->offset, &len);
+
+        if (p && p->gaddr == XEN_NO_FRAMES) {
+            touch(block);
+        } else if (xen_physmap_is_kept(block)) {
             set_located(block);
         }
     }
+    known = true;
 }
 
 void xen_physmap_restore_end(void)
@@ -395,9 +349,10 @@ void xen_physmap_restore_end(void)
     if (!restoring) {
         return;
     }
-    for_each_unlocated(look_for_rest);
+    /* Frames at a BAR range are not those of memory that nothing shows. */
+    locate_all(true, true);
+    locate_all(true, false);
     qatomic_set(&restoring, false);
-    g_array_set_size(located, 0);
     xen_physmap_settle();
 }
 
@@ -411,7 +366,6 @@ static void state_changed(void *opaque, bool running, RunState state)
 void xen_physmap_restore_init(void)
 {
     if (runstate_check(RUN_STATE_INMIGRATE)) {
-        located = g_array_new(false, false, sizeof(ram_addr_t));
         restoring = true;
         /* Priority -1: before the handlers that tell the toolstack. */
         qemu_add_vm_change_state_handler_prio(state_changed, NULL, -1);

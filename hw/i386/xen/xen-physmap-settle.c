@@ -73,18 +73,10 @@ static XenPieceList choose_targets(void)
 {
     XenPieceList targets = { 0 };
     XenPiece *s;
-    unsigned i;
 
     FOR_EACH_SHOWN(s) {
-        for (i = 0; i < targets.n; i++) {
-            const XenPiece *t = &targets.p[i];
-
-            if (xen_overlap(s->ram, s->size, t->ram, t->size) ||
-                xen_overlap(s->gaddr, s->size, t->gaddr, t->size)) {
-                break;
-            }
-        }
-        if (i == targets.n && is_target_candidate(s)) {
+        if (!xen_piece_clashes(targets.p, targets.n, s) &&
+            is_target_candidate(s)) {
             xen_piece_add(&targets, s);
         }
     }
@@ -95,7 +87,46 @@ static XenPieceList choose_targets(void)
  * Moving
  */
 
-static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len);
+MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len)
+{
+    MemoryRegionSection section =
+        memory_region_find(get_system_memory(), gaddr, *len);
+    hwaddr start = section.offset_within_address_space;
+
+    if (!section.mr) {
+        return NULL;
+    }
+    /* Not freed while the BQL is held. */
+    memory_region_unref(section.mr);
+    if (start > gaddr) {
+        *len = start - gaddr;
+        return NULL;
+    }
+    *len = start + int128_get64(section.size) - gaddr;
+    return section.mr;
+}
+
+/*
+ * True if the memory map shows something else than the block of @ram at @gaddr.
+ * There may be no such block yet.  @gaddr and @len: whole pages.  @len: in: bytes
+ * asked for; out: the number of bytes for which the answer is right.
+ */
+static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
+{
+    uint64_t asked = *len;
+    MemoryRegion *mr = xen_physmap_region_at(gaddr, len);
+    /* Registers have no block, either. */
+    bool other = mr && (!mr->ram_block ||
+                        mr->ram_block != xen_physmap_block(ram));
+
+    if (*len < asked) {
+        /* A page that shows anything else in a part of it shows that. */
+        other |= *len < XEN_GUEST_PAGE_SIZE;
+        *len = other ? ROUND_UP(*len, XEN_GUEST_PAGE_SIZE)
+                     : ROUND_DOWN(*len, XEN_GUEST_PAGE_SIZE);
+    }
+    return other;
+}
 
 /* True if frames may be put at @gaddr for the memory [@ram, @ram + @size). */
 static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
@@ -218,41 +249,6 @@ static void go_initial(ram_addr_t ram, uint64_t size)
 /*
  * Making way
  */
-
-/*
- * True if the memory map shows something else than the block of @ram at @gaddr.
- * There may be no such block yet.  @gaddr and @len: whole pages.  @len: in: bytes
- * asked for; out: the number of bytes for which the answer is right.
- */
-static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
-{
-    MemoryRegionSection section =
-        memory_region_find(get_system_memory(), gaddr, *len);
-    hwaddr start = section.offset_within_address_space;
-    uint64_t cut;
-    bool other;
-
-    if (!section.mr) {
-        return false;
-    }
-    if (start > gaddr) {
-        other = false;
-        cut = start - gaddr;
-    } else {
-        /* Registers have no block, either. */
-        other = !section.mr->ram_block ||
-                section.mr->ram_block != xen_physmap_block(ram);
-        cut = start + int128_get64(section.size) - gaddr;
-    }
-    memory_region_unref(section.mr);
-    if (cut < *len) {
-        /* A page that shows anything else in a part of it shows that. */
-        other |= cut < XEN_GUEST_PAGE_SIZE;
-        *len = other ? ROUND_UP(cut, XEN_GUEST_PAGE_SIZE)
-                     : ROUND_DOWN(cut, XEN_GUEST_PAGE_SIZE);
-    }
-    return other;
-}
 
 /* True if frames of [@ram, @ram + *@len) must not stay at @gaddr. */
 static bool must_leave(const XenPieceList *targets, ram_addr_t ram,

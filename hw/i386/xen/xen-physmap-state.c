@@ -23,7 +23,6 @@
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
-#include "exec/address-spaces.h"
 #include "exec/ramlist.h"
 #include "hw/xen/xen_native.h"
 #include "migration/vmstate.h"
@@ -33,11 +32,9 @@
 
 #define MAX_SAVED       4096
 #define GADDR_LIMIT     (1ULL << 52)
-#define NO_FRAMES       UINT64_MAX  /* in place of a guest address */
 
 typedef struct Saved {
-    int32_t n;
-    XenPiece *piece;
+    XenPieceList list;
     uint32_t sum;
 } Saved;
 
@@ -49,8 +46,8 @@ static uint32_t sum_of_pieces(void)
     uint32_t sum = UINT32_MAX;
     int i;
 
-    for (i = 0; i < saved.n; i++) {
-        const XenPiece *p = &saved.piece[i];
+    for (i = 0; i < saved.list.n; i++) {
+        const XenPiece *p = &saved.list.p[i];
         const uint64_t field[] = { cpu_to_be64(p->ram), cpu_to_be64(p->gaddr),
                                    cpu_to_be64(p->size) };
 
@@ -66,31 +63,19 @@ static uint32_t sum_of_pieces(void)
 /* True if probing would tell where the frames of @block are. */
 static bool is_plain(RAMBlock *block)
 {
-    uint64_t len = block->max_length;
+    XenPiece all = { .ram = block->offset, .size = block->max_length };
     const XenPiece *s;
-    hwaddr gaddr;
+    bool whole;
 
-    if (xen_map_cache_is_dummy(block->offset)) {
+    all.gaddr = xen_physmap_translate(block->offset, &all.size);
+    s = xen_physmap_shown(block, &whole);
+    if (xen_map_cache_is_dummy(block->offset) ||
+        all.size < block->max_length) {
         return false;
     }
-    gaddr = xen_physmap_translate(block->offset, &len);
-    if (len < block->max_length) {
-        return false;
-    }
-    s = xen_physmap_shown_whole(block);
-    if (gaddr != block->offset) {
-        return s && s->gaddr == gaddr &&
-               !xen_physmap_is_over_initial(block->offset, gaddr, len);
-    }
-    if (s) {
-        return s->gaddr == gaddr;
-    }
-    FOR_EACH_SHOWN(s) {
-        if (xen_overlap(s->ram, s->size, block->offset, len)) {
-            return false;
-        }
-    }
-    return true;
+    return s ? whole && s->gaddr == all.gaddr &&
+               !xen_physmap_is_over_initial(&all)
+             : all.gaddr == all.ram;
 }
 
 static bool state_needed(void *opaque)
@@ -99,8 +84,7 @@ static bool state_needed(void *opaque)
 
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_has_frames(block) &&
-            !memory_region_is_rom(block->mr) && !is_plain(block)) {
+        if (xen_physmap_is_kept(block) && !is_plain(block)) {
             return true;
         }
     }
@@ -110,27 +94,22 @@ static bool state_needed(void *opaque)
 static int state_pre_save(void *opaque)
 {
     const XenPieces *now = xen_pieces();
-    GArray *list = g_array_new(false, false, sizeof(XenPiece));
     RAMBlock *block;
 
-    g_array_append_vals(list, now->p, now->n);
-    WITH_RCU_READ_LOCK_GUARD() {
-        RAMBLOCK_FOREACH(block) {
-            if (xen_physmap_has_frames(block) &&
-                !memory_region_is_rom(block->mr) &&
-                xen_map_cache_is_dummy(block->offset)) {
-                XenPiece lost = { block->offset, NO_FRAMES,
-                                  block->max_length };
-
-                g_array_append_val(list, lost);
-            }
+    g_free(saved.list.p);
+    saved.list.n = now->n;
+    saved.list.p = g_memdup2(now->p, now->n * sizeof(now->p[0]));
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_is_kept(block) &&
+            xen_map_cache_is_dummy(block->offset)) {
+            xen_piece_add(&saved.list,
+                          &(XenPiece) { block->offset, XEN_NO_FRAMES,
+                                        block->max_length });
         }
     }
-    g_free(saved.piece);
-    saved.n = list->len;
-    saved.piece = (XenPiece *)g_array_free(list, false);
     saved.sum = sum_of_pieces();
-    return saved.n > MAX_SAVED ? -E2BIG : 0;
+    return saved.list.n > MAX_SAVED ? -E2BIG : 0;
 }
 
 /*
@@ -140,22 +119,18 @@ static int state_pre_save(void *opaque)
 /* True if any of [@gaddr, @gaddr + @size) is the guest's RAM. */
 static bool is_guest_ram(hwaddr gaddr, uint64_t size)
 {
-    hwaddr end = gaddr + size;
-    bool ram = false;
+    uint64_t done, len;
 
-    while (!ram && gaddr < end) {
-        MemoryRegionSection section =
-            memory_region_find(get_system_memory(), gaddr, end - gaddr);
+    for (done = 0; done < size; done += len) {
+        MemoryRegion *mr;
 
-        if (!section.mr) {
-            break;
+        len = size - done;
+        mr = xen_physmap_region_at(gaddr + done, &len);
+        if (mr && xen_mr_is_memory(mr)) {
+            return true;
         }
-        ram = xen_mr_is_memory(section.mr);
-        gaddr = section.offset_within_address_space +
-                int128_get64(section.size);
-        memory_region_unref(section.mr);
     }
-    return ram;
+    return false;
 }
 
 /* Returns what is wrong with @p, or NULL. */
@@ -172,7 +147,7 @@ static const char *what_is_wrong(const XenPiece *p)
     if (p->size > block->offset + block->max_length - p->ram) {
         return "is larger than the device's memory";
     }
-    if (p->gaddr == NO_FRAMES) {
+    if (p->gaddr == XEN_NO_FRAMES) {
         return p->ram == block->offset && p->size == block->max_length
                ? NULL : "is a part of a device's memory, and has no frames";
     }
@@ -186,87 +161,80 @@ static const char *what_is_wrong(const XenPiece *p)
     return p->gaddr == p->ram ? "is at its initial range" : NULL;
 }
 
-/* True if two pieces have a page or a guest address in common. */
-static bool is_clash(const XenPiece *a, const XenPiece *b)
+/* True if a piece is at the initial range of memory that is still there. */
+static bool is_over_unmoved(void)
 {
-    return xen_overlap(a->ram, a->size, b->ram, b->size) ||
-           (a->gaddr != NO_FRAMES && b->gaddr != NO_FRAMES &&
-            xen_overlap(a->gaddr, a->size, b->gaddr, b->size));
-}
-
-/* True if @p is at the initial range of other memory that is still there. */
-static bool is_over_unmoved(const XenPiece *p)
-{
-    uint64_t done, len;
     RAMBlock *block;
 
     RCU_READ_LOCK_GUARD();
-    for (done = 0; done < p->size; done += len) {
-        hwaddr gaddr = p->gaddr + done;
+    RAMBLOCK_FOREACH(block) {
+        ram_addr_t ram = block->offset, end = ram + block->max_length;
+        uint64_t len = 1;
+        const XenPiece *p = xen_piece_of(saved.list.p, saved.list.n, ram, &len);
 
-        len = XEN_GUEST_PAGE_SIZE;
-        block = xen_physmap_block(gaddr);
-        if (block && xen_physmap_has_frames(block) &&
-            !memory_region_is_rom(block->mr) &&
-            xen_physmap_translate(gaddr, &len) == gaddr) {
-            return true;
+        if (!xen_physmap_is_kept(block) ||
+            (p && p->gaddr == XEN_NO_FRAMES)) {
+            continue;
+        }
+        for (; ram < end; ram += len) {
+            len = end - ram;
+            if (xen_physmap_translate(ram, &len) == ram &&
+                xen_pieces_cover(ram, len)) {
+                return true;
+            }
         }
     }
     return false;
 }
 
-static const char *what_is_wrong_with_all(void)
+/*
+ * Returns what is wrong with the section, or NULL.  The pieces are then those
+ * that it says.
+ */
+static const char *take_pieces(void)
 {
-    const char *wrong = saved.sum == sum_of_pieces() ? NULL : "is damaged";
-    int i, k;
+    const char *wrong = NULL;
+    int i;
 
-    for (i = 0; i < saved.n && !wrong; i++) {
-        wrong = what_is_wrong(&saved.piece[i]);
-        for (k = 0; k < i && !wrong; k++) {
-            if (is_clash(&saved.piece[i], &saved.piece[k])) {
-                wrong = "overlaps another piece";
-            }
+    if (saved.sum != sum_of_pieces()) {
+        return "is damaged";
+    }
+    for (i = 0; i < saved.list.n && !wrong; i++) {
+        wrong = what_is_wrong(&saved.list.p[i]);
+        if (!wrong && xen_piece_clashes(saved.list.p, i, &saved.list.p[i])) {
+            wrong = "overlaps another piece";
         }
     }
-    return wrong;
+    if (!wrong && !xen_physmap_is_restoring()) {
+        wrong = "cannot be located: the guest has run in this QEMU already";
+    }
+    for (i = 0; i < saved.list.n && !wrong; i++) {
+        const XenPiece *p = &saved.list.p[i];
+
+        if (p->gaddr != XEN_NO_FRAMES) {
+            xen_pieces_put(p->ram, p->gaddr, p->size);
+        }
+    }
+    return wrong ?: is_over_unmoved() ? "is where other device memory is"
+                                      : NULL;
 }
 
 static int state_post_load(void *opaque, int version_id)
 {
-    g_autoptr(GArray) lost = g_array_new(false, false, sizeof(ram_addr_t));
-    const char *wrong = what_is_wrong_with_all();
-    int i;
+    const char *wrong = take_pieces();
 
-    if (!wrong && !xen_physmap_is_restoring()) {
-        wrong = "cannot be located: the guest has run in this QEMU already";
-    }
-    for (i = 0; i < saved.n && !wrong; i++) {
-        const XenPiece *p = &saved.piece[i];
-
-        if (p->gaddr == NO_FRAMES) {
-            g_array_append_val(lost, p->ram);
-        } else {
-            xen_pieces_put(p->ram, p->gaddr, p->size);
-        }
-    }
-    for (i = 0; i < saved.n && !wrong; i++) {
-        if (saved.piece[i].gaddr != NO_FRAMES &&
-            is_over_unmoved(&saved.piece[i])) {
-            wrong = "is where other device memory is";
-        }
-    }
     if (wrong) {
         error_report("invalid section 'xen-physmap' in the saved state: a "
                      "piece of device memory %s", wrong);
         return -EINVAL;
     }
-    xen_physmap_restore_known(lost);
+    xen_physmap_restore_known(&saved.list);
     return 0;
 }
 
 static bool is_count_valid(void *opaque, int version_id)
 {
-    return saved.n >= 0 && saved.n <= MAX_SAVED;
+    return saved.list.n >= 0 && saved.list.n <= MAX_SAVED;
 }
 
 static const VMStateDescription vmstate_piece = {
@@ -290,9 +258,9 @@ static const VMStateDescription vmstate_physmap = {
     .pre_save = state_pre_save,
     .post_load = state_post_load,
     .fields = (const VMStateField[]) {
-        VMSTATE_INT32(n, Saved),
+        VMSTATE_INT32(list.n, Saved),
         VMSTATE_VALIDATE("number of pieces", is_count_valid),
-        VMSTATE_STRUCT_VARRAY_ALLOC(piece, Saved, n, 1, vmstate_piece,
+        VMSTATE_STRUCT_VARRAY_ALLOC(list.p, Saved, list.n, 1, vmstate_piece,
                                     XenPiece),
         VMSTATE_UINT32(sum, Saved),
         VMSTATE_END_OF_LIST()

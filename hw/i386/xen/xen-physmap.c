@@ -96,18 +96,17 @@
 
 static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 {
-    if (xen_physmap_is_unlocated(addr)) {
-        if (xen_foreign_map_has_fixed()) {
-            return XEN_BLOCK_UNKNOWN;
-        }
-        /* The entries in xenstore are right. */
-        if (!xen_pieces_are_at(addr, addr, size)) {
-            return XEN_BLOCK_KNOWN;
-        }
-        return xen_pieces_cover(addr, size) ? XEN_BLOCK_LOST
-                                            : XEN_BLOCK_UNKNOWN;
+    bool restoring = xen_physmap_is_restoring();
+
+    if (restoring && xen_foreign_map_has_fixed()) {
+        return XEN_BLOCK_UNKNOWN;
     }
-    return xen_pieces_cover(addr, size) ? XEN_BLOCK_LOST : XEN_BLOCK_KNOWN;
+    if (restoring && !xen_pieces_are_at(addr, addr, size)) {
+        /* The entries in xenstore are right. */
+        return XEN_BLOCK_KNOWN;
+    }
+    return xen_pieces_cover(addr, size) ? XEN_BLOCK_LOST :
+           restoring ? XEN_BLOCK_UNKNOWN : XEN_BLOCK_KNOWN;
 }
 
 /*

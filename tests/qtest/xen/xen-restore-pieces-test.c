@@ -17,6 +17,8 @@ static const DevMem vga_2m = {
 /* Another display; its driver follows the same rules. */
 #define OTHER_DEVFN (9u << 3)
 #define OTHER "-device secondary-vga,addr=9,vgamem_mb=2,romfile= "
+#define LARGER_OTHER \
+    "-device secondary-vga,addr=9,vgamem_mb=4,romfile= "
 enum { PAGES = 2 * MiB / XEN_TEST_PAGE };
 
 static void place_other(XenTest *t, uint64_t at)
@@ -245,6 +247,32 @@ static const char *added_restricted(XenTest *t)
     return NULL;
 }
 
+/*
+ * A display that the saved guest did not have, and whose initial range is under
+ * the BAR of the one that it had: the frames there are that one's.
+ */
+static const char *added_under(XenTest *t)
+{
+    g_autofree char *before = devmem_args(t, vga_2m.args);
+    g_autofree char *after = g_strconcat(before, t->data, NULL);
+    const uint64_t at = DEVMEM_INITIAL + 2 * MiB;
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    devmem_place(t, &vga_2m, at);
+    devmem_stamp(t, &vga_2m, at, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        xen_test_save_restore(t, after);
+        XEN_TRY(devmem_in_place(t, &vga_2m, at, 10));
+        place_other(t, RANGE_B);
+        stamp_other(t, RANGE_B, 20);
+        XEN_TRY(stamped_other(t, RANGE_B, 20));
+    }
+    /* The other has a dummy left. */
+    xen_test_stop(t);
+    return NULL;
+}
+
 /* Larger video memory than the guest was saved with. */
 static const char *larger(XenTest *t)
 {
@@ -399,6 +427,9 @@ int main(int argc, char **argv)
         xen_test_add("pieces/rom-grew-shown", rom_grew_shown, NULL);
         xen_test_add("pieces/rom-grew-hidden", rom_grew_hidden, NULL);
         xen_test_add("pieces/added-restricted", added_restricted, NULL);
+        xen_test_add_data("pieces/added-under", added_under, OTHER, NULL);
+        xen_test_add_data("pieces/larger-added-under", added_under,
+                          LARGER_OTHER, NULL);
     }
     return g_test_run();
 }
