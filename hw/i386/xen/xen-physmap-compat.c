@@ -83,36 +83,25 @@ static void remove_entry(const XenPiece *p)
     }
 }
 
-static const XenPiece *find(const XenPiece *list, unsigned n, ram_addr_t ram)
-{
-    unsigned i;
-
-    for (i = 0; i < n; i++) {
-        if (list[i].ram == ram) {
-            return &list[i];
-        }
-    }
-    return NULL;
-}
-
 void xen_physmap_compat_sync(void)
 {
     const XenPieces *now = xen_pieces();
+    const XenPiece *p;
+    uint64_t len = 1;
     int i;
 
     if (!xenstore) {
         return;
     }
     for (i = 0; i < stored.n; i++) {
-        if (!find(now->p, now->n, stored.p[i].ram)) {
+        p = xen_piece_of(now->p, now->n, stored.p[i].ram, &len);
+        if (!p || p->ram != stored.p[i].ram) {
             remove_entry(&stored.p[i]);
         }
     }
     for (i = 0; i < now->n; i++) {
-        const XenPiece *old = find(stored.p, stored.n, now->p[i].ram);
-
-        if (!old || old->gaddr != now->p[i].gaddr ||
-            old->size != now->p[i].size) {
+        p = xen_piece_of(stored.p, stored.n, now->p[i].ram, &len);
+        if (!p || memcmp(p, &now->p[i], sizeof(*p))) {
             write_entry(&now->p[i]);
         }
     }

@@ -120,8 +120,8 @@ const XenPieces *xen_pieces(void);
  */
 void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size);
 
-/* True if all frames of the memory [@ram, @ram + @size) are at @gaddr. */
-bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size);
+/* True if all of [@ram, @ram + @size) is at its initial range.  Any thread. */
+bool xen_pieces_are_initial(ram_addr_t ram, uint64_t size);
 
 /*
  * True if frames of other memory are at the initial range of [@ram, @ram +

@@ -98,6 +98,7 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     bool done = false;
     unsigned i;
 
+    assert(size && QEMU_IS_ALIGNED(ram | gaddr | size, XEN_GUEST_PAGE_SIZE));
     /* At most two more: the new piece, and one that is cut in the middle. */
     new = g_malloc(sizeof(*new) + (old->all + 2) * sizeof(new->p[0]));
     new->n = new->all = 0;
@@ -105,6 +106,9 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
         const XenPiece *p = &old->p[i];
         ram_addr_t end = p->ram + p->size;
 
+        /* A guest address has one frame. */
+        assert(gaddr == ram || xen_overlap(ram, size, p->ram, p->size) ||
+               !xen_overlap(gaddr, size, p->gaddr, p->size));
         append(new, p->ram, p->gaddr, MIN(end, MAX(ram, p->ram)) - p->ram);
         if (!done && end > ram) {
             append(new, ram, gaddr, size);
@@ -123,9 +127,6 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     if (old != &none) {
         g_free_rcu(old, rcu);
     }
-#ifdef XEN_PHYSMAP_CHECK
-    xen_physmap_check();
-#endif
 }
 
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
@@ -143,18 +144,12 @@ hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr)
     return xen_physmap_translate(addr, &len);
 }
 
-bool xen_pieces_are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size)
+bool xen_pieces_are_initial(ram_addr_t ram, uint64_t size)
 {
-    uint64_t done, len;
+    uint64_t len = size;
 
     RCU_READ_LOCK_GUARD();
-    for (done = 0; done < size; done += len) {
-        len = size - done;
-        if (xen_physmap_translate(ram + done, &len) != gaddr + done) {
-            return false;
-        }
-    }
-    return true;
+    return xen_physmap_translate(ram, &len) == ram && len == size;
 }
 
 bool xen_pieces_cover(ram_addr_t ram, uint64_t size)
@@ -264,23 +259,4 @@ XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
         }
     }
     return XEN_AT_UNKNOWN;
-}
-
-void xen_physmap_check(void)
-{
-    unsigned i, k;
-
-    for (i = 0; i < pieces->all; i++) {
-        const XenPiece *p = &pieces->p[i];
-
-        assert(p->size && p->gaddr != p->ram);
-        assert(QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size,
-                               XEN_GUEST_PAGE_SIZE));
-        assert(!i || p[-1].ram + p[-1].size <= p->ram);
-        /* A guest address has one frame. */
-        for (k = 0; k < i; k++) {
-            assert(!xen_overlap(p->gaddr, p->size, pieces->p[k].gaddr,
-                                pieces->p[k].size));
-        }
-    }
 }

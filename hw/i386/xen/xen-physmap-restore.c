@@ -9,11 +9,10 @@
  * QEMU starts.  A device accesses its memory while its state is loaded.  Until
  * its frames are located, its memory is a dummy (xen-mapcache.h).
  *
- * A section of the state, which is loaded before any device's, says where the
- * frames are (xen-physmap-state.c).  If the state does not have the section,
- * probing is enough to find them.  They are probed when a BAR has been loaded,
- * because a device may need its memory then, and again when everything is
- * loaded:
+ * The section "xen-physmap" of the state, which is loaded before any device's,
+ * says where the frames are.  If the state does not have it, probing is enough
+ * to find them.  They are probed when a BAR has been loaded, because a device
+ * may need its memory then, and again when everything is loaded:
  *
  *   at the BAR range   at the initial range   the memory is
  *   ----------------   --------------------   ---------------------------
@@ -23,30 +22,26 @@
  *   part               all                    at the initial range (2)
  *   none or part       none or part           (2, 3)
  *
- * (1) The device model that saved the state had the BAR mapped, and had
- * therefore
- *     relocated the memory.  The frames at the initial range are the guest's
- *     own, or a live migration sent them before the memory was relocated.
- *     There is an exception: if the BAR range overlaps the initial range of
- *     other memory, the frames there may belong to that memory.  Then the
- *     decision waits until everything is loaded, and the memory is at its
- *     initial range.
+ * (1) The device model that saved the state had relocated the memory.  The
+ *     frames at the initial range are the guest's own, or a live migration sent
+ *     them before the memory was relocated.  There is an exception: if the BAR
+ *     range overlaps the initial range of other memory, the frames there may
+ *     belong to that memory.  Then the decision waits until everything is
+ *     loaded, and the memory is at its initial range.
  * (2) The decision waits until everything is loaded.
  * (3) Each page is probed at both ranges, and must be at one of them.
  *
- * A section of the memory map may show only a part of the memory, because its
- * BAR is smaller, or another device's registers lie over it.  Then the rule is
- * applied to that part, and waits until everything is loaded.  So the order in
- * which states are loaded does not matter.
+ * A section of the memory map may show only a part of the memory.  Then the
+ * rule is applied to that part, and waits until everything is loaded.  So the
+ * order in which states are loaded does not matter.
  *
  * If Xen does not answer, the restore fails, because frames that were not seen
- * may still be present.  The restore also fails if memory that is shown is not
- * found, because the guest would run with a display whose memory it does not
- * share with QEMU.  If memory that nothing shows is not found, its contents are
- * lost.  That is reported, and the memory gets blank frames, so that the guest
- * can be saved and restored again.  If Xen gives no frames, the memory stays a
- * dummy.  A ROM that is not found is reported and reads as zeros; the guest
- * used it when it booted.
+ * may still be present.  It also fails if memory that is shown is not found,
+ * because the guest would run with a display whose memory it does not share
+ * with QEMU.  If memory that nothing shows is not found, its contents are lost:
+ * it gets blank frames, so that the guest can be saved and restored again, or
+ * stays a dummy if Xen gives none.  A ROM that is not found reads as zeros; the
+ * guest used it when it booted.
  */
 
 #include "qemu/osdep.h"
@@ -308,8 +303,7 @@ static void locate_all(bool final, bool shown)
             (shown && !xen_physmap_shown(block, &whole))) {
             continue;
         }
-        if (xen_pieces_are_at(block->offset, block->offset,
-                              block->max_length)) {
+        if (xen_pieces_are_initial(block->offset, block->max_length)) {
             locate(block, final);
         } else {
             /* From xenstore. */

@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * xen_physmap_settle() is called when the guest's memory map has changed.  It
+ * When the guest's memory map has changed, xen_physmap_settle()
  *
  *  1. chooses the *targets*: shown ranges whose memory and guest addresses
  *     belong to no earlier target;
@@ -13,10 +13,6 @@
  *     in a target, or where the memory map shows something else;
  *  3. relocates memory that is not at its target yet, where the target is free;
  *  4. pins the targets that have all their memory.
- *
- * Other displaced frames stay where they are.  What cannot be done now is tried
- * again at the next call.  After each relocation the pieces are published, and
- * the relocated frames are reported to a migration.
  */
 
 #include "qemu/osdep.h"
@@ -38,10 +34,6 @@
 #define PROBE_BYTES     (4 * MiB)
 
 XenPieceList xen_shown;
-
-/*
- * Targets
- */
 
 static bool is_firmware(hwaddr gaddr, uint64_t size)
 {
@@ -82,10 +74,6 @@ static XenPieceList choose_targets(void)
     }
     return targets;
 }
-
-/*
- * Moving
- */
 
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len)
 {
@@ -160,8 +148,8 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 }
 
 /*
- * Relocates adjacent frames of one block.  Returns NULL, or what is wrong.  The
- * pieces say which frames were relocated.
+ * Relocates adjacent frames of one block, and publishes where they are.  Returns
+ * NULL, or what is wrong.
  *
  * If the target overlaps the source from above, Xen's rising order would
  * overwrite frames before they are relocated:
@@ -246,10 +234,6 @@ static void go_initial(ram_addr_t ram, uint64_t size)
     }
 }
 
-/*
- * Making way
- */
-
 /* True if frames of [@ram, @ram + *@len) must not stay at @gaddr. */
 static bool must_leave(const XenPieceList *targets, ram_addr_t ram,
                        hwaddr gaddr, uint64_t *len)
@@ -310,10 +294,6 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size)
     xen_pieces_abandon_end(ram, size);
     return true;
 }
-
-/*
- * All of it
- */
 
 static void pin(const XenPiece *t)
 {

@@ -29,22 +29,18 @@
  *
  * Two records
  *
- * The *pieces* say where frames are that are not at their initial range
- * (xen-physmap-pieces.c).  The *list of what is shown* is made by the memory
- * listener.  When the memory core has reported all changes,
- * xen_physmap_settle() compares the two and relocates (xen-physmap-settle.c).
+ * The *pieces* say where frames are that are not at their initial range.  The
+ * memory listener makes the *list of what is shown*.  When the memory core has
+ * reported all changes, xen_physmap_settle() compares the two and relocates.
  *
  * Frames are relocated to a BAR that shows them, but not when the BAR is
  * switched off: then they are *displaced*.  They stay where they are until they
  * are shown elsewhere, or until anything else is shown at that range.  In the
- * second case they are relocated to their initial range.  A guest switches BARs
- * off and on, as often as it likes, to find out their sizes, and that costs
- * nothing.  If a guest reads the range of a BAR that is off, it finds the
- * memory there.
+ * second case they are relocated to their initial range.  So it costs nothing
+ * when a guest switches BARs off and on to find out their sizes.
  *
  * Memory that two sections show is relocated for the first section.  Accesses
- * through the other section are slow but correct, because QEMU and the guest
- * have the same frames.
+ * through the other section are emulated.
  *
  * Nothing is overwritten: neither other device memory, nor the guest's own
  * frames, nor a range where the memory map shows another device, nor the
@@ -59,19 +55,14 @@
  * device that is plugged in gets new frames at its initial range.  It is refused
  * if the guest has something else there.
  *
- * If Xen fails to relocate frames, some may have been relocated.  The pieces
- * say which, and the next attempt continues from there.
- *
- * xen-physmap-restore.c describes restores.
- *
  * Locks
  *
- * Both records are guarded by the BQL.  Other threads look up the pieces, a
- * sorted array that is replaced as a whole (RCU).  It is replaced after Xen has
- * relocated the frames, so a look-up may give the former address.  Two users
- * need more than that.  Reports of writes are repeated for all relocated frames
- * (xen-dirty.c).  A block is mapped before its frames are relocated for the
- * first time, so that no thread maps it during a relocation.
+ * Both records are guarded by the BQL.  Other threads look up the pieces, an
+ * array that is replaced as a whole (RCU) after Xen has relocated frames.  So a
+ * look-up may give the former address.  Two users need more than that.  Reports
+ * of writes are repeated for all relocated frames (xen-dirty.c).  A block is
+ * mapped before its frames are relocated for the first time, so that no thread
+ * maps it during a relocation.
  *
  * Rejected: relocating the frames to their initial range whenever a BAR is
  * switched off, so that a restore finds them there.  This costs two relocations
@@ -90,10 +81,6 @@
 
 #define LEGACY_VGA_LAST 0xbffff
 
-/*
- * The mapcache's side
- */
-
 static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
 {
     bool restoring = xen_physmap_is_restoring();
@@ -101,7 +88,7 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
     if (restoring && xen_foreign_map_has_fixed()) {
         return XEN_BLOCK_UNKNOWN;
     }
-    if (restoring && !xen_pieces_are_at(addr, addr, size)) {
+    if (restoring && !xen_pieces_are_initial(addr, size)) {
         /* The entries in xenstore are right. */
         return XEN_BLOCK_KNOWN;
     }
@@ -162,10 +149,6 @@ static const XenBlockOps block_ops = {
     .loaded = xen_physmap_restore_end,
 };
 
-/*
- * The memory listener's side
- */
-
 /* True if @section is relocated; @s gets its whole pages. */
 static bool section_shows(const MemoryRegionSection *section, XenPiece *s)
 {
@@ -211,8 +194,7 @@ void xen_physmap_del(MemoryRegionSection *section)
         return;
     }
     FOR_EACH_SHOWN(s) {
-        if (s->ram == gone.ram && s->gaddr == gone.gaddr &&
-            s->size == gone.size) {
+        if (!memcmp(s, &gone, sizeof(gone))) {
             xen_shown.n--;
             memmove(s, s + 1, (xen_shown.p + xen_shown.n - s) * sizeof(*s));
             return;

@@ -5,13 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The frames of device memory are at the initial range, where Xen populated
- * them (guest physical address = ram_addr_t), or they have been relocated to
- * the range at which a BAR shows them.  This module relocates them, and keeps
- * the record of where they are.
+ * Relocates the frames of device memory to the range at which a BAR shows them,
+ * and keeps the record of where they are.  The essay is in xen-physmap.c.
  *
- * The machine's memory listener calls the functions that change something, with
- * the BQL.  Any thread may call the look-ups, in an RCU read-side section.
+ * All functions are called with the BQL, unless said otherwise.
  *
  * Addresses: ram_addr_t for QEMU's numbering, hwaddr for guest physical
  * addresses, both in bytes.
@@ -54,7 +51,6 @@ void xen_physmap_commit(void);
  * Which frames of device memory are at the guest address of @section; the guest
  * writes to these without an ioreq.  XEN_FRAMES_ALL: all whole pages of
  * @section are there.  XEN_FRAMES_PART: only some are, or other memory is.
- * With the BQL.
  */
 XenFrames xen_physmap_frames_at(const MemoryRegionSection *section);
 
@@ -70,11 +66,5 @@ hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr);
  * them, from @addr on, are contiguous in the guest.
  */
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len);
-
-/*
- * Walks the whole structure and asserts that it is consistent.  For tests; in
- * builds with XEN_PHYSMAP_CHECK, also after every change.  With the BQL.
- */
-void xen_physmap_check(void);
 
 #endif /* HW_I386_XEN_PHYSMAP_H */
