@@ -1,11 +1,9 @@
 /*
- * Which memory of an HVM guest was written
+ * What an HVM guest has written to video memory
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
- *
- * Writes to video memory
  *
  * While video memory is at its BAR range, the guest writes to it directly, and
  * only Xen can say what was written.  Xen does so for one range of a domain at
@@ -25,31 +23,16 @@
  * report the pages to Xen as modified.  A migration with an open display would
  * then send the whole video memory again and again.  Xen knows the guest's
  * writes already.
- *
- * Writes by QEMU
- *
- * Any thread of QEMU calls xen_hvm_modified_memory() after each write to guest
- * memory.  Outside a migration this costs one read of a flag.  During a
- * migration the range is cut where device memory ends or is relocated, and each
- * piece is reported at its present guest address.  If frames are relocated
- * after a write and before its report, nothing is missed: after a relocation
- * all of the frames are reported.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qemu/error-report.h"
-#include "qemu/rcu.h"
-#include "qemu/units.h"
 #include "exec/ram_addr.h"
 #include "hw/xen/xen_native.h"
-#include "system/xen.h"
 #include "xen-dirty.h"
 #include "xen-physmap.h"
 #include "trace.h"
-
-/* Written with the BQL, read by any thread; see xen_hvm_modified_memory(). */
-static bool log_writes;
 
 /* The section that Xen tracks.  With the BQL. */
 static struct {
@@ -170,59 +153,5 @@ void xen_dirty_vram_stop(MemoryRegionSection *section)
 {
     if (is_tracked(section)) {
         untrack();
-    }
-}
-
-void xen_dirty_log_writes(bool on)
-{
-    qatomic_set(&log_writes, on);
-}
-
-/* Page-aligned; cut into calls, for their page count has 32 bits. */
-static void report_modified(hwaddr gaddr, uint64_t size)
-{
-    while (size) {
-        uint64_t len = MIN(size, GiB);
-
-        if (xen_modified_memory(xen_domid, gaddr >> TARGET_PAGE_BITS,
-                                len >> TARGET_PAGE_BITS)) {
-            warn_report_once("Xen did not record a write to guest address 0x%"
-                             HWADDR_PRIx " (%s): a migration that is under "
-                             "way may miss it", gaddr, strerror(errno));
-        }
-        gaddr += len;
-        size -= len;
-    }
-}
-
-void xen_dirty_frames_moved(hwaddr gaddr, uint64_t size)
-{
-    if (qatomic_read(&log_writes)) {
-        report_modified(gaddr, size);
-    }
-}
-
-void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
-{
-    ram_addr_t end;
-
-    /*
-     * Relaxed: who turns the log on expects writes that are under way to be
-     * missed, and sends all memory after that.
-     */
-    if (likely(!qatomic_read(&log_writes))) {
-        return;
-    }
-
-    RCU_READ_LOCK_GUARD();
-
-    end = TARGET_PAGE_ALIGN(start + MAX(length, 1));
-    start &= TARGET_PAGE_MASK;
-    while (start < end) {
-        uint64_t len = end - start;
-        hwaddr gaddr = xen_physmap_translate(start, &len);
-
-        report_modified(gaddr, len);
-        start += len;
     }
 }

@@ -1,22 +1,33 @@
 /*
- * Relocating the frames of device memory in an HVM guest
+ * The frames of an HVM guest: relocating them, and reporting that they changed
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The calls to Xen that xen-physmap-settle.c needs.  Xen relocates one frame
- * after the other, in rising order.  It stops at the first frame that fails,
- * and does not say which.  So after a failure the frames are probed.
+ * Xen relocates one frame after the other, in rising order.  It stops at the
+ * first frame that fails, and does not say which.  So after a failure the frames
+ * are probed.
+ *
+ * During a live migration QEMU tells Xen what it writes to the guest's memory:
+ * any thread calls xen_hvm_modified_memory(), declared in system/xen.h, after a
+ * write.  Otherwise this costs one read of a flag.  The range is cut where device
+ * memory ends or is relocated, and each part is reported at its present guest
+ * address.  If frames are relocated after a write and before its report, nothing
+ * is missed: after a relocation all of the frames are reported.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qemu/error-report.h"
+#include "qemu/rcu.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 #include "hw/xen/xen_native.h"
 #include "system/runstate.h"
+#include "system/xen.h"
 #include "system/xen-mapcache.h"
+#include "xen-physmap.h"
 #include "xen-physmap-int.h"
 #include "trace.h"
 
@@ -127,4 +138,61 @@ int xen_frames_pin(hwaddr gaddr, uint64_t size)
         xen_piece_add(&pins, &(XenPiece) { .gaddr = at, .size = len });
     }
     return 0;
+}
+
+/* Written with the BQL, read by any thread; see xen_hvm_modified_memory(). */
+static bool log_writes;
+
+void xen_physmap_log_writes(bool on)
+{
+    qatomic_set(&log_writes, on);
+}
+
+/* Page-aligned; cut into calls, for their page count has 32 bits. */
+static void report_modified(hwaddr gaddr, uint64_t size)
+{
+    while (size) {
+        uint64_t len = MIN(size, GiB);
+
+        if (xen_modified_memory(xen_domid, gaddr >> XC_PAGE_SHIFT,
+                                len >> XC_PAGE_SHIFT)) {
+            warn_report_once("Xen did not record a write to guest address 0x%"
+                             HWADDR_PRIx " (%s): a migration that is under "
+                             "way may miss it", gaddr, strerror(errno));
+        }
+        gaddr += len;
+        size -= len;
+    }
+}
+
+void xen_frames_modified(hwaddr gaddr, uint64_t size)
+{
+    if (qatomic_read(&log_writes)) {
+        report_modified(gaddr, size);
+    }
+}
+
+void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
+{
+    ram_addr_t end;
+
+    /*
+     * Relaxed: who turns the log on expects writes that are under way to be
+     * missed, and sends all memory after that.
+     */
+    if (likely(!qatomic_read(&log_writes))) {
+        return;
+    }
+
+    RCU_READ_LOCK_GUARD();
+
+    end = ROUND_UP(start + MAX(length, 1), XEN_GUEST_PAGE_SIZE);
+    start &= XEN_GUEST_PAGE_MASK;
+    while (start < end) {
+        uint64_t len = end - start;
+        hwaddr gaddr = xen_physmap_translate(start, &len);
+
+        report_modified(gaddr, len);
+        start += len;
+    }
 }

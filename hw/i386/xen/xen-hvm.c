@@ -264,13 +264,13 @@ static void log_sync(MemoryListener *listener, MemoryRegionSection *section)
 
 static bool log_global_start(MemoryListener *listener, Error **errp)
 {
-    xen_dirty_log_writes(true);
+    xen_physmap_log_writes(true);
     return true;
 }
 
 static void log_global_stop(MemoryListener *listener)
 {
-    xen_dirty_log_writes(false);
+    xen_physmap_log_writes(false);
 }
 
 static const MemoryListener hvm_memory_listener = {

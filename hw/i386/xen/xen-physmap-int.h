@@ -14,8 +14,8 @@
  *   xen-physmap-restore.c    locating memory in a restore
  *   xen-physmap-settle.c     relocating memory to where it is shown
  *   xen-physmap-compat.c     the pieces in xenstore
- *   xen-physmap-pieces.c     the pieces: the record of where frames are
  *   xen-frames.c             the calls to Xen
+ *   xen-physmap-pieces.c     the pieces: the record of where frames are
  */
 
 #ifndef HW_I386_XEN_PHYSMAP_INT_H
@@ -57,6 +57,13 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
  */
 #define XEN_PINS_MAX 64
 int xen_frames_pin(hwaddr gaddr, uint64_t size);
+
+/*
+ * To be called when frames were relocated to [@gaddr, @gaddr + @size), and the
+ * pieces say so.  Reports them to Xen as modified, so that a live migration
+ * sends them.  Does nothing if no migration is under way.
+ */
+void xen_frames_modified(hwaddr gaddr, uint64_t size);
 
 /*
  * error_report() for a failure that a guest can cause as often as it likes: at
@@ -269,9 +276,6 @@ bool xen_physmap_is_over_initial(const XenPiece *s);
  * out: true if it is the only one, and shows all of @block.
  */
 const XenPiece *xen_physmap_shown(const RAMBlock *block, bool *whole);
-
-/* Reports why the restore failed, and ends QEMU. */
-G_NORETURN void G_GNUC_PRINTF(1, 2) xen_physmap_fail(const char *fmt, ...);
 
 /*
  * xen-physmap-state.c

@@ -69,7 +69,7 @@ bool xen_physmap_is_restoring(void)
     return qatomic_read(&restoring);
 }
 
-void xen_physmap_fail(const char *fmt, ...)
+static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
 {
     va_list ap;
 
@@ -106,11 +106,10 @@ static void set_located(RAMBlock *block)
     touch(block);
     if (xen_map_cache_is_dummy(block->offset) &&
         !xen_map_cache_adopt(block->offset)) {
-        xen_physmap_fail("cannot map the memory of %s (%" PRIu64 " KiB), "
-                         "which is at 0x%" HWADDR_PRIx,
-                         xen_physmap_name(block->offset),
-                         (uint64_t)block->max_length / 1024,
-                         xen_physmap_ram_to_gaddr(block->offset));
+        fail("cannot map the memory of %s (%" PRIu64 " KiB), which is at 0x%"
+             HWADDR_PRIx, xen_physmap_name(block->offset),
+             (uint64_t)block->max_length / 1024,
+             xen_physmap_ram_to_gaddr(block->offset));
     }
 }
 
@@ -160,9 +159,8 @@ static unsigned long *look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     ram_addr_t other;
 
     if (xen_map_cache_probe(gaddr, size, present) == XEN_FRAMES_UNKNOWN) {
-        xen_physmap_fail("Xen does not say whether the memory of %s (%" PRIu64
-                         " KiB) is at 0x%" HWADDR_PRIx, xen_physmap_name(ram),
-                         size / 1024, gaddr);
+        fail("Xen does not say whether the memory of %s (%" PRIu64 " KiB) is "
+             "at 0x%" HWADDR_PRIx, xen_physmap_name(ram), size / 1024, gaddr);
     }
     for (done = 0; done < size; done += len) {
         len = size - done;
@@ -212,15 +210,6 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
         }
     }
     return true;
-}
-
-static G_NORETURN void lose(const XenPiece *s, unsigned long missing)
-{
-    xen_physmap_fail("the memory of %s (%" PRIu64 " KiB) is neither at its BAR "
-                     "0x%" HWADDR_PRIx " nor at its initial range 0x"
-                     RAM_ADDR_FMT ": %lu pages are absent",
-                     xen_physmap_name(s->ram), s->size / 1024, s->gaddr,
-                     s->ram, missing);
 }
 
 /* Nothing shows @block, and only the pages @found of it are in the guest. */
@@ -281,7 +270,11 @@ static void locate(RAMBlock *block, bool final)
     if (bitmap_full(there, pages)) {
         set_located(block);
     } else if (shown) {
-        lose(shown, pages - bitmap_count_one(there, pages));
+        fail("the memory of %s (%" PRIu64 " KiB) is neither at its BAR 0x%"
+             HWADDR_PRIx " nor at its initial range 0x" RAM_ADDR_FMT
+             ": %lu pages are absent", xen_physmap_name(shown->ram),
+             shown->size / 1024, shown->gaddr, shown->ram,
+             pages - bitmap_count_one(there, pages));
     } else {
         give_up(block, there);
     }

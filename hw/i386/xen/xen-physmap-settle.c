@@ -23,7 +23,6 @@
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-reservation.h"
 #include "system/xen-mapcache.h"
-#include "xen-dirty.h"
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 
@@ -183,7 +182,7 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
             xen_pieces_abandon_end(to + at, moved);
             xen_pieces_put(ram + at, to + at, moved);
             /* An earlier write may have been reported at the former address. */
-            xen_dirty_frames_moved(to + at, moved);
+            xen_frames_modified(to + at, moved);
             *any = true;
         }
     }

@@ -30,6 +30,9 @@ struct xs_handle;
  */
 void xen_physmap_init(struct xs_handle *xs);
 
+/* Turns xen_hvm_modified_memory() on or off, for a live migration. */
+void xen_physmap_log_writes(bool on);
+
 /*
  * To be called when @section appears in the guest's memory map, and when one
  * that was added disappears.  Records the section if it shows device RAM that
