@@ -342,15 +342,18 @@ static vmware_regs_t *vmport_regs(int vcpu)
 }
 
 /*
- * Reports an invalid ioreq: at most one message a second, because a guest can
- * cause such ioreqs as often as it likes.
+ * Ignores an invalid ioreq; a read gets all-ones.  Reports at most one a second,
+ * because a guest can cause such ioreqs as often as it likes.
  */
-static void report_ioreq(const char *what, const ioreq_t *req)
+static void ignore_ioreq(const char *what, ioreq_t *req)
 {
     static int64_t next_ms;
     static unsigned suppressed;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
+    if (req->dir == IOREQ_READ && !req->data_is_ptr) {
+        req->data = ~0ULL;
+    }
     if (now < next_ms) {
         suppressed++;
         return;
@@ -361,14 +364,6 @@ static void report_ioreq(const char *what, const ioreq_t *req)
                 req->size, what, suppressed);
     suppressed = 0;
     next_ms = now + 1000;
-}
-
-/* Answers a read that nobody serves with all-ones. */
-static void answer_nothing(ioreq_t *req)
-{
-    if (req->dir == IOREQ_READ && !req->data_is_ptr) {
-        req->data = ~0ULL;
-    }
 }
 
 /*
@@ -383,15 +378,13 @@ static void handle_vmport(XenIOState *state, ioreq_t *req)
     CPUX86State *env;
 
     if (!cpu) {
-        report_ioreq("this Xen has not shared the VMware port's registers",
+        ignore_ioreq("this Xen has not shared the VMware port's registers",
                      req);
-        answer_nothing(req);
         return;
     }
     if (req->data_is_ptr ||
         (req->size != 1 && req->size != 2 && req->size != 4)) {
-        report_ioreq("not an access that the VMware port knows", req);
-        answer_nothing(req);
+        ignore_ioreq("not an access that the VMware port knows", req);
         return;
     }
     env = &X86_CPU(cpu)->env;
@@ -418,8 +411,7 @@ void arch_handle_ioreq(XenIOState *state, ioreq_t *req)
     if (req->type == IOREQ_TYPE_VMWARE_PORT) {
         handle_vmport(state, req);
     } else {
-        report_ioreq("unknown type", req);
-        answer_nothing(req);
+        ignore_ioreq("unknown type", req);
     }
 }
 
