@@ -9,6 +9,8 @@
  * priority, so it is loaded before the sections of devices.  It is written only
  * if probing could not tell where the frames are (xen-physmap-restore.c),
  * because a device model that does not know the section refuses the state.
+ * With an old libxen the pieces are in xenstore, and the section is written only
+ * if memory has no frames.
  *
  * A section is accepted only if it is possible: its pages belong to device
  * memory, each page is at one guest address, and each guest address has one
@@ -69,8 +71,13 @@ static bool is_plain(RAMBlock *block)
 
     all.gaddr = xen_physmap_translate(block->offset, &all.size);
     s = xen_physmap_shown(block, &whole);
-    if (xen_map_cache_is_dummy(block->offset) ||
-        all.size < block->max_length) {
+    if (xen_map_cache_is_dummy(block->offset)) {
+        return false;
+    }
+    if (!xen_foreign_map_has_fixed()) {
+        return true;
+    }
+    if (all.size < block->max_length) {
         return false;
     }
     return s ? whole && s->gaddr == all.gaddr &&
@@ -97,8 +104,8 @@ static int state_pre_save(void *opaque)
     RAMBlock *block;
 
     g_free(saved.list.p);
-    saved.list.n = now->n;
-    saved.list.p = g_memdup2(now->p, now->n * sizeof(now->p[0]));
+    saved.list.n = xen_foreign_map_has_fixed() ? now->n : 0;
+    saved.list.p = g_memdup2(now->p, saved.list.n * sizeof(now->p[0]));
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
         if (xen_physmap_is_kept(block) &&
@@ -269,8 +276,5 @@ static const VMStateDescription vmstate_physmap = {
 
 void xen_physmap_state_init(void)
 {
-    /* With an old libxen the pieces are in xenstore instead. */
-    if (xen_foreign_map_has_fixed()) {
-        vmstate_register(NULL, 0, &vmstate_physmap, &saved);
-    }
+    vmstate_register(NULL, 0, &vmstate_physmap, &saved);
 }
