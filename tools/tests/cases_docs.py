@@ -7,6 +7,7 @@ import subprocess
 
 import sources
 from bench import Skip
+from cases_check import load
 
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 HEADING = re.compile(r'(?m)^#+ +(.*?) *$')
@@ -194,3 +195,23 @@ def test_pictures_are_drawn_from_their_sources(b):
     res = subprocess.run([tool, '--check'], capture_output=True, text=True,
                          check=False)
     assert res.returncode == 0, res.stderr
+
+
+def test_each_device_of_the_tests_is_on_the_page_of_restores(b):
+    tool = os.path.join(b.real_repo, 'tools', 'restore-table')
+    res = subprocess.run([tool, '--check', b.real_build], capture_output=True,
+                         text=True, check=False)
+    assert res.returncode == 0, res.stderr
+
+
+def test_page_of_restores_is_made_from_lists(b):
+    tool = load(b, 'restore-table')
+    text = tool.page(['every-device/alone/VGA', 'every-device/vga/VGA',
+                      'every-device/vga/ich9-ahci'],
+                     ['physmap/vga-2m', 'restore/ahci-first', 'restore/hole'],
+                     tool.known_patterns('    { "vga/ich*", why },\n'))
+    assert text[len(tool.HEAD):] == (
+        '| ich9-ahci |  |  | known | `restore/ahci-first` |\n'
+        '| VGA | yes |  | yes | `physmap/vga-2m` |\n')
+    assert tool.not_listed('`physmap/vga-*`, `physmap/no`, `other/no`',
+                           ['physmap/vga-2m']) == ['physmap/no']
