@@ -18,6 +18,36 @@ static int setup(OracleSide *side, const OracleDevice *device)
     return act_vdev_setup(side, device, &kind);
 }
 
+#define SHOWN_BYTES 0x2000000u  /* the largest BAR of a display */
+
+/* Is it where a display's BAR or something that was plugged can be? */
+static bool is_device(OracleSide *side, uint64_t gpa)
+{
+    bool found = gpa >= ORACLE_NOWHERE && gpa < ORACLE_MMIO_END;
+    unsigned i;
+
+    for (i = 0; oracle_devices[i] && !found; i++) {
+        const OraclePlace *place = oracle_place(side, oracle_devices[i]);
+        uint64_t at;
+
+        found = oracle_devices[i]->screen && place &&
+                !guest_pci_bar_addr(oracle_pc(side), place->devfn, 0, &at) &&
+                gpa - at < SHOWN_BYTES;
+    }
+    return found;
+}
+
+/*
+ * A page to give away.  A page of device memory is none: the plain machine
+ * discards it, and QEMU on Xen does not.  What it holds is not said.
+ */
+static uint32_t draw_page(OracleSide *side, OracleBytes *bytes)
+{
+    uint64_t gpa = MAX(oracle_draw_gpa(side, bytes), ORACLE_DATA);
+
+    return (is_device(side, gpa) ? ORACLE_DATA : gpa) / ORACLE_PAGE;
+}
+
 /* What the guest finds in a page that it took back is not said. */
 static void fill_again(OracleSide *side, const uint32_t *pfn, unsigned n,
                        uint32_t seed)
@@ -47,8 +77,7 @@ static void inflate(OracleSide *side, const OracleDevice *device,
     for (i = 0; i < n; i++) {
         pfn[i] = gpa / ORACLE_PAGE + i;
         if (!in_a_row && i < 32) {
-            pfn[i] = oracle_draw_gpa(side, bytes) / ORACLE_PAGE;
-            pfn[i] = MAX(pfn[i], ORACLE_DATA / ORACLE_PAGE);
+            pfn[i] = draw_page(side, bytes);
         }
     }
     if (!act_vdev_ready(side, device, &kind) ||
