@@ -89,7 +89,24 @@ static unsigned draw_packet(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
                                              len - 14, true);
 }
 
-/* By virtio-net, into buffers of the e1000 that are anywhere. */
+/* Does a piece lie in the @len bytes at @gpa? */
+static bool is_in(const GuestSg *sg, unsigned n, uint64_t gpa, uint64_t len)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        if (sg[i].gpa < gpa + len && gpa < sg[i].gpa + sg[i].len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * By virtio-net, into buffers of the e1000 that are anywhere.  If a piece of
+ * the packet is there, it depends on when it is read what is received: a piece
+ * that cannot be mapped is copied before.
+ */
 static void virtio_sends(OracleSide *side, const OracleDevice *device,
                          OracleBytes *bytes)
 {
@@ -102,8 +119,8 @@ static void virtio_sends(OracleSide *side, const OracleDevice *device,
     unsigned n = draw_packet(side, bytes, sg + 1, MAX_PIECES, len), got = 0;
 
     sg[0] = (GuestSg) { own, HEADER_BYTES };
-    if (net && !guest_mem_write(oracle_pc(side), own, header,
-                                sizeof(header)) &&
+    if (net && !is_in(sg, n + 1, to, GUEST_E1000_BUFFER) &&
+        !guest_mem_write(oracle_pc(side), own, header, sizeof(header)) &&
         !guest_e1000_set_buffer(&net->e1000, net->e1000.head, to) &&
         act_vdev_request(side, device, TRANSMIT, sg, n + 1, 0)) {
         int rc = guest_e1000_receive(&net->e1000, NULL, 0, &got);
