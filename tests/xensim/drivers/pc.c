@@ -12,6 +12,8 @@
 #include "pc-int.h"
 
 #define PCI_COMMAND 0x04
+#define PCI_HEADER_TYPE 0x0e
+#define PCI_MULTI_FUNCTION 0x80
 #define PCI_BAR0    0x10
 
 static GuestPc *new_pc(void)
@@ -242,21 +244,36 @@ int guest_pci_out(GuestPc *pc, unsigned devfn, unsigned reg, unsigned size,
                     size, false, &val);
 }
 
+/* The function after @devfn that can be there, as its slot's function 0 says. */
+static int next_function(GuestPc *pc, unsigned devfn, uint32_t id,
+                         unsigned *next)
+{
+    uint32_t type = 0;
+    int rc = 0;
+
+    if (devfn % 8 == 0 && id != UINT32_MAX) {
+        rc = guest_pci_in(pc, devfn, PCI_HEADER_TYPE, 1, &type);
+    }
+    *next = devfn % 8 || type & PCI_MULTI_FUNCTION ? devfn + 1 : devfn + 8;
+    return rc;
+}
+
 int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
                    unsigned index, unsigned *devfn)
 {
-    unsigned i;
+    unsigned i = 0;
 
-    for (i = 0; i < 256; i++) {
+    while (i < 256) {
         uint32_t id;
         int rc = guest_pci_in(pc, i, 0, 4, &id);
 
-        if (rc) {
-            return rc;
-        }
-        if (id == ((uint32_t)device << 16 | vendor) && index-- == 0) {
+        if (!rc && id == ((uint32_t)device << 16 | vendor) && index-- == 0) {
             *devfn = i;
             return 0;
+        }
+        rc = rc ?: next_function(pc, i, id, &i);
+        if (rc) {
+            return rc;
         }
     }
     return guest_pc_fail(pc, ENOENT, "no PCI device %04x:%04x on bus 0",

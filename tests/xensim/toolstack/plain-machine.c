@@ -73,22 +73,28 @@ static int answer(PlainMachine *m, char **rest)
     return 0;
 }
 
-/* One command; its answer is "OK", or "OK" and a number. */
-static int G_GNUC_PRINTF(3, 4)
-ask(PlainMachine *m, uint64_t *val, const char *fmt, ...)
+/* The same for an answer that is "OK", or "OK" and a number. */
+static int answer_number(PlainMachine *m, uint64_t *val)
 {
     char *rest;
-    va_list ap;
-    int rc;
+    int rc = answer(m, &rest);
 
-    va_start(ap, fmt);
-    vfprintf(m->to_cpu, fmt, ap);
-    va_end(ap);
-    rc = answer(m, &rest);
     if (!rc && val) {
         *val = g_ascii_strtoull(rest, NULL, 0);
     }
     return rc;
+}
+
+/* One command, and its answer. */
+static int G_GNUC_PRINTF(3, 4)
+ask(PlainMachine *m, uint64_t *val, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vfprintf(m->to_cpu, fmt, ap);
+    va_end(ap);
+    return answer_number(m, val);
 }
 
 /* What of a write's datum counts. */
@@ -98,14 +104,22 @@ static uint64_t datum(const XensimIoreq *req)
                          : req->data;
 }
 
-static int port_access(PlainMachine *m, XensimIoreq *req)
+static void put_port_access(PlainMachine *m, const XensimIoreq *req)
 {
     const char size = " bw l"[req->size];
 
-    return req->read ?
-        ask(m, &req->data, "in%c 0x%" PRIx64 "\n", size, req->addr) :
-        ask(m, NULL, "out%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size, req->addr,
-            datum(req));
+    if (req->read) {
+        fprintf(m->to_cpu, "in%c 0x%" PRIx64 "\n", size, req->addr);
+    } else {
+        fprintf(m->to_cpu, "out%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size,
+                req->addr, datum(req));
+    }
+}
+
+static int port_access(PlainMachine *m, XensimIoreq *req)
+{
+    put_port_access(m, req);
+    return answer_number(m, req->read ? &req->data : NULL);
 }
 
 static int mmio_access(PlainMachine *m, XensimIoreq *req)
@@ -118,19 +132,45 @@ static int mmio_access(PlainMachine *m, XensimIoreq *req)
             req->addr, datum(req));
 }
 
+#define CONFIG_ADDRESS  0x80000000u
+#define CONFIG_WORDS    64u
+
 /* By the ports 0xcf8 and 0xcfc. */
 static int config_access(PlainMachine *m, XensimIoreq *req)
 {
     uint32_t devfn = req->addr >> 32, reg = req->addr;
     XensimIoreq data = *req;
-    int rc = ask(m, NULL, "outl 0xcf8 0x%x\n",
-                 0x80000000u | devfn << 8 | (reg & 0xfc));
+    char *rest;
+    int rc, rc_data;
 
+    /* Two commands at once, and then their answers. */
+    fprintf(m->to_cpu, "outl 0xcf8 0x%x\n",
+            CONFIG_ADDRESS | devfn << 8 | (reg & 0xfc));
     data.addr = 0xcfc | (reg & 3);
-    if (!rc) {
-        rc = port_access(m, &data);
-    }
+    put_port_access(m, &data);
+    rc = answer(m, &rest);
+    rc_data = answer_number(m, req->read ? &data.data : NULL);
     req->data = data.data;
+    return rc ?: rc_data;
+}
+
+int plain_machine_pci_config(PlainMachine *m, unsigned devfn,
+                             uint32_t words[CONFIG_WORDS])
+{
+    unsigned i;
+    int rc = 0;
+
+    for (i = 0; i < CONFIG_WORDS; i++) {
+        fprintf(m->to_cpu, "outl 0xcf8 0x%x\ninl 0xcfc\n",
+                CONFIG_ADDRESS | devfn << 8 | i * 4);
+    }
+    for (i = 0; !rc && i < CONFIG_WORDS; i++) {
+        uint64_t val = 0;
+
+        rc = answer_number(m, NULL);
+        rc = rc ?: answer_number(m, &val);
+        words[i] = val;
+    }
     return rc;
 }
 

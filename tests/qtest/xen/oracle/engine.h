@@ -176,9 +176,10 @@ bool oracle_stream_save(const OracleStream *stream, const char *path,
 
 /*
  * All that is compared at a quiet point.  NULL if the sides are the same, else
- * what differs, in a line (g_free).
+ * what differs, in a line (g_free).  Of PCI configuration only the headers are
+ * compared, unless @whole.
  */
-char *oracle_look(OracleSide *a, OracleSide *b);
+char *oracle_look(OracleSide *a, OracleSide *b, bool whole);
 
 /* What actions and looks told: the same on both?  As above. */
 char *oracle_compare_sights(OracleSide *a, OracleSide *b);

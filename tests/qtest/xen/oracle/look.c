@@ -112,17 +112,39 @@ static char *look_at_ram(OracleSide *a, OracleSide *b)
 
 /* ---- PCI configuration ---- */
 
-static void look_at_pci(OracleSide *side, unsigned devfn)
+/* Words of it: of the standard header, and all. */
+#define HEADER_WORDS    16u
+#define PCI_WORDS       64u
+
+static int read_pci(OracleSide *side, unsigned devfn, uint32_t *words,
+                    unsigned n)
 {
-    unsigned reg;
+    unsigned i;
+    int rc = 0;
 
-    for (reg = 0; reg < 256; reg += 4) {
-        uint32_t val;
+    if (side->plain) {
+        rc = plain_machine_pci_config(side->plain, devfn, words);
+        oracle_side_lost(side);
+        return rc;
+    }
+    for (i = 0; i < n && !rc; i++) {
+        rc = guest_pci_in(side->pc, devfn, 4 * i, 4, &words[i]);
+    }
+    return rc;
+}
 
-        if (guest_pci_in(side->pc, devfn, reg, 4, &val)) {
-            return;
-        }
-        oracle_saw_at(side, "PCI configuration", devfn << 8 | reg, val);
+/* Reading takes longer than all else: the rest of it is @whole's alone. */
+static void look_at_pci(OracleSide *side, unsigned devfn, bool whole)
+{
+    unsigned n = whole ? PCI_WORDS : HEADER_WORDS, i;
+    uint32_t words[PCI_WORDS];
+
+    if (read_pci(side, devfn, words, n)) {
+        return;
+    }
+    for (i = 0; i < n; i++) {
+        oracle_saw_at(side, "PCI configuration", devfn << 8 | i * 4,
+                      words[i]);
     }
 }
 
@@ -156,15 +178,49 @@ static void look_at_intx(OracleSide *side, unsigned devfn)
 
 /* ---- disks ---- */
 
-static void look_at_disk(OracleSide *side, const OracleDevice *device)
+static GMappedFile *map_disk(OracleSide *side, const OracleDevice *device)
 {
     g_autofree char *path = oracle_shape_disk(device, side->dir);
-    g_autofree char *data = NULL;
-    gsize len;
 
-    if (g_file_get_contents(path, &data, &len, NULL)) {
-        oracle_saw_bytes(side, device->name, 0, data, len);
+    return g_mapped_file_new(path, FALSE, NULL);
+}
+
+static char *compare_disk(OracleSide *a, OracleSide *b,
+                          const OracleDevice *device)
+{
+    g_autoptr(GMappedFile) disk_a = map_disk(a, device);
+    g_autoptr(GMappedFile) disk_b = map_disk(b, device);
+    const char *x = disk_a ? g_mapped_file_get_contents(disk_a) : NULL;
+    const char *y = disk_b ? g_mapped_file_get_contents(disk_b) : NULL;
+    uint64_t i = 0;
+
+    if (!x || !y) {
+        return g_strdup_printf("the disk of %s cannot be read", device->name);
     }
+    if (memcmp(x, y, device->disk_bytes) == 0) {
+        return NULL;
+    }
+    while (x[i] == y[i]) {
+        i++;
+    }
+    return g_strdup_printf("the disk of %s at [0x%" PRIx64 "] (sector 0x%"
+                           PRIx64 ") is %02x on %s, %02x on %s", device->name,
+                           i, i / GUEST_SECTOR_SIZE, (uint8_t)x[i], a->name,
+                           (uint8_t)y[i], b->name);
+}
+
+static char *look_at_disks(OracleSide *a, OracleSide *b)
+{
+    char *text = NULL;
+    unsigned i;
+
+    for (i = 0; oracle_devices[i] && !text; i++) {
+        if (oracle_devices[i]->disk_bytes &&
+            oracle_place(a, oracle_devices[i])) {
+            text = compare_disk(a, b, oracle_devices[i]);
+        }
+    }
+    return text;
 }
 
 /* ---- pictures ---- */
@@ -194,7 +250,7 @@ static void settle(OracleSide *side)
     oracle_qmp(side, "cont", NULL);
 }
 
-static void look_at_side(OracleSide *side)
+static void look_at_side(OracleSide *side, bool whole)
 {
     unsigned i;
 
@@ -210,7 +266,7 @@ static void look_at_side(OracleSide *side)
             continue;
         }
         if (device->args) {
-            look_at_pci(side, place->devfn);
+            look_at_pci(side, place->devfn, whole);
             look_at_intx(side, place->devfn);
         }
         if (device->look) {
@@ -218,9 +274,6 @@ static void look_at_side(OracleSide *side)
         }
         if (device->screen) {
             look_at_screen(side, device->screen);
-        }
-        if (device->disk_bytes) {
-            look_at_disk(side, device);
         }
     }
 }
@@ -340,16 +393,17 @@ static char *look_at_xen(OracleSide *side)
 
 /* ---- all of it ---- */
 
-char *oracle_look(OracleSide *a, OracleSide *b)
+char *oracle_look(OracleSide *a, OracleSide *b, bool whole)
 {
     char *text;
 
-    look_at_side(a);
-    look_at_side(b);
+    look_at_side(a, whole);
+    look_at_side(b, whole);
     if (a->lost || b->lost) {
         return NULL;
     }
     text = oracle_compare_sights(a, b);
+    text = text ?: look_at_disks(a, b);
     text = text ?: look_at_ram(a, b);
     text = text ?: oracle_dirty_end(b);
     return text ?: look_at_xen(b);

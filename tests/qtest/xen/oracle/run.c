@@ -91,7 +91,7 @@ static void run_on_both(const OraclePlan *plan, const OracleStep *step,
 }
 
 /* Ends the run, with a result, if the two have parted. */
-static bool same_after(OracleSide *a, OracleSide *b, bool quiet,
+static bool same_after(OracleSide *a, OracleSide *b, bool quiet, bool whole,
                        OracleResult *result)
 {
     char *text;
@@ -99,7 +99,7 @@ static bool same_after(OracleSide *a, OracleSide *b, bool quiet,
     if (lost(a, b, result)) {
         return false;
     }
-    text = quiet ? oracle_look(a, b) : oracle_compare_sights(a, b);
+    text = quiet ? oracle_look(a, b, whole) : oracle_compare_sights(a, b);
     result->comparisons += MIN(a->sights->len, b->sights->len);
     oracle_side_forget(a);
     oracle_side_forget(b);
@@ -115,17 +115,19 @@ static void run_steps(const OraclePlan *plan, const OracleStream *stream,
 {
     unsigned i, n = stream->steps->len;
 
-    if (!same_after(a, b, true, result)) {
+    if (!same_after(a, b, true, true, result)) {
         return;
     }
     for (i = 0; i < n; i++) {
         const OracleStep *step = &g_array_index(stream->steps, OracleStep, i);
+        bool last = i + 1 == n;
 
         result->step = i;
         result->actions++;
         run_on_both(plan, step, a, b, result);
-        if (!same_after(a, b, i + 1 == n || (i + 1) % plan->every == 0,
-                        result) || result->end != ORACLE_SAME) {
+        if (!same_after(a, b, last || (i + 1) % plan->every == 0,
+                        last || plan->every == 1, result) ||
+            result->end != ORACLE_SAME) {
             return;
         }
     }

@@ -99,13 +99,22 @@ static bool is_without(const char *const *without, const OracleDevice *device,
     return without && g_strv_contains(without, name);
 }
 
+/*
+ * How many of four machines have @device.  With few devices a stream runs
+ * faster, and those that have actions of their own say more.
+ */
+static unsigned how_often(const OracleDevice *device)
+{
+    return !device->args ? 4 : device->n_actions ? 2 : 1;
+}
+
 static OracleShape next_shape(Source *source, const char *const *without)
 {
     OracleShape shape = { .ram_mib = 128 };
     unsigned i;
 
     for (i = 0; oracle_devices[i]; i++) {
-        bool there = next_byte(source) % 4 != 3 || !oracle_devices[i]->args;
+        bool there = next_byte(source) % 4 < how_often(oracle_devices[i]);
 
         if (there && !is_without(without, oracle_devices[i], NULL)) {
             shape.devices |= 1u << i;
