@@ -187,13 +187,13 @@ static void configuration(OracleSide *side, const OracleDevice *device,
 
 /*
  * Where a BAR may go: its own place, another device's, the end of RAM, right
- * above that, where nothing is, or anywhere.
+ * above that, where nothing is, above 4 GiB, or anywhere.
  */
 static uint64_t draw_bar(OracleSide *side, OracleBytes *bytes, uint64_t size)
 {
     uint64_t ram = oracle_ram_bytes(side), at;
 
-    switch (oracle_range(bytes, 0, 6)) {
+    switch (oracle_range(bytes, 0, 7)) {
     case 0:
         at = ram - size;
         break;
@@ -205,6 +205,9 @@ static uint64_t draw_bar(OracleSide *side, OracleBytes *bytes, uint64_t size)
         break;
     case 3:
         at = oracle_bits(bytes, 32);
+        break;
+    case 7:
+        at = 0x100000000 + oracle_bits(bytes, 34);
         break;
     default:
         at = ORACLE_MMIO + oracle_bits(bytes, 27);
