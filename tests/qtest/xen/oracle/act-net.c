@@ -176,9 +176,47 @@ static void long_packet(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/* Registers of the e1000. */
+enum {
+    CAUSES_READ = 0xc0, CAUSES_SET = 0xc8, MASK_SET = 0xd0, MASK_CLEAR = 0xd8,
+};
+
+#define LINK_CHANGED 4u         /* a cause */
+#define MITIGATED_NS 20000000   /* the longest that it keeps one back */
+
+/*
+ * The e1000 raises its interrupt, by causes that the guest says itself.  The
+ * link is none of them: after a restore QEMU says that it has changed.  It may
+ * keep an interrupt back for some time, and does so after a restore.
+ */
+static void interrupt(OracleSide *side, const OracleDevice *device,
+                      OracleBytes *bytes)
+{
+    const OraclePlace *place = oracle_place(side, device);
+    ActNet *net = ready(side, device);
+    uint64_t at = place->mmio + E1000_MMIO, causes = 0;
+    uint32_t mask = oracle_bits(bytes, 32), set = oracle_bits(bytes, 32);
+    GuestPc *pc = oracle_pc(side);
+
+    if (!net) {
+        return;
+    }
+    guest_mmio_out(pc, at + MASK_SET, 4, mask & ~LINK_CHANGED);
+    guest_mmio_out(pc, at + CAUSES_SET, 4, set);
+    oracle_pass_time(side, MITIGATED_NS);
+    oracle_look_at_line(side, place->devfn);
+    if (oracle_bits(bytes, 1)) {
+        guest_mmio_out(pc, at + MASK_CLEAR, 4, UINT32_MAX);
+        guest_mmio_in(pc, at + CAUSES_READ, 4, &causes);
+        oracle_saw(side, "e1000: causes", causes & ~LINK_CHANGED);
+        oracle_look_at_line(side, place->devfn);
+    }
+}
+
 static const OracleAction actions[] = {
     { .name = "virtio-sends", .weight = 8, .bytes = 64, .run = virtio_sends },
     { .name = "e1000-sends", .weight = 8, .bytes = 96, .run = e1000_sends },
+    { .name = "interrupt", .weight = 2, .bytes = 9, .run = interrupt },
     { .name = "long-packet", .weight = 1, .bytes = 64, .run = long_packet },
 };
 

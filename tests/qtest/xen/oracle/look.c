@@ -163,17 +163,25 @@ static void look_at_isa(OracleSide *side)
     }
 }
 
-/* What the device says, and, on Xen, what has been made of it. */
-static void look_at_intx(OracleSide *side, unsigned devfn)
+/* Does a function say that it raises its line?  False if there is none. */
+static bool raises_line(OracleSide *side, unsigned devfn)
 {
     uint32_t val;
 
-    if (guest_pci_in(side->pc, devfn, 4, 4, &val)) {
-        return;
+    return !guest_pci_in(side->pc, devfn, 4, 4, &val) &&
+           (val >> 19 & 1) && !(val >> 10 & 1);
+}
+
+/* What two functions say, and, on Xen, what has been made of it. */
+void oracle_look_at_line(OracleSide *side, unsigned devfn)
+{
+    if (!side->lost) {
+        oracle_saw_at(side, "PCI interrupt", devfn >> 3, side->plain ?
+                      raises_line(side, devfn) ||
+                      raises_line(side, devfn | 1) :
+                      xensim_pci_intx(ts_domain(side->guest), 0, devfn >> 3,
+                                      0));
     }
-    oracle_saw_at(side, "PCI interrupt", devfn >> 3, side->plain ?
-                  (val >> 19 & 1) && !(val >> 10 & 1) :
-                  xensim_pci_intx(ts_domain(side->guest), 0, devfn >> 3, 0));
 }
 
 /* ---- disks ---- */
@@ -267,7 +275,7 @@ static void look_at_side(OracleSide *side, bool whole)
         }
         if (device->args) {
             look_at_pci(side, place->devfn, whole);
-            look_at_intx(side, place->devfn);
+            oracle_look_at_line(side, place->devfn);
         }
         if (device->look) {
             device->look(side, device);

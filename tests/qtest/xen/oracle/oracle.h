@@ -133,6 +133,9 @@ void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
 void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
                       const void *buf, size_t len);
 
+/* Tells the level of the interrupt line (INTA) of the slot of @devfn. */
+void oracle_look_at_line(OracleSide *side, unsigned devfn);
+
 /* ---- arguments, from an action's bytes; past their end all is 0 ---- */
 
 /* A number of @bits (1 to 64); takes as many whole bytes as it needs. */

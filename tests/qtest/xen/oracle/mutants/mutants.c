@@ -79,9 +79,12 @@ WRAP(uint8_t *, xen_map_cache_dma, MemoryRegion *mr, ram_addr_t addr,
     uint8_t *host = __real_xen_map_cache_dma(mr, addr, block_offset, plen, use,
                                              is_write, as, status);
 
-    if (!host && status && *status == XEN_MAP_UNAVAILABLE &&
-        mutant("absent-for-unavailable")) {
-        *status = XEN_MAP_ABSENT;
+    if (!host && status && *status == XEN_MAP_UNAVAILABLE) {
+        if (mutant("absent-for-unavailable")) {
+            *status = XEN_MAP_ABSENT;
+        } else if (mutant("failure-aborts")) {
+            abort();
+        }
     }
     return host;
 }
@@ -104,6 +107,15 @@ WRAP(bool, xen_ram_copy_unmap, void *host, hwaddr written)
 {
     return __real_xen_ram_copy_unmap(host, mutant("copy-not-written")
                                            ? 0 : written);
+}
+
+/* An address within a mapping stands for the start of its page. */
+WRAP(ram_addr_t, xen_ram_addr_from_mapcache, void *ptr)
+{
+    ram_addr_t addr = __real_xen_ram_addr_from_mapcache(ptr);
+
+    return addr != RAM_ADDR_INVALID && mutant("inexact-address")
+           ? addr & XC_PAGE_MASK : addr;
 }
 
 /* A BAR shows other frames than the device's. */
@@ -130,6 +142,22 @@ WRAP(void, xen_hvm_modified_memory, ram_addr_t start, ram_addr_t length)
 {
     if (!mutant("dirty-report-lost")) {
         __real_xen_hvm_modified_memory(start, length);
+    }
+}
+
+/* What the guest's CPU draws does not reach the screen. */
+WRAP(void, xen_dirty_vram_sync, MemoryRegionSection *section)
+{
+    if (!mutant("drawing-not-seen")) {
+        __real_xen_dirty_vram_sync(section);
+    }
+}
+
+/* A device's interrupt does not reach the guest. */
+WRAP(void, xen_intx_set_irq, void *opaque, int irq_num, int level)
+{
+    if (!level || !mutant("interrupt-lost")) {
+        __real_xen_intx_set_irq(opaque, irq_num, level);
     }
 }
 
