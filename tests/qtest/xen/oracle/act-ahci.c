@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A disk on an AHCI controller: tables of pieces (PRDs), good and bad ones. */
 #include "qemu/osdep.h"
+#include "act-display.h"
 #include "act-pci.h"
 #include "drivers/ahci.h"
 
@@ -202,12 +203,41 @@ static void cancel(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/* The list of commands, the table and where answers go are video memory. */
+static void in_video_memory(OracleSide *side, const OracleDevice *device,
+                            OracleBytes *bytes)
+{
+    g_autofree GuestSg *sg = g_new(GuestSg, MAX_PIECES);
+    ActAhci *a = ready(side, device);
+    uint64_t mem = act_display_memory(side, bytes,
+                                      GUEST_AHCI_BYTES + TABLE_BYTES);
+    bool write = oracle_bits(bytes, 1);
+    unsigned sectors = oracle_draw_count(bytes, 256);
+    unsigned n = draw_list(side, bytes, sg, sectors);
+    int rc;
+
+    if (!a || !mem) {
+        return;
+    }
+    rc = guest_ahci_init(oracle_pc(side), &a->ahci, 0,
+                         oracle_place(side, device)->mmio, mem);
+    rc = rc ?: guest_ahci_prepare(&a->ahci, 0, write, 0, sectors,
+                                  mem + GUEST_AHCI_BYTES, sg, n);
+    oracle_saw(side, "ahci: in video memory", rc);
+    if (!rc) {
+        finish(side, a, 1);
+    }
+    a->lost = true;
+}
+
 static const OracleAction actions[] = {
     { .name = "request", .weight = 20, .bytes = 128, .run = request },
     { .name = "several", .weight = 5, .bytes = 600, .run = several },
     { .name = "one-page", .weight = 1, .bytes = 6, .run = one_page },
     { .name = "itself", .weight = 2, .bytes = 32, .run = itself },
     { .name = "cancel", .weight = 2, .bytes = 96, .run = cancel },
+    { .name = "in-video-memory", .weight = 2, .bytes = 96,
+      .run = in_video_memory },
 };
 
 const OracleDevice oracle_ahci = {

@@ -56,6 +56,17 @@ void act_display_draw(OracleSide *side, OracleBytes *args, unsigned devfn,
     }
 }
 
+#define VGA_BYTES   (16u << 20)
+
+uint64_t act_display_memory(OracleSide *side, OracleBytes *args, uint64_t len)
+{
+    const OraclePlace *place = oracle_place(side, &oracle_vga);
+    uint64_t offset = ORACLE_PAGE * oracle_range(args, 0, 1023);
+    uint64_t at = place ? act_display_at(side, place->devfn, VGA_BYTES) : 0;
+
+    return at && is_memory(side, at + offset, len) ? at + offset : 0;
+}
+
 void act_display_look(OracleSide *side, unsigned devfn, uint64_t bytes)
 {
     g_autofree uint8_t *data = g_malloc(LOOK_BYTES);

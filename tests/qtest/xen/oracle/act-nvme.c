@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* NVMe: lists of pages (PRP) and of pieces (SGL), good ones and others. */
 #include "qemu/osdep.h"
+#include "act-display.h"
 #include "act-pci.h"
 #include "drivers/nvme.h"
 
@@ -239,10 +240,34 @@ static void cancel(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/* The queues are video memory. */
+static void in_video_memory(OracleSide *side, const OracleDevice *device,
+                            OracleBytes *bytes)
+{
+    ActNvme *n = ready(side, device);
+    uint64_t mem = act_display_memory(side, bytes, GUEST_NVME_BYTES);
+    Request r = draw_request(side, device, bytes, 0, 256);
+    uint16_t tag;
+    int rc;
+
+    if (!n || !mem) {
+        return;
+    }
+    rc = guest_nvme_init(oracle_pc(side), &n->nvme, 0,
+                         oracle_place(side, device)->mmio, mem);
+    oracle_saw(side, "nvme: in video memory", rc);
+    if (!rc && !start(n, &r, &tag)) {
+        finish(side, n, 1);
+    }
+    n->lost = true;
+}
+
 static const OracleAction actions[] = {
     { .name = "request", .weight = 20, .bytes = 200, .run = request },
     { .name = "several", .weight = 5, .bytes = 400, .run = several },
     { .name = "cancel", .weight = 2, .bytes = 100, .run = cancel },
+    { .name = "in-video-memory", .weight = 2, .bytes = 96,
+      .run = in_video_memory },
 };
 
 const OracleDevice oracle_nvme = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Actions of the virtio disks: see act-vdisk.h. */
 #include "qemu/osdep.h"
+#include "act-display.h"
 #include "act-list.h"
 #include "act-pci.h"
 #include "act-vdisk.h"
@@ -16,6 +17,7 @@ int act_vdisk_setup(OracleSide *side, const OracleDevice *device,
     ActVdisk *disk = oracle_state(side, device);
 
     disk->ops = ops;
+    disk->own = own;
     disk->tables = place->mem + own;
     return ops->init(disk, side, place);
 }
@@ -326,6 +328,33 @@ static void cancel(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/* The rings, and the headers of requests, are video memory. */
+static void in_video_memory(OracleSide *side, const OracleDevice *device,
+                            OracleBytes *bytes)
+{
+    g_autofree GuestSg *sg = g_new(GuestSg, MAX_PIECES);
+    ActVdisk *disk = act_vdisk_ready(side, device);
+    OraclePlace place = *oracle_place(side, device);
+    bool write = oracle_bits(bytes, 1), indirect = oracle_bits(bytes, 1);
+    unsigned sectors = oracle_draw_count(bytes, 256), pieces, n = 0;
+    uint16_t tag;
+    int rc;
+
+    pieces = draw_list(side, bytes, sg, sectors, false);
+    place.mem = disk ? act_display_memory(side, bytes, disk->own) : 0;
+    if (!place.mem) {
+        return;
+    }
+    rc = disk->ops->init(disk, side, &place);
+    oracle_saw(side, "virtio disk: in video memory", rc);
+    if (!rc) {
+        start(side, disk, write, 0, sg, pieces, indirect || pieces > 100,
+              &tag, &n);
+        act_vdisk_finish(side, disk, &tag, n);
+    }
+    disk->lost = true;
+}
+
 const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS] = {
     { .name = "request", .weight = 20, .bytes = 128, .run = request },
     { .name = "scattered", .weight = 8, .bytes = 256, .run = scattered },
@@ -334,4 +363,6 @@ const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS] = {
     { .name = "itself", .weight = 2, .bytes = 32, .run = itself },
     { .name = "bad-table", .weight = 1, .bytes = 96, .run = bad_table },
     { .name = "cancel", .weight = 2, .bytes = 64, .run = cancel },
+    { .name = "in-video-memory", .weight = 2, .bytes = 64,
+      .run = in_video_memory },
 };

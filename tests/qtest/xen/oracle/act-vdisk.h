@@ -42,6 +42,7 @@ struct ActVdisk {
     GuestVirtq *queue;
     uint64_t headers;           /* of the requests, in the driver's memory */
     uint64_t tables;            /* ACT_VDISK_TABLES bytes for lists */
+    uint32_t own;               /* bytes of the driver's memory before them */
     bool lost;                  /* to be set up before it is used again */
     unsigned seen;              /* act_disturbances() then */
     union {
@@ -64,7 +65,7 @@ ActVdisk *act_vdisk_ready(OracleSide *side, const OracleDevice *device);
 void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
                       unsigned n);
 
-#define ACT_VDISK_N_ACTIONS 7u
+#define ACT_VDISK_N_ACTIONS 8u
 extern const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS];
 
 #endif
