@@ -2,8 +2,8 @@
 /*
  * PCI devices that have no driver here.  Their BARs are placed; what reaches
  * their registers, BARs and configuration are the actions of act-pci.c.  No
- * device is here that QEMU does not save wholly: sdhci-pci forgets its PCI
- * configuration, on any machine.
+ * device is here that QEMU does not save wholly, on any machine: sdhci-pci
+ * forgets its PCI configuration, and e1000e negotiates its link anew.
  */
 #include "qemu/osdep.h"
 #include "actions.h"
@@ -46,7 +46,7 @@ static int setup(OracleSide *side, const OracleDevice *device)
     }
 
 const OracleDevice oracle_others[ORACLE_OTHERS] = {
-    OTHER("e1000e", "-device e1000e,romfile=", 0x100),
+    OTHER("tulip", "-device tulip,romfile=", 0x100),
     OTHER("i82550", "-device i82550,romfile=", 0x100),
     OTHER("pcnet", "-device pcnet,romfile=", 0x100),
     OTHER("rtl8139", "-device rtl8139,romfile=", 0x100),

@@ -8,7 +8,6 @@
 
 #define SLOT        31u         /* beyond those that devices have */
 #define DEVFN       (SLOT << 3)
-#define OWNER       "0000:00:1f.0/"
 #define GONE_MS     5000
 #define EJECT_PORT  0xae08      /* a bit for each slot: it may go */
 #define MAX_BYTES   0x400000u   /* of a BAR that is placed */
@@ -16,16 +15,21 @@
 
 typedef struct ActPlug {
     bool plugged;
+    unsigned blocks;            /* of RAM, when nothing is plugged */
 } ActPlug;
 
-/* What can be plugged; ROMs are device memory too. */
+/*
+ * What can be plugged; ROMs are device memory too.  bochs-display is not here:
+ * on any machine QEMU never frees it after an unplug, because its registers
+ * stay in their container, and so each keeps a reference of the device.
+ */
 static const struct {
     const char *name, *args;
 } drivers[] = {
     { "e1000", "\"romfile\":\"vgabios-stdvga.bin\"" },
     { "secondary-vga", "\"vgamem_mb\":4" },
     { "secondary-vga", "\"vgamem_mb\":16" },
-    { "bochs-display", "\"vgamem\":4194304" },
+    { "e1000e", "\"romfile\":\"vgabios-stdvga.bin\"" },
     { "virtio-rng-pci", "\"rombar\":1" },
     { "virtio-net-pci", "\"romfile\":\"vgabios-cirrus.bin\"" },
     { "virtio-gpu-pci", "\"max_outputs\":1" },
@@ -57,6 +61,42 @@ static void allow_pages(OracleSide *side, uint64_t pages)
     }
 }
 
+#define ROOM_BYTES  0x8000000u
+
+/* The function's registers are off if one of its BARs is right above RAM. */
+static void clear_room(OracleSide *side, unsigned devfn)
+{
+    GuestPc *pc = oracle_pc(side);
+    unsigned bar;
+    uint64_t at;
+
+    for (bar = 0; bar < 6; bar++) {
+        if (!guest_pci_bar_addr(pc, devfn, bar, &at) &&
+            at - oracle_ram_bytes(side) < ROOM_BYTES) {
+            guest_pci_command(pc, devfn, 0, GUEST_PCI_MEMORY);
+            act_disturb(side);
+        }
+    }
+}
+
+/*
+ * A device's memory comes to lie right above RAM.  If the guest has put a BAR
+ * there, QEMU on Xen refuses the device, and it should.
+ */
+static void clear_all_room(OracleSide *side)
+{
+    unsigned i;
+
+    for (i = 0; oracle_devices[i]; i++) {
+        const OraclePlace *place = oracle_place(side, oracle_devices[i]);
+
+        if (place && oracle_devices[i]->args) {
+            clear_room(side, place->devfn);
+            clear_room(side, place->devfn + 1);
+        }
+    }
+}
+
 static void unplug(OracleSide *side)
 {
     oracle_side_plugged(side, NULL);
@@ -65,23 +105,31 @@ static void unplug(OracleSide *side)
                                         1u << SLOT));
 }
 
-/* Is the memory of what was in the slot there still? */
-static bool is_left(OracleSide *side)
+/* Blocks of RAM: the lines in which QEMU lists them. */
+static unsigned count_blocks(OracleSide *side)
 {
     g_autofree char *told = oracle_monitor(side, "info ramblock");
+    unsigned n = 0;
+    const char *at;
 
-    return told && strstr(told, OWNER);
+    for (at = told; at && (at = strchr(at, '\n')); at++) {
+        n++;
+    }
+    return n;
 }
 
 /*
  * QEMU frees the memory of what was unplugged a little later.  It ends itself,
- * with plain RAM as well, if a like device comes before that.
+ * with plain RAM as well, if a like device comes before that.  And the memory
+ * of the next device would come to lie after it, where a QEMU that is started
+ * for a restore does not look for it.
  */
-static void await_room(OracleSide *side)
+static void await_room(OracleSide *side, ActPlug *p)
 {
     unsigned ms;
 
-    for (ms = 0; ms < GONE_MS && is_left(side); ms++) {
+    p->blocks = p->blocks ?: count_blocks(side);
+    for (ms = 0; ms < GONE_MS && count_blocks(side) > p->blocks; ms++) {
         g_usleep(1000);
     }
 }
@@ -129,7 +177,8 @@ static void plug(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         unplug(side);
     }
-    await_room(side);
+    await_room(side, p);
+    clear_all_room(side);
     allow_pages(side, ROOM_PAGES);
     p->plugged = oracle_qmp(side, "device_add", args);
     if (p->plugged) {
@@ -167,7 +216,7 @@ static void at_the_limit(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         return;
     }
-    await_room(side);
+    await_room(side, p);
     xensim_mem_info(dom, &info);
     xensim_set_max_pages(dom, info.tot_pages + room);
     oracle_qmp(side, "device_add", args);

@@ -7,8 +7,8 @@
 #define PICTURES    8u
 #define MAX_PIECES  16384u      /* of a picture: what the device takes */
 /*
- * The same on a machine with a small mapcache, where the pieces of all pictures
- * have to be held one by one: docs/oracle.md.
+ * The same on a machine with a small mapcache, where each piece of all pictures
+ * has to be held by a mapping of its own.
  */
 #define FEW_PIECES  100u
 #define ENTRY_BYTES 16u
