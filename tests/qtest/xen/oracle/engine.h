@@ -9,6 +9,7 @@
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
  *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
+ *   mutate.c    streams from other streams
  *   draw.c      arguments from bytes
  *   actions.c   the devices
  *
@@ -163,6 +164,12 @@ OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
 OracleStream *oracle_stream_from_bytes(const void *data, size_t len,
                                        unsigned n,
                                        const char *const *without);
+
+/*
+ * One of @streams (OracleStream *, at least one, none is empty) with some
+ * changes, which the random numbers of @seed decide.
+ */
+OracleStream *oracle_stream_mutate(uint64_t seed, const GPtrArray *streams);
 
 /* Is @name one of a device, or "DEVICE.ACTION"? */
 bool oracle_is_name(const char *name);

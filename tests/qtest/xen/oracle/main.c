@@ -11,7 +11,7 @@ static struct {
     gint64 seed;
     int actions, every, time, shrink, seeds;
     char *file, *bytes, *save, *findings, *corpus, *mutants;
-    gboolean both_plain, timeless, tap, keep_going;
+    gboolean both_plain, timeless, tap, keep_going, mutate;
     char **without;
 } option = { .actions = 1000, .every = 100, .shrink = 120 };
 
@@ -33,6 +33,8 @@ static const GOptionEntry entries[] = {
     { "mutants", 0, 0, G_OPTION_ARG_FILENAME, &option.mutants,
       "see that each stream in this directory finds the mistake it names",
       "DIR" },
+    { "mutate", 0, 0, G_OPTION_ARG_NONE, &option.mutate,
+      "the streams of seeds are those of --corpus, changed", NULL },
     { "save", 0, 0, G_OPTION_ARG_FILENAME, &option.save,
       "write the stream to this file first", "FILE" },
     { "findings", 0, 0, G_OPTION_ARG_FILENAME, &option.findings,
@@ -201,12 +203,38 @@ static bool judge_new(const OraclePlan *plan, OracleStream *made,
     return judge(plan, stream, name, false);
 }
 
+/* What --mutate changes: OracleStream *. */
+static GPtrArray *originals;
+
 static bool judge_seed(const OraclePlan *plan, uint64_t seed)
 {
-    g_autofree char *name = g_strdup_printf("seed-%" PRIu64, seed);
+    g_autofree char *name = g_strdup_printf("%s-%" PRIu64, originals ?
+                                            "mutated" : "seed", seed);
 
-    return judge_new(plan, oracle_stream_random(
-        seed, option.actions, (const char *const *)option.without), name);
+    return judge_new(plan, originals ?
+                     oracle_stream_mutate(seed, originals) :
+                     oracle_stream_random(seed, option.actions,
+                         (const char *const *)option.without), name);
+}
+
+/* Takes the files of the corpus as originals, instead of running them. */
+static void take_originals(GPtrArray *files, GError **err)
+{
+    unsigned i;
+
+    originals = g_ptr_array_new();
+    for (i = 0; i < files->len && !*err; i++) {
+        OracleStream *stream = oracle_stream_load(files->pdata[i], err);
+
+        if (stream && stream->steps->len) {
+            g_ptr_array_add(originals, stream);
+        }
+    }
+    if (!originals->len && !*err) {
+        g_set_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "--mutate: --corpus names no stream with an action");
+    }
+    g_ptr_array_set_size(files, 0);
 }
 
 static bool judge_bytes(const OraclePlan *plan, const char *path)
@@ -404,6 +432,9 @@ int main(int argc, char **argv)
     files = choose(&err);
     if (!err) {
         check_names(option.without, &err);
+    }
+    if (!err && option.mutate) {
+        take_originals(files, &err);
     }
     if (err) {
         return fail(err->message);
