@@ -4,6 +4,9 @@
  *   main.c      the program: options, what is printed
  *   run.c       a stream on two sides, from start to end
  *   side.c      one side: QEMU's process on the simulated Xen or with plain RAM
+ *   bus.c       how guest drivers reach it
+ *   restore.c   the Xen side saved and restored
+ *   sights.c    what the guest saw of it
  *   shape.c     which machine a stream runs on; its arguments and addresses
  *   look.c      what is compared at a quiet point
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
@@ -89,9 +92,6 @@ void oracle_side_stop(OracleSide *side);
 /* Has it ended, or stopped answering?  Then @lost says how. */
 bool oracle_side_lost(OracleSide *side);
 
-/* Forgets what it saw. */
-void oracle_side_forget(OracleSide *side);
-
 /* Time of the processor that its process has used, in ns. */
 uint64_t oracle_side_cpu_ns(OracleSide *side);
 
@@ -103,6 +103,19 @@ void oracle_side_give_up(OracleSide *side, GError *err);
 
 /* In between are video memory and ROMs, which are no RAM on Xen. */
 bool oracle_is_ram(uint64_t page);
+
+/* Removes @dir and the files in it. */
+void oracle_remove_dir(const char *dir);
+
+/* ---- bus.c ---- */
+
+/* Its functions take an OracleSide. */
+extern const GuestBus oracle_side_bus;
+
+/* ---- sights.c ---- */
+
+/* Forgets what @side saw. */
+void oracle_side_forget(OracleSide *side);
 
 /* A number that stands for @len bytes at @data. */
 uint64_t oracle_hash(const uint8_t *data, size_t len);

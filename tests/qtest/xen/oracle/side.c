@@ -24,113 +24,9 @@ static uint64_t now_ns(clockid_t clock)
                                            ts.tv_nsec;
 }
 
-/* ---- the bus: each access is timed, and given up with the side ---- */
-
-static int xen_memory(OracleSide *side, XensimIoreq *req)
-{
-    XensimDomain *dom = ts_domain(side->guest);
-
-    if (!req->read) {
-        oracle_dirty_known(side, req->addr, req->size);
-    }
-    return req->read ? xensim_read(dom, req->addr, &req->data, req->size)
-                     : xensim_write(dom, req->addr, &req->data, req->size);
-}
-
-static int xen_access(OracleSide *side, XensimIoreq *req)
-{
-    XensimDomain *dom = oracle_domain(side);
-    XensimStatus status;
-
-    if (req->type == XENSIM_IOREQ_COPY &&
-        xensim_gfn_to_mfn(dom, req->addr / ORACLE_PAGE) != XENSIM_NO_MFN) {
-        return xen_memory(side, req);
-    }
-    status = xensim_ioreq(dom, req);
-    if (status == XENSIM_OK || status == XENSIM_UNCLAIMED) {
-        return 0;
-    }
-    g_clear_error(&side->lost);
-    if (ts_alive(side->guest, NULL, &side->lost)) {
-        g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                    "no answer: %s", xensim_status_str(status));
-    }
-    return -ENODEV;
-}
-
-static int plain_access(OracleSide *side, XensimIoreq *req)
-{
-    GuestPc *pc = plain_machine_pc(side->plain);
-    uint32_t val = req->data;
-    int rc;
-
-    switch (req->type) {
-    case XENSIM_IOREQ_PIO:
-        rc = req->read ? guest_in(pc, req->addr, req->size, &val)
-                       : guest_out(pc, req->addr, req->size, val);
-        break;
-    case XENSIM_IOREQ_PCI_CONFIG:
-        rc = req->read ?
-            guest_pci_in(pc, req->addr >> 32, req->addr, req->size, &val) :
-            guest_pci_out(pc, req->addr >> 32, req->addr, req->size, val);
-        break;
-    default:
-        return req->read ?
-            guest_mmio_in(pc, req->addr, req->size, &req->data) :
-            guest_mmio_out(pc, req->addr, req->size, req->data);
-    }
-    req->data = val;
-    return rc;
-}
-
-static int bus_access(void *opaque, XensimIoreq *req)
-{
-    OracleSide *side = opaque;
-    uint64_t start = now_ns(CLOCK_MONOTONIC), took;
-    int rc;
-
-    if (side->lost) {
-        return -ENODEV;
-    }
-    rc = side->plain ? plain_access(side, req) : xen_access(side, req);
-    took = now_ns(CLOCK_MONOTONIC) - start;
-    side->longest_ns = MAX(side->longest_ns, took);
-    if (rc && side->plain) {
-        oracle_side_lost(side);
-    }
-    return rc;
-}
-
-static int bus_read(void *opaque, uint64_t gpa, void *buf, size_t len)
-{
-    OracleSide *side = opaque;
-
-    return side->lost ? -ENODEV :
-           side->plain ? guest_mem_read(plain_machine_pc(side->plain), gpa,
-                                        buf, len)
-                       : xensim_read(ts_domain(side->guest), gpa, buf, len);
-}
-
-static int bus_write(void *opaque, uint64_t gpa, const void *buf, size_t len)
-{
-    OracleSide *side = opaque;
-
-    oracle_dirty_known(side, gpa, len);
-    return side->lost ? -ENODEV :
-           side->plain ? guest_mem_write(plain_machine_pc(side->plain), gpa,
-                                         buf, len)
-                       : xensim_write(ts_domain(side->guest), gpa, buf, len);
-}
-
-static const GuestBus side_bus = {
-    .access = bus_access,
-    .read = bus_read,
-    .write = bus_write,
-};
-
 /* ---- its end ---- */
 
-static void remove_dir(const char *dir)
+void oracle_remove_dir(const char *dir)
 {
     g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
     const char *name;
@@ -198,69 +94,6 @@ static bool is_lost_soon(OracleSide *side)
         g_usleep(1000);
     }
     return side->lost;
-}
-
-/* ---- saved and restored ---- */
-
-/* A directory for the guest's state, empty. */
-static char *state_dir(OracleSide *side)
-{
-    char *path = g_build_filename(side->dir, "state", NULL);
-
-    remove_dir(path);
-    g_mkdir(path, 0700);
-    return path;
-}
-
-static TsGuest *save_and_restore(OracleSide *side, GError **err)
-{
-    g_autofree char *dir = state_dir(side);
-    TsConfig config = { 0 };
-    TsGuest *guest = NULL;
-    GError *local = NULL;
-
-    if (!ts_save(side->guest, dir, &local)) {
-        /* A device that cannot be saved says so, and all goes on. */
-        if (local->domain == TS_QMP_ERROR && ts_resume(side->guest, err)) {
-            guest = side->guest;
-            g_error_free(local);
-        } else if (!*err) {
-            g_propagate_error(err, local);
-        } else {
-            g_error_free(local);
-        }
-    } else {
-        ts_config_copy(&config, ts_config(side->guest));
-        ts_destroy(side->guest);
-        side->guest = NULL;
-        guest = ts_restore(side->ts, &config, dir, err);
-        ts_config_clear(&config);
-    }
-    remove_dir(dir);
-    return guest;
-}
-
-void oracle_side_restore(OracleSide *side, bool live)
-{
-    GError *err = NULL;
-    TsGuest *guest;
-
-    if (oracle_side_lost(side)) {
-        return;
-    }
-    oracle_dirty_drop(side);
-    guest = live ? ts_migrate(side->guest, &err)
-                 : save_and_restore(side, &err);
-    if (!guest && live && err->domain == TS_QMP_ERROR) {
-        /* The same for a migration, which has let it go on already. */
-        g_clear_error(&err);
-        guest = side->guest;
-    }
-    if (guest) {
-        side->guest = guest;
-    } else {
-        oracle_side_give_up(side, err);
-    }
 }
 
 /* ---- its start ---- */
@@ -363,8 +196,8 @@ static void remove_left_over(const char *parent)
 
         if (sscanf(name, DIR_NAME "%d-", &pid) == 1 && pid > 0 &&
             kill(pid, 0) && errno == ESRCH) {
-            remove_dir(state);
-            remove_dir(path);
+            oracle_remove_dir(state);
+            oracle_remove_dir(path);
         }
     }
 }
@@ -407,7 +240,7 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     for (i = 0; oracle_devices[i]; i++) {
         oracle_shape_place(shape, i, &side->place[i]);
     }
-    side->pc = guest_pc_new_on(&side_bus, side);
+    side->pc = guest_pc_new_on(&oracle_side_bus, side);
     guest_pc_set_timeout(side->pc, ANSWER_MS);
     side->dir = make_dir(shape, err);
     ok = side->dir && oracle_shape_files(shape, side->dir, err);
@@ -437,7 +270,7 @@ void oracle_side_stop(OracleSide *side)
         ts_free(side->ts);
     }
     if (side->dir) {
-        remove_dir(side->dir);
+        oracle_remove_dir(side->dir);
     }
     for (i = 0; i < ORACLE_MAX_DEVICES; i++) {
         g_free(side->state[i]);
@@ -608,49 +441,5 @@ void oracle_pass_time(OracleSide *side, uint64_t ns)
         g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "virtual time does not pass: %s",
                     xensim_status_str(status));
-    }
-}
-
-/* ---- what the guest sees ---- */
-
-void oracle_side_forget(OracleSide *side)
-{
-    g_array_set_size(side->sights, 0);
-    g_ptr_array_set_size(side->texts, 0);
-}
-
-void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
-                   uint64_t value)
-{
-    const OracleSight sight = { what, index, value };
-
-    g_array_append_val(side->sights, sight);
-}
-
-uint64_t oracle_hash(const uint8_t *data, size_t len)
-{
-    uint64_t h = len * 0x9e3779b97f4a7c15ull, word;
-    size_t i;
-
-    for (i = 0; i + 8 <= len; i += 8) {
-        memcpy(&word, data + i, 8);
-        h = (h ^ word) * 0xff51afd7ed558ccdull;
-        h ^= h >> 32;
-    }
-    for (; i < len; i++) {
-        h = (h ^ data[i]) * 0x100000001b3ull;
-    }
-    return h;
-}
-
-void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
-                      const void *buf, size_t len)
-{
-    size_t at, step;
-
-    for (at = 0; at < len; at += step) {
-        step = MIN(len - at, ORACLE_PAGE - (start + at) % ORACLE_PAGE);
-        oracle_saw_at(side, what, (start + at) / ORACLE_PAGE,
-                      oracle_hash((const uint8_t *)buf + at, step));
     }
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Xen side is saved and restored, or migrated. */
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "engine.h"
+
+/* A directory for the guest's state, empty. */
+static char *state_dir(OracleSide *side)
+{
+    char *path = g_build_filename(side->dir, "state", NULL);
+
+    oracle_remove_dir(path);
+    g_mkdir(path, 0700);
+    return path;
+}
+
+static TsGuest *save_and_restore(OracleSide *side, GError **err)
+{
+    g_autofree char *dir = state_dir(side);
+    TsConfig config = { 0 };
+    TsGuest *guest = NULL;
+    GError *local = NULL;
+
+    if (!ts_save(side->guest, dir, &local)) {
+        /* A device that cannot be saved says so, and all goes on. */
+        if (local->domain == TS_QMP_ERROR && ts_resume(side->guest, err)) {
+            guest = side->guest;
+            g_error_free(local);
+        } else if (!*err) {
+            g_propagate_error(err, local);
+        } else {
+            g_error_free(local);
+        }
+    } else {
+        ts_config_copy(&config, ts_config(side->guest));
+        ts_destroy(side->guest);
+        side->guest = NULL;
+        guest = ts_restore(side->ts, &config, dir, err);
+        ts_config_clear(&config);
+    }
+    oracle_remove_dir(dir);
+    return guest;
+}
+
+void oracle_side_restore(OracleSide *side, bool live)
+{
+    GError *err = NULL;
+    TsGuest *guest;
+
+    if (oracle_side_lost(side)) {
+        return;
+    }
+    oracle_dirty_drop(side);
+    guest = live ? ts_migrate(side->guest, &err)
+                 : save_and_restore(side, &err);
+    if (!guest && live && err->domain == TS_QMP_ERROR) {
+        /* The same for a migration, which has let it go on already. */
+        g_clear_error(&err);
+        guest = side->guest;
+    }
+    if (guest) {
+        side->guest = guest;
+    } else {
+        oracle_side_give_up(side, err);
+    }
+}
