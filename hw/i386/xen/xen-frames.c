@@ -113,17 +113,23 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
     return ret ? ret : -EIO;
 }
 
+/* The ranges that are pinned: guest addresses alone, in no order. */
+static XenPieceList pins;
+
+bool xen_frames_is_pinned(hwaddr gaddr, uint64_t *len)
+{
+    return xen_piece_at(pins.p, pins.n, gaddr, len);
+}
+
 int xen_frames_pin(hwaddr gaddr, uint64_t size)
 {
-    /* Guest addresses alone, in no order. */
-    static XenPieceList pins;
     uint64_t done, len;
 
     for (done = 0; done < size; done += len) {
         hwaddr at = gaddr + done;
 
         len = size - done;
-        if (xen_piece_at(pins.p, pins.n, at, &len)) {
+        if (xen_frames_is_pinned(at, &len)) {
             continue;
         }
         if (pins.n == XEN_PINS_MAX) {

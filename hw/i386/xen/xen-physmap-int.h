@@ -10,6 +10,7 @@
  * only those below it:
  *
  *   xen-physmap.c            the memory listener's calls
+ *   xen-physmap-monitor.c    what the monitor shows of it
  *   xen-physmap-state.c      the section of the saved state
  *   xen-physmap-restore.c    locating memory in a restore
  *   xen-physmap-settle.c     relocating memory to where it is shown
@@ -64,6 +65,12 @@ int xen_frames_pin(hwaddr gaddr, uint64_t size);
  * sends them.  Does nothing if no migration is under way.
  */
 void xen_frames_modified(hwaddr gaddr, uint64_t size);
+
+/*
+ * True if the page at @gaddr has been pinned by this process.  @len: in: bytes
+ * asked for, > 0; out: for how many of them the answer holds.
+ */
+bool xen_frames_is_pinned(hwaddr gaddr, uint64_t *len);
 
 /*
  * error_report() for a failure that a guest can cause as often as it likes: at

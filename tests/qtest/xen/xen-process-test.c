@@ -185,6 +185,24 @@ static const char *hole(XenTest *t)
                             "read other bytes where a hole was");
 }
 
+/* What the monitor is asked when something is wrong with such a process. */
+static const char *answers(XenTest *t)
+{
+    static const char *const commands[] = {
+        "query-xen-mapcache", "x-query-xen-mapcache-dma", "x-query-xen-physmap",
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+        QDict *rsp = qtest_qmp(t->qts, "{'execute': %s}", commands[i]);
+
+        XEN_REQUIRE(qdict_haskey(rsp, "return"), "does not answer %s",
+                    commands[i]);
+        qobject_unref(rsp);
+    }
+    return NULL;
+}
+#define answers(...) XEN_AT(answers(__VA_ARGS__))
+
 static const char *work(XenTest *t)
 {
     GuestVblk blk;
@@ -201,6 +219,7 @@ static const char *work(XenTest *t)
     xen_test_dma_read(t, 70, 0xf2012000, 16);
     XEN_TRY(xen_test_disk_at(t, 0xf2012000, 70, 16, SEED,
                              "read other bytes into moved video memory"));
+    XEN_TRY(answers(t));
     xen_test_ok(t, guest_virtio_reset(&blk.dev));
     return NULL;
 }

@@ -1,0 +1,165 @@
+/*
+ * Where device memory is in an HVM guest: what the monitor shows of it
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-xen-mapcache.h"
+#include "exec/ramlist.h"
+#include "monitor/hmp.h"
+#include "monitor/hmp-target.h"
+#include "monitor/monitor.h"
+#include "qemu/rcu_queue.h"
+
+#include "system/xen-mapcache.h"
+#include "xen-physmap.h"
+#include "xen-physmap-int.h"
+
+/*
+ * Where the guest's memory map shows the memory at @m->initial: at @m->address
+ * if possible.  @m->size: in: bytes asked for; out: for how many the answer
+ * holds.
+ */
+static void find_shown(XenDeviceMemory *m)
+{
+    const XenPiece *s;
+
+    FOR_EACH_SHOWN(s) {
+        if (m->initial - s->ram < s->size) {
+            hwaddr gaddr = s->gaddr + (m->initial - s->ram);
+
+            m->size = MIN(m->size, s->ram + s->size - m->initial);
+            if (!m->has_shown_at || gaddr == m->address) {
+                m->has_shown_at = true;
+                m->shown_at = gaddr;
+            }
+        } else if (s->ram > m->initial) {
+            m->size = MIN(m->size, s->ram - m->initial);
+        }
+    }
+}
+
+/* Describes the piece at @offset of @block, or as much of it as is alike. */
+static XenDeviceMemory *describe(const RAMBlock *block, uint64_t offset)
+{
+    XenDeviceMemory *m = g_new0(XenDeviceMemory, 1);
+
+    m->name = g_strdup(xen_physmap_name(block->offset));
+    m->initial = block->offset + offset;
+    m->size = block->max_length - offset;
+    m->has_address = !xen_map_cache_is_dummy(block->offset) &&
+                     !xen_physmap_is_unlocated(block->offset);
+    if (m->has_address) {
+        m->address = xen_physmap_translate(m->initial, &m->size);
+        m->pinned = xen_frames_is_pinned(m->address, &m->size);
+    }
+    find_shown(m);
+    return m;
+}
+
+/* True if @b is alike @a, and goes on where @a ends. */
+static bool continues(const XenDeviceMemory *a, const XenDeviceMemory *b)
+{
+    return a->initial + a->size == b->initial && a->pinned == b->pinned &&
+           a->has_address == b->has_address &&
+           (!a->has_address || a->address + a->size == b->address) &&
+           a->has_shown_at == b->has_shown_at &&
+           (!a->has_shown_at || a->shown_at + a->size == b->shown_at);
+}
+
+/* Adds the pieces of @block to the list that ends with *@tail. */
+static XenDeviceMemoryList **add_block(XenDeviceMemoryList **tail,
+                                       const RAMBlock *block)
+{
+    XenDeviceMemory *last = NULL;
+    uint64_t done, len;
+
+    for (done = 0; done < block->max_length; done += len) {
+        XenDeviceMemory *m = describe(block, done);
+
+        len = m->size;
+        if (last && continues(last, m)) {
+            last->size += len;
+            qapi_free_XenDeviceMemory(m);
+        } else {
+            QAPI_LIST_APPEND(tail, m);
+            last = m;
+        }
+    }
+    return tail;
+}
+
+static gint by_initial(gconstpointer a, gconstpointer b)
+{
+    const RAMBlock *x = *(RAMBlock *const *)a, *y = *(RAMBlock *const *)b;
+
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+XenDeviceMemoryList *qmp_x_query_xen_physmap(Error **errp)
+{
+    g_autoptr(GPtrArray) blocks = g_ptr_array_new();
+    XenDeviceMemoryList *list = NULL, **tail = &list;
+    RAMBlock *block;
+    unsigned i;
+
+    if (!xen_map_cache_ready()) {
+        error_setg(errp, "this machine has no Xen mapcache");
+        return NULL;
+    }
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_has_frames(block)) {
+            g_ptr_array_add(blocks, block);
+        }
+    }
+    g_ptr_array_sort(blocks, by_initial);
+    for (i = 0; i < blocks->len; i++) {
+        tail = add_block(tail, blocks->pdata[i]);
+    }
+    return list;
+}
+
+static void print_range(Monitor *mon, uint64_t start, uint64_t size)
+{
+    monitor_printf(mon, "%016" PRIx64 "-%016" PRIx64, start, start + size - 1);
+}
+
+static void print_piece(Monitor *mon, const XenDeviceMemory *m)
+{
+    print_range(mon, m->initial, m->size);
+    monitor_printf(mon, "  ");
+    if (m->has_address) {
+        print_range(mon, m->address, m->size);
+    } else {
+        monitor_printf(mon, "%-33s", "none, or not found yet");
+    }
+    if (!m->has_shown_at) {
+        monitor_printf(mon, " (not shown");
+    } else if (m->has_address && m->shown_at == m->address) {
+        monitor_printf(mon, " (shown");
+    } else {
+        monitor_printf(mon, " (shown at %016" PRIx64, m->shown_at);
+    }
+    monitor_printf(mon, "%s): %s\n", m->pinned ? ", pinned" : "", m->name);
+}
+
+void hmp_info_xen_physmap(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    g_autoptr(XenDeviceMemoryList) list = qmp_x_query_xen_physmap(&err);
+    const XenDeviceMemoryList *l;
+
+    if (err) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    monitor_printf(mon, "%-33s  %s\n", "initial range", "frames");
+    for (l = list; l; l = l->next) {
+        print_piece(mon, l->value);
+    }
+}
