@@ -109,7 +109,7 @@ def count_rows(found):
             row = {'scenario': f'{scenario}-{what}', 'unit': 'per operation',
                    'stock': values.get('stock'), 'ours': values['series'],
                    'ratio': ratio(values.get('stock'), values['series'])}
-            if 'last' in values:
-                row['last'] = values['last']
+            row.update({name: values[name] for name in ('last', 'bare')
+                        if name in values})
             table.append(row)
     return table

@@ -123,6 +123,22 @@ def md_reached(by_name):
     return text
 
 
+COUNTED = [('unlocked-hit', 'a lookup that hits'),
+           ('dma-warm', 'a DMA: map, reverse lookup, unmap')]
+
+
+def md_counts(by_name):
+    """Instructions, also of the mapcache without what looks inside."""
+    body = []
+    for name, words in COUNTED:
+        row = by_name.get(f'{name}-instructions')
+        if row and 'bare' in row:
+            body.append([words, number(row['stock']), number(row['ours']),
+                         number(row['bare'])])
+    return md_table(['instructions of', 'stock', 'series', 'series without '
+                     'trace points and counts'], body) if body else ''
+
+
 BESIDE = {'plain': 'plain RAM', 'last': 'the last release', 'stock': 'stock'}
 
 
@@ -252,6 +268,9 @@ def markdown(rows, machine):
             'Eight bytes of guest RAM by a lookup: '
             f'{duration(access["stock"])} stock, {duration(access["ours"])} '
             f'series; by a plain pointer: {duration(access["plain"])}.\n')
+    counted = md_counts(by_name)
+    if counted:
+        parts.append(counted)
     loads = loads_of(rows)
     if loads:
         parts += ['## Whole QEMU\n', md_qemu(by_name, loads),

@@ -214,3 +214,54 @@ class Last(Stock):
         os.makedirs(self.out, exist_ok=True)
         self.fetch()
         return super().build()
+
+
+class Bare(Stock):
+    """The series' mapcache without what looks inside a hit: its trace points
+    are disabled, and it does not count hits.  Only to count instructions: an
+    invalidate needs the counts of DMA mappings."""
+    NAME = 'bare'
+    COUNTS = 'qatomic_store_release(counter, *counter + 1);'
+
+    def __init__(self, build, env):
+        super().__init__(build, env)
+        self.out = os.path.join(build, 'bench-bare')
+        self.own = os.path.join(self.out, 'hw-xen')
+
+    def trace_events(self, path):
+        with open(os.path.join(self.tree, 'hw', 'xen', 'trace-events'),
+                  encoding='utf-8') as src:
+            lines = src.read().splitlines()
+        with open(path, 'w', encoding='utf-8') as out:
+            out.writelines(f'disable {line}\n' for line in lines
+                           if line and not line.startswith('#'))
+
+    def header(self):
+        """The sources, beside the header that has the counter."""
+        folder = os.path.join(self.tree, 'hw', 'xen')
+        shutil.rmtree(self.own, ignore_errors=True)
+        os.makedirs(self.own)
+        for name in os.listdir(folder):
+            if name.startswith('xen-mapcache'):
+                shutil.copyfile(os.path.join(folder, name),
+                                os.path.join(self.own, name))
+        path = os.path.join(self.own, 'xen-mapcache-int.h')
+        with open(path, encoding='utf-8') as src:
+            text = src.read()
+        if text.count(self.COUNTS) != 1:
+            raise Failure(f'{path}: hits are counted in another way')
+        with open(path, 'w', encoding='utf-8') as out:
+            out.write(text.replace(self.COUNTS, '(void)counter;'))
+
+    def objects(self, commands):
+        like = next(c for c in commands if c['file'].endswith(OWN))
+        made = [self.trace_object(like)]
+        for command in commands:
+            source = command['file']
+            own = '/hw/xen/' in source
+            if own:
+                source = os.path.join(self.own, os.path.basename(source))
+            target = os.path.join(self.out, os.path.basename(source) + '.o')
+            self.compile(like if own else command, source, target)
+            made.append(target)
+        return made

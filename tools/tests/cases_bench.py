@@ -133,11 +133,13 @@ def test_instructions_are_counted(b):
                                              ('/bin/x', 0x14): 1}
     table = benchcount.count_rows({
         'stock': {}, 'last': {'dma-warm': (90., 3.)},
-        'series': {'dma-warm': (45., 2.)}})
-    assert [(r['scenario'], r['stock'], r['ours'], r['last'])
+        'series': {'dma-warm': (45., 2.)}, 'bare': {'dma-warm': (41., 2.)}})
+    assert [(r['scenario'], r['stock'], r['ours'], r['last'], r['bare'])
             for r in table] == [
-        ('dma-warm-instructions', None, 45, 90),
-        ('dma-warm-locked-operations', None, 2, 3)]
+        ('dma-warm-instructions', None, 45, 90, 41),
+        ('dma-warm-locked-operations', None, 2, 3, 2)]
+    has(benchreport.md_counts({r['scenario']: r for r in table}),
+        '| a DMA: map, reverse lookup, unmap | - | 45 | 41 |')
 
 
 def test_noise_has_no_ratio():
