@@ -11,6 +11,9 @@
  * belongs to the guest too.  But it is mapped as a whole when it is allocated,
  * and is ordinary RAM to the memory core from then on.
  *
+ * The memory of backends is QEMU's own, as on other accelerators.  Xen knows
+ * nothing of it.
+ *
  * A page is present, absent or unavailable.  An absent page is treated as
  * unassigned memory.  An unavailable page is copied through a mapping that is
  * made for the copy.  If that fails, it is tried again for a few milliseconds,
@@ -21,6 +24,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
+#include "qemu/range.h"
 #include "qemu/units.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
@@ -369,10 +373,38 @@ static void device_populate(RAMBlock *block, Error **errp)
 
 /* --- allocation ----------------------------------------------------------- */
 
-static void guest_ram_init(RAMBlock *block)
+/* True if @block is in the way of [@at, @at + @size). */
+static bool overlaps(const RAMBlock *block, ram_addr_t at, ram_addr_t size)
+{
+    return ranges_overlap(block->offset, block->max_length, at, size);
+}
+
+/*
+ * Guest RAM begins at 0, since the ram_addr_t of each of its pages is the
+ * page's guest address.
+ */
+static void guest_ram_init(RAMBlock *block, Error **errp)
 {
     MemoryRegion *mr = block->mr;
+    RAMBlock *other;
 
+    if (current_machine->ram) {
+        error_setg(errp, "xen: a memory backend cannot be the guest's RAM, "
+                   "which Xen provides: leave out memory-backend= and memdev=");
+        return;
+    }
+    if (!xen_mr_is_grants(mr)) {
+        block->offset = 0;
+        RAMBLOCK_FOREACH(other) {
+            if (overlaps(other, 0, block->max_length)) {
+                error_setg(errp, "xen: the guest's RAM ends at 0x%" PRIx64
+                           ", beyond the beginning of memory '%s'",
+                           (uint64_t)block->max_length,
+                           memory_region_name(other->mr));
+                return;
+            }
+        }
+    }
     block->foreign = &ram_ops;
     mr->foreign = true;
     mr->ops = &ram_mem_ops;
@@ -382,28 +414,98 @@ static void guest_ram_init(RAMBlock *block)
     ram_block_discard_disable(true);
 }
 
-/* Memory that is wanted before the guest's own is there. */
-static void refuse_early(MemoryRegion *mr, Error **errp)
+/* --- memory of QEMU's own ------------------------------------------------- */
+
+static bool is_backend(MemoryRegion *mr)
 {
-    if (object_dynamic_cast(memory_region_owner(mr), TYPE_MEMORY_BACKEND)) {
-        error_setg(errp, "xen: memory backend '%s' cannot be created before "
-                   "the guest's memory: create it with object-add while QEMU "
-                   "runs", memory_region_name(mr));
-    } else {
-        error_setg(errp, "xen: machine '%s' does not run on Xen: use xenfv, "
-                   "pc or xenpvh", MACHINE_GET_CLASS(current_machine)->name);
+    return object_dynamic_cast(memory_region_owner(mr), TYPE_MEMORY_BACKEND);
+}
+
+/* True if whoever restores the guest finds what is in @block. */
+static bool outlives_qemu(RAMBlock *block)
+{
+    return block->flags & RAM_NAMED_FILE && qemu_ram_is_shared(block);
+}
+
+bool xen_ram_can_be_saved(Error **errp)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (is_backend(block->mr) && !outlives_qemu(block) &&
+            host_memory_backend_is_mapped(
+                MEMORY_BACKEND(memory_region_owner(block->mr)))) {
+            error_setg(errp, "xen: what is in memory backend '%s' would not be "
+                       "saved: use a memory-backend-file with share=on",
+                       object_get_canonical_path_component(
+                           memory_region_owner(block->mr)));
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * A place for @block beyond all guest addresses that RAM may have (xenpvh's may
+ * begin at 768 GiB) and far from device memory.  So it does not matter when a
+ * backend is created: initial ranges are the same with it and without it.
+ */
+static ram_addr_t own_place(RAMBlock *block)
+{
+    const ram_addr_t align = (ram_addr_t)BITS_PER_LONG << XC_PAGE_SHIFT;
+    ram_addr_t at = ROUND_UP(current_machine->ram_size, align) + TiB;
+    RAMBlock *other;
+    bool again;
+
+    do {
+        again = false;
+        RAMBLOCK_FOREACH(other) {
+            if (overlaps(other, at, block->max_length)) {
+                at = ROUND_UP(other->offset + other->max_length, align);
+                again = true;
+            }
+        }
+    } while (again);
+    return at;
+}
+
+/*
+ * The memory of backends, and what has a file descriptor, has no frames in the
+ * guest, which reaches it through ioreqs.
+ */
+static void own_init(RAMBlock *block, Error **errp)
+{
+    block->offset = own_place(block);
+    if (block->host) {
+        return;
+    }
+    block->host = qemu_anon_ram_alloc(block->max_length, &block->mr->align,
+                                      qemu_ram_is_shared(block),
+                                      qemu_ram_is_noreserve(block));
+    if (!block->host) {
+        error_setg_errno(errp, errno, "cannot allocate memory for '%s'",
+                         memory_region_name(block->mr));
     }
 }
 
 void xen_ram_alloc(RAMBlock *block, Error **errp)
 {
     if (xen_mr_is_memory(block->mr)) {
-        guest_ram_init(block);
+        guest_ram_init(block, errp);
+        return;
+    }
+    if (block->flags & RAM_PREALLOC) {
+        return;
+    }
+    if (block->host || is_backend(block->mr)) {
+        own_init(block, errp);
         return;
     }
     if (!xen_map_cache_ready()) {
         /* It would take the addresses that belong to the guest's RAM. */
-        refuse_early(block->mr, errp);
+        error_setg(errp, "xen: machine '%s' does not run on Xen: use xenfv, "
+                   "pc or xenpvh", MACHINE_GET_CLASS(current_machine)->name);
         return;
     }
     block->foreign = &device_ops;

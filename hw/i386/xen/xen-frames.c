@@ -180,6 +180,7 @@ void xen_frames_modified(hwaddr gaddr, uint64_t size)
 
 void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
 {
+    RAMBlock *block;
     ram_addr_t end;
 
     /*
@@ -192,6 +193,10 @@ void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
 
     RCU_READ_LOCK_GUARD();
 
+    block = xen_physmap_block(start);
+    if (block && !block->foreign) {
+        return;     /* QEMU's own: no migration of Xen's sends it */
+    }
     end = ROUND_UP(start + MAX(length, 1), XEN_GUEST_PAGE_SIZE);
     start &= XEN_GUEST_PAGE_MASK;
     while (start < end) {

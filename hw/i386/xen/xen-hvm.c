@@ -25,6 +25,7 @@
 #include "hw/i386/apic-msidef.h"
 #include "hw/i386/pc.h"
 #include "hw/irq.h"
+#include "hw/mem/nvdimm.h"
 #include "hw/xen/xen-hvm-common.h"
 #include "hw/xen/arch_hvm.h"
 #include "hw/xen/xen-x86.h"
@@ -462,6 +463,11 @@ void xen_hvm_init_pc(PCMachineState *pcms, MemoryRegion **ram_memory)
 {
     XenIOState *state = g_new0(XenIOState, 1);
 
+    if (MACHINE(pcms)->nvdimms_state->is_enabled) {
+        error_report("-machine nvdimm=on cannot be used with Xen, which "
+                     "provides the guest's memory and its ACPI tables");
+        exit(EXIT_FAILURE);
+    }
     xen_register_ioreq(state, MACHINE(pcms)->smp.max_cpus,
                        HVM_IOREQSRV_BUFIOREQ_ATOMIC, &hvm_memory_listener);
     xen_is_stubdomain = is_stub_domain(state->xenstore);

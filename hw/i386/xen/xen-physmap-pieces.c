@@ -192,8 +192,7 @@ bool xen_pieces_ask_again(void)
 
 bool xen_physmap_has_frames(const RAMBlock *block)
 {
-    return !xen_mr_is_memory(block->mr) && !(block->flags & RAM_PREALLOC) &&
-           !memory_region_is_ram_device(block->mr);
+    return block->foreign && !xen_mr_is_memory(block->mr);
 }
 
 bool xen_physmap_is_kept(const RAMBlock *block)

@@ -18,8 +18,9 @@
  *  - ROMs (option ROMs, QXL's ROM BAR), because frames in the p2m are writable;
  *  - the VGA window at 0xa0000, because it shows memory that also has a BAR, at
  *    an offset that changes with the mode;
- *  - memory that QEMU or another process allocated (RAM_PREALLOC, and "RAM
- *    devices" such as a doorbell page), because it has no frames in the guest;
+ *  - memory of QEMU's own or of another process (backends, files, RAM_PREALLOC,
+ *    "RAM devices" such as a doorbell page), because it has no frames in the
+ *    guest;
  *  - memory that does not fill whole pages, such as the TPM's command buffer.
  *
  * A section may show only a part of a region.  A region may have several

@@ -301,12 +301,41 @@ static const char *refuses(XenTest *t, const char *args, const char *text)
     return NULL;
 }
 
-/* Memory that is wanted before the machine, and so the mapcache, is there. */
-static const char *early_memory(XenTest *t)
+/* What would need the guest's RAM to be QEMU's. */
+typedef struct Refused {
+    const char *path, *args, *text;
+} Refused;
+
+static const Refused refused[] = {
+    { "create/backend/machine", "-machine xenfv,memory-backend=m "
+      "-object memory-backend-ram,id=m,size=64M",
+      "a memory backend cannot be the guest's RAM" },
+    { "create/backend/numa", "-machine xenfv -numa node,memdev=m "
+      "-object memory-backend-ram,id=m,size=64M",
+      "a memory backend cannot be the guest's RAM" },
+    { "create/backend/pc-dimm", "-machine xenfv -m slots=1,maxmem=1G "
+      "-device pc-dimm,memdev=m "
+      "-object memory-backend-ram,id=m,size=128M",
+      "memory devices cannot be used with Xen" },
+    { "create/nvdimm", "-machine xenfv,nvdimm=on",
+      "nvdimm=on cannot be used with Xen" },
+    { "create/backend/virtio-pmem", "-machine xenfv "
+      "-device virtio-pmem-pci,memdev=m "
+      "-object memory-backend-ram,id=m,size=128M",
+      "memory devices cannot be used with Xen" },
+    { "create/backend/virtio-mem", "-machine xenfv "
+      "-device virtio-mem-pci,memdev=m "
+      "-object memory-backend-ram,id=m,size=128M",
+      "memory devices cannot be used with Xen" },
+    { "create/vfio", "-machine xenfv -device vfio-pci,sysfsdev=/dev",
+      "vfio cannot be used with Xen" },
+};
+
+static const char *is_refused(XenTest *t)
 {
-    return refuses(t, "-machine xenfv "
-                   "-object memory-backend-ram,id=early,size=1M",
-                   "memory backend 'early' cannot be created before");
+    const Refused *r = t->data;
+
+    return refuses(t, r->args, r->text);
 }
 
 /* A machine that does not ask Xen for its memory. */
@@ -380,7 +409,9 @@ int main(int argc, char **argv)
     xen_test_add("create/video-relocate", relocate,
                  "left a frame behind");
     xen_test_add("create/picture", picture, NULL);
-    xen_test_add("create/early-memory", early_memory, "ended by signal*");
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+        xen_test_add_data(refused[i].path, is_refused, &refused[i], NULL);
+    }
     xen_test_add("create/other-machine", other_machine, "ended by signal*");
     xen_test_add("create/mapcache-size", mapcache_size, NULL);
     xen_test_add("create/one-access", one_access, NULL);
