@@ -306,10 +306,41 @@ static uint64_t slot_info(MapCacheSlot *s, uint64_t *state)
     return qatomic_read(&s->state) == *state ? info : 0;
 }
 
+/*
+ * The first slot from @nr on that has a record, or nr_slots.  Sets *@dma to the
+ * record.
+ */
+static uint32_t slot_with_record_locked(uint32_t nr, MapCacheDma *dma)
+{
+    for (nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr);
+         nr < mapcache.nr_slots;
+         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
+        MapCacheSlot *s = &mapcache.slot[nr];
+        uint64_t state, info = slot_info(s, &state);
+
+        if (info) {
+            *dma = (MapCacheDma) {
+                .addr = ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
+                        mcache_record_offset(state),
+                .size = mcache_record_len(state),
+                .count = 1,
+                .info = info,
+            };
+            return nr;
+        }
+    }
+    return mapcache.nr_slots;
+}
+
+#define FOR_EACH_SLOT_WITH_RECORD_LOCKED(nr, dma)           \
+    for (nr = slot_with_record_locked(0, dma);              \
+         nr < mapcache.nr_slots;                            \
+         nr = slot_with_record_locked(nr + 1, dma))
+
 bool mcache_dma_any_young_locked(void)
 {
     uint32_t now = mcache_seconds(), nr;
-    uint64_t state;
+    MapCacheDma dma;
     unsigned i;
 
     for (i = 0; i < SHARDS; i++) {
@@ -319,12 +350,8 @@ bool mcache_dma_any_young_locked(void)
             return true;
         }
     }
-    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
-         nr < mapcache.nr_slots;
-         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
-        uint64_t info = slot_info(&mapcache.slot[nr], &state);
-
-        if (info && mcache_dma_is_young(info, now)) {
+    FOR_EACH_SLOT_WITH_RECORD_LOCKED(nr, &dma) {
+        if (mcache_dma_is_young(dma.info, now)) {
             return true;
         }
     }
@@ -334,25 +361,13 @@ bool mcache_dma_any_young_locked(void)
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque)
 {
-    unsigned nr;
+    uint32_t nr;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
-             nr < mapcache.nr_slots;
-             nr = find_next_bit(mapcache.used_map, mapcache.nr_slots,
-                                nr + 1)) {
-            MapCacheSlot *s = &mapcache.slot[nr];
-            uint64_t state, info = slot_info(s, &state);
+        MapCacheDma dma;
 
-            if (info) {
-                func(&(MapCacheDma) {
-                    .addr = ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
-                            mcache_record_offset(state),
-                    .size = mcache_record_len(state),
-                    .count = 1,
-                    .info = info,
-                }, opaque);
-            }
+        FOR_EACH_SLOT_WITH_RECORD_LOCKED(nr, &dma) {
+            func(&dma, opaque);
         }
     }
     for (nr = 0; nr < SHARDS; nr++) {
@@ -428,23 +443,16 @@ static bool is_named_for_good(const DmaReport *r, uint64_t info)
 
 static void report_slots_locked(DmaReport *r)
 {
+    MapCacheDma dma;
     uint32_t nr;
 
-    for (nr = find_first_bit(mapcache.used_map, mapcache.nr_slots);
-         nr < mapcache.nr_slots;
-         nr = find_next_bit(mapcache.used_map, mapcache.nr_slots, nr + 1)) {
-        MapCacheSlot *s = &mapcache.slot[nr];
-        uint64_t state, info = slot_info(s, &state);
-
-        if (!info || is_named_for_good(r, info)) {
-            continue;
-        }
-        if (report_line(r, ((ram_addr_t)s->bucket << MCACHE_BUCKET_SHIFT) +
-                        mcache_record_offset(state),
-                        mcache_record_len(state), info) &&
-            !mcache_dma_is_young(info, r->now)) {
+    FOR_EACH_SLOT_WITH_RECORD_LOCKED(nr, &dma) {
+        if (!is_named_for_good(r, dma.info) &&
+            report_line(r, dma.addr, dma.size, dma.info) &&
+            !mcache_dma_is_young(dma.info, r->now)) {
             /* Not if the record is another's by now. */
-            qatomic_cmpxchg(&s->info, info, info | MCACHE_DMA_NAMED);
+            qatomic_cmpxchg(&mapcache.slot[nr].info, dma.info,
+                            dma.info | MCACHE_DMA_NAMED);
         }
     }
 }
