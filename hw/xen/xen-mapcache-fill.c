@@ -21,7 +21,7 @@
  * The forward table's entry for @bucket, which is made if there is none; NULL
  * if that fails.
  */
-static uint32_t *mcache_forward_get(uint64_t bucket)
+static uint32_t *mcache_forward_get_locked(uint64_t bucket)
 {
     uint64_t root = bucket >> MCACHE_LEAF_SHIFT;
 
@@ -34,7 +34,7 @@ static uint32_t *mcache_forward_get(uint64_t bucket)
     return mcache_forward(bucket);
 }
 
-static bool slots_free(uint64_t nr, uint32_t n)
+static bool slots_free_locked(uint64_t nr, uint32_t n)
 {
     return nr + n <= mapcache.nr_slots &&
            find_next_bit(mapcache.used_map, nr + n, nr) == nr + n;
@@ -45,11 +45,11 @@ static bool slots_free(uint64_t nr, uint32_t n)
  * their own numbers, so that adjacent buckets are in adjacent slots, or any
  * others.  Returns nr_slots if there are none.
  */
-static uint32_t slots_find(uint64_t bucket, uint32_t n)
+static uint32_t slots_find_locked(uint64_t bucket, uint32_t n)
 {
     uint32_t nr = bucket % mapcache.nr_slots;
 
-    if (slots_free(nr, n)) {
+    if (slots_free_locked(nr, n)) {
         return nr;
     }
     nr = bitmap_find_next_zero_area(mapcache.used_map, mapcache.nr_slots, 0,
@@ -102,7 +102,7 @@ static void slot_mapped_locked(uint32_t nr, uint64_t bucket)
 }
 
 /* Makes a FILLING slot LIVE and the one that lookups find. */
-static void slot_publish(uint32_t nr)
+static void slot_publish_locked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     uint32_t *fwd = mcache_forward(s->bucket);
@@ -113,7 +113,7 @@ static void slot_publish(uint32_t nr)
     qatomic_store_release(&s->gen, qatomic_read(&mapcache.gen));
     qatomic_store_release(fwd, nr + 1);
     if (old) {
-        mcache_retire_later(old - 1);
+        mcache_retire_later_locked(old - 1);
     }
 }
 
@@ -133,7 +133,7 @@ static XenMapStatus page_status(uint64_t gfn)
 }
 
 /* True if slot @nr is published for @bucket, so that no map call is needed. */
-static bool slot_serves(uint32_t nr, uint64_t bucket)
+static bool slot_serves_locked(uint32_t nr, uint64_t bucket)
 {
     uint32_t *fwd = mcache_forward(bucket);
 
@@ -145,18 +145,19 @@ static bool slot_serves(uint32_t nr, uint64_t bucket)
  * already if the slots behind it are free or serve it, else to fresh slots.
  * @fresh: what is mapped will not do.  Returns nr_slots if there is no room.
  */
-static uint32_t run_place(uint64_t first, uint32_t n, uint32_t now, bool fresh)
+static uint32_t run_place_locked(uint64_t first, uint32_t n, uint32_t now,
+                                 bool fresh)
 {
     uint32_t nr = now ? now - 1 : first % mapcache.nr_slots;
     uint32_t i = 0;
 
     if (!fresh) {
-        while (i < n && (slot_serves(nr + i, first + i) ||
-                         slots_free(nr + i, 1))) {
+        while (i < n && (slot_serves_locked(nr + i, first + i) ||
+                         slots_free_locked(nr + i, 1))) {
             i++;
         }
     }
-    return i == n ? nr : slots_find(first, n);
+    return i == n ? nr : slots_find_locked(first, n);
 }
 
 /* A run of buckets that are mapped into adjacent slots. */
@@ -185,15 +186,15 @@ static void fill_take_locked(Fill *f)
     uint32_t i;
 
     for (i = 0; i < f->n; i++) {
-        if (slot_serves(f->nr + i, f->first + i)) {
+        if (slot_serves_locked(f->nr + i, f->first + i)) {
             continue;
         }
-        if (!mcache_forward_get(f->first + i) ||
-            !mcache_slot_make(f->nr + i)) {
+        if (!mcache_forward_get_locked(f->first + i) ||
+            !mcache_slot_make_locked(f->nr + i)) {
             f->err = ENOMEM;
             break;
         }
-        mcache_slot_take(f->nr + i, &f->call);
+        mcache_slot_take_locked(f->nr + i, &f->call);
     }
     f->n = i;
 }
@@ -230,13 +231,13 @@ static void fill_end_locked(Fill *f)
             continue;
         }
         if (i == f->mapped && f->lost) {
-            mcache_slot_lose(nr);
+            mcache_slot_lose_locked(nr);
         } else if (i >= f->mapped) {
-            mcache_slot_give_back(nr);
+            mcache_slot_give_back_locked(nr);
         } else {
             slot_mapped_locked(nr, f->first + i);
             if (!old) {
-                slot_publish(nr);
+                slot_publish_locked(nr);
             } else {
                 mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
                 mapcache.nr_pending++;
@@ -268,7 +269,7 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
             return true;
         }
     }
-    f->nr = run_place(f->first, f->n, *fwd, fresh);
+    f->nr = run_place_locked(f->first, f->n, *fwd, fresh);
     *status = XEN_MAP_UNAVAILABLE;
     if (f->nr == mapcache.nr_slots) {
         mapcache.stats.no_room++;
@@ -305,7 +306,8 @@ XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page)
         mapcache.stats.no_room++;
         return XEN_MAP_UNAVAILABLE;
     }
-    if ((n > 1 && !xen_foreign_map_has_fixed()) || !mcache_forward_get(first)) {
+    if ((n > 1 && !xen_foreign_map_has_fixed()) ||
+        !mcache_forward_get_locked(first)) {
         return XEN_MAP_UNAVAILABLE;
     }
     do {

@@ -294,7 +294,7 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     if (unlikely(bucket >> MCACHE_LEAF_SHIFT >= MCACHE_ROOT_ENTRIES)) {
         return NULL;
     }
-    /* Pairs with the release in mcache_forward_get(). */
+    /* Pairs with the release in mcache_forward_get_locked(). */
     leaf = qatomic_load_acquire(&mapcache.root[bucket >> MCACHE_LEAF_SHIFT]);
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
@@ -400,15 +400,15 @@ static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
  * Makes the slot's part of the table accessible.  False, with errno, if there
  * is no memory for it.
  */
-bool mcache_slot_make(uint32_t nr);
+bool mcache_slot_make_locked(uint32_t nr);
 
 /*
  * Changes the slot's phase: from FREE to FILLING by the call @by; back to FREE;
  * from FILLING to LOST.
  */
-void mcache_slot_take(uint32_t nr, const MapCacheCall *by);
-void mcache_slot_give_back(uint32_t nr);
-void mcache_slot_lose(uint32_t nr);
+void mcache_slot_take_locked(uint32_t nr, const MapCacheCall *by);
+void mcache_slot_give_back_locked(uint32_t nr);
+void mcache_slot_lose_locked(uint32_t nr);
 
 /*
  * Reserves the slot's addresses again after a failed map call.  False if
@@ -444,7 +444,7 @@ void mcache_reaper_wake_locked(void);
  * Finds out which of the slots that are LOST still have their addresses, and
  * frees these slots.  That takes long, so the lock is released meanwhile.
  */
-void mcache_slots_find_lost(void);
+void mcache_slots_find_lost_locked(void);
 
 /*
  * True if all of [@host, @host + @size) is mapped to the file @fd, by one
@@ -509,7 +509,7 @@ void mcache_slots_unlock(uint32_t nr, uint32_t n);
  * Retires a LIVE slot, and leaves it to the reaper, because the calling thread
  * itself may have transient pointers into it.
  */
-void mcache_retire_later(uint32_t nr);
+void mcache_retire_later_locked(uint32_t nr);
 
 /*
  * Retires slots until the spare slots are free again.  The next thread that

@@ -106,7 +106,7 @@ static void *reaper_thread(void *opaque)
         qemu_mutex_lock(&mapcache.lock);
         mcache_slots_unmap_all_locked(mapcache.grace_map, REAPER_BITE_SLOTS);
         if (mapcache.lost_came) {
-            mcache_slots_find_lost();
+            mcache_slots_find_lost_locked();
         }
         if (mapcache.reap_again) {
             mapcache.reap_again = false;

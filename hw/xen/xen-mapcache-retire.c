@@ -31,7 +31,7 @@
 #define EVICT_FOR_MEMORY        8
 
 /* Makes sure that no lookup finds the slot any more. */
-static void slot_unpublish(uint32_t nr)
+static void slot_unpublish_locked(uint32_t nr)
 {
     uint32_t *fwd = mcache_forward(mapcache.slot[nr].bucket);
 
@@ -45,13 +45,13 @@ static void slot_unpublish(uint32_t nr)
  * caller must unmap it or leave it to the reaper.  False if DMA holds it: then
  * it is STALE until the last release.
  */
-static bool slot_retire(uint32_t nr)
+static bool slot_retire_locked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     uint64_t old = qatomic_read(&s->state), seen;
     bool held;
 
-    slot_unpublish(nr);
+    slot_unpublish_locked(nr);
     mapcache.nr_pending++;
     for (;; old = seen) {
         assert(mcache_phase(old) == MCACHE_LIVE);
@@ -69,9 +69,9 @@ static bool slot_retire(uint32_t nr)
     }
 }
 
-void mcache_retire_later(uint32_t nr)
+void mcache_retire_later_locked(uint32_t nr)
 {
-    if (slot_retire(nr)) {
+    if (slot_retire_locked(nr)) {
         mcache_reap_later_locked(nr);
     }
 }
@@ -79,7 +79,7 @@ void mcache_retire_later(uint32_t nr)
 /*
  * True if the slot can be unmapped at an invalidate without a grace period.
  * The mark is read after the barriers of the generation's step and of
- * slot_retire(), which pair with the barrier in mcache_touch().
+ * slot_retire_locked(), which pair with the barrier in mcache_touch().
  */
 static bool slot_is_quiet(MapCacheSlot *s)
 {
@@ -138,7 +138,7 @@ static void flush_retire_locked(void)
         MapCacheSlot *s = &mapcache.slot[nr];
         MapCachePhase phase = mcache_phase(qatomic_read(&s->state));
 
-        if (phase == MCACHE_LIVE && slot_retire(nr)) {
+        if (phase == MCACHE_LIVE && slot_retire_locked(nr)) {
             if (slot_is_quiet(s)) {
                 set_bit(nr, mapcache.flush_map);
             } else {
@@ -187,7 +187,7 @@ static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
             continue;
         }
         trace_xen_map_cache_evict(s->bucket);
-        mcache_retire_later(nr);
+        mcache_retire_later_locked(nr);
         most--;
     }
 }
@@ -218,7 +218,7 @@ void mcache_idle_round_locked(void)
             } else if (++s->idle == MCACHE_IDLE_ROUNDS) {
                 trace_xen_map_cache_idle(s->bucket);
                 mapcache.stats.idle++;
-                mcache_retire_later(nr);
+                mcache_retire_later_locked(nr);
             }
         } else {
             s->idle = 0;

@@ -259,7 +259,7 @@ void mcache_reap_not_locked(uint32_t nr)
 /* --- slots ----------------------------------------------------------- */
 
 /* The slot's part of the table cannot be written until it is first used. */
-bool mcache_slot_make(uint32_t nr)
+bool mcache_slot_make_locked(uint32_t nr)
 {
     uint32_t part = nr / MCACHE_PART_SLOTS;
 
@@ -274,7 +274,7 @@ bool mcache_slot_make(uint32_t nr)
     return true;
 }
 
-void mcache_slot_take(uint32_t nr, const MapCacheCall *by)
+void mcache_slot_take_locked(uint32_t nr, const MapCacheCall *by)
 {
     assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
            MCACHE_FREE);
@@ -287,7 +287,7 @@ void mcache_slot_take(uint32_t nr, const MapCacheCall *by)
     }
 }
 
-void mcache_slot_give_back(uint32_t nr)
+void mcache_slot_give_back_locked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
 
@@ -297,7 +297,7 @@ void mcache_slot_give_back(uint32_t nr)
     mapcache.nr_used--;
 }
 
-void mcache_slot_lose(uint32_t nr)
+void mcache_slot_lose_locked(uint32_t nr)
 {
     mcache_report_failure("reserving the addresses of a slot again",
                           HWADDR_MAX, MCACHE_BUCKET_PAGES, EEXIST);
@@ -307,7 +307,7 @@ void mcache_slot_lose(uint32_t nr)
 }
 
 /* The slot stays RETIRED, with the guest's frames; the reaper tries again. */
-static void slot_unmap_failed(uint32_t nr, int err)
+static void slot_unmap_failed_locked(uint32_t nr, int err)
 {
     mcache_report_failure("unmapping guest address",
                           (hwaddr)mapcache.slot[nr].bucket <<
@@ -370,7 +370,7 @@ bool mcache_slot_reserve_again(uint32_t nr)
     return true; /* there was nothing to lose */
 }
 
-void mcache_slots_find_lost(void)
+void mcache_slots_find_lost_locked(void)
 {
     mapcache.lost_came = false; /* there is none */
 }
@@ -437,7 +437,7 @@ static void note_slots(uintptr_t first, uintptr_t last, void *opaque)
     }
 }
 
-void mcache_slots_find_lost(void)
+void mcache_slots_find_lost_locked(void)
 {
     g_autofree unsigned long *ours = bitmap_try_new(mapcache.nr_slots);
     g_autofree unsigned long *lost = bitmap_try_new(mapcache.nr_slots);
@@ -463,7 +463,7 @@ void mcache_slots_find_lost(void)
     for (nr = find_first_bit(lost, mapcache.nr_slots); nr < mapcache.nr_slots;
          nr = find_next_bit(lost, mapcache.nr_slots, nr + 1)) {
         if (test_bit(nr, ours)) {
-            mcache_slot_give_back(nr);
+            mcache_slot_give_back_locked(nr);
         }
     }
 }
@@ -490,11 +490,11 @@ static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
     mapcache.nr_pending -= n;
     for (; n; n--, nr++) {
         if (!err) {
-            mcache_slot_give_back(nr);
+            mcache_slot_give_back_locked(nr);
         } else {
             slot_come_back_locked(nr);
             mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
-            slot_unmap_failed(nr, err);
+            slot_unmap_failed_locked(nr, err);
         }
     }
 }

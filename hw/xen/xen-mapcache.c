@@ -157,7 +157,7 @@ static inline void mcache_touch(MapCacheSlot *s, uint32_t gen)
     mcache_mark(s, gen);
     /*
      * The mark before the generation; pairs with the full barrier in
-     * xen_invalidate_map_cache() and that in slot_retire().
+     * xen_invalidate_map_cache() and that in slot_retire_locked().
      */
     smp_mb();
 }
@@ -237,7 +237,7 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
     if (!qatomic_read(&s->referenced)) {
         qatomic_set(&s->referenced, true);
     }
-    /* The acquire pairs with the release in slot_publish(). */
+    /* The acquire pairs with the release in slot_publish_locked(). */
     gens = qatomic_load_acquire(&s->gens);
     if (gens_filled(gens) != gen) {
         return NULL;
@@ -390,7 +390,7 @@ static inline bool slot_lock(MapCacheSlot *s)
             mcache_locks(old) == MCACHE_LOCKS_MAX) {
             return false;
         }
-        /* A full barrier; pairs with that in slot_retire(). */
+        /* A full barrier; pairs with that in slot_retire_locked(). */
         seen = qatomic_cmpxchg(&s->state, old, old + 1);
         if (seen == old) {
             return true;
@@ -741,7 +741,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         unlikely(!qatomic_read(&s->referenced))) {
         goto rest;
     }
-    /* A full barrier; pairs with that in slot_retire(). */
+    /* A full barrier; pairs with that in slot_retire_locked(). */
     if (unlikely(qatomic_cmpxchg(&s->state, state, (state | record) + 1) !=
                  state)) {
         goto rest;

@@ -205,7 +205,9 @@ end:
     od
 }
 
-/* slot_retire(): nobody finds it any more; RETIRED unless DMA holds it. */
+/*
+ * slot_retire_locked(): nobody finds it any more; RETIRED unless DMA holds it.
+ */
 inline retire(held)
 {
     if :: !other_bucket -> published = false :: else -> skip fi;
