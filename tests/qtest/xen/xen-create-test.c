@@ -327,6 +327,8 @@ static const Refused refused[] = {
       "-device virtio-mem-pci,memdev=m "
       "-object memory-backend-ram,id=m,size=128M",
       "memory devices cannot be used with Xen" },
+    { "create/mem-path", "-machine xenfv -mem-path /tmp",
+      "-mem-path cannot be used with Xen" },
     { "create/vfio", "-machine xenfv -device vfio-pci,sysfsdev=/dev",
       "vfio cannot be used with Xen" },
 };
