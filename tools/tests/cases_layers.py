@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """No file calls one of a higher layer."""
+import fnmatch
 import os
+import re
 import subprocess
 
 import layers
@@ -57,3 +59,51 @@ def test_files_are_in_the_layers_that_design_says(b):
             raise Skip(f'nothing is built in {obj}')
         found = list(layers.wrong(one, paths))
         assert not found, '\n'.join(found)
+
+
+NODE = re.compile(r'(?<!-> )\b(\w+) \[label="([^"]*)"')
+ARROW = re.compile(r'(?=\b(\w+) -> (\w+))')
+FILE = re.compile(r'(?:xen)?-[a-z*-]+\.c')
+
+
+def files_of(label, names):
+    """The files that a node of the picture stands for."""
+    patterns = [word.removesuffix('.c') for word in FILE.findall(label)]
+    patterns = ['xen-mapcache' + p if p.startswith('-') else p
+                for p in patterns]
+    return {n for n in names for p in patterns if fnmatch.fnmatch(n, p)}
+
+
+def wrong_arrows(picture, names, edges):
+    """Arrows between files that are no calls."""
+    files = {node: files_of(label, names)
+             for node, label in NODE.findall(picture)}
+    for a, b in ARROW.findall(picture):
+        have, want = files.get(a), files.get(b)
+        if have and want and not any((x, y) in edges
+                                     for x in have for y in want):
+            yield f'{a} -> {b}: no such call'
+
+
+def test_arrows_that_are_no_calls_are_found():
+    picture = ('a [label="x\\nxen-one.c"]; b [label="-two.c, -three.c"];\n'
+               'c [label="kernel"];\na -> b -> a [label="back"]; b -> c;\n')
+    names = {'xen-one', 'xen-mapcache-two', 'xen-mapcache-three'}
+    assert list(wrong_arrows(picture, names,
+                             {('xen-one', 'xen-mapcache-three')})) == [
+        'b -> a: no such call']
+
+
+def test_arrows_of_the_picture_of_the_parts_are_calls(b):
+    with open(os.path.join(b.real_repo, 'docs', 'design.md'),
+              encoding='utf-8') as src:
+        one, = layers.blocks(src.read())
+    with open(os.path.join(b.real_repo, 'docs', 'pictures', 'parts.dot'),
+              encoding='utf-8') as src:
+        picture = src.read()
+    paths = layers.objects_of(one, os.path.join(b.real_build, 'obj'))
+    if not paths:
+        raise Skip(f'nothing is built in {b.real_build}')
+    table, edges = layers.calls(one, paths)
+    wrong = list(wrong_arrows(picture, set(table), edges))
+    assert not wrong, '\n'.join(wrong)
