@@ -8,7 +8,7 @@ from say import Failure
 
 # what docs/design.md promises: scenario, in words, the ratio or bound to reach
 PROMISED = [
-    ('unlocked-hit', 'unlocked lookup, hit', '4×'),
+    ('unlocked-hit', 'transient pointer, hit', '4×'),
     ('unlocked-hit-2-threads-overlap',
      'the same, 2 threads at the same time without the BQL', '8×'),
     ('dma-warm', '4 KiB DMA map, reverse lookup, unmap, warm', '200×'),
@@ -285,7 +285,7 @@ def markdown(rows, machine):
 
 
 README_ROWS = [
-    ('unlocked-hit', 'unlocked lookup, hit'),
+    ('unlocked-hit', 'transient pointer, hit'),
     ('unlocked-hit-2-threads-overlap', 'the same, 2 threads at a time'),
     ('dma-warm', 'DMA map, reverse lookup and unmap of a page, warm'),
     ('invalidate-empty', 'invalidate, empty cache'),

@@ -64,14 +64,14 @@ static void op_section(void)
             stress_complain("a length of 0x%" PRIx64, (uint64_t)len);
         }
         s->len = len;
-        stress_span_after(s, "an unlocked pointer");
+        stress_span_after(s, "a transient pointer");
         n++;
         stress_pause(16);
     }
     look_at_block();
     stress_pause(4);
     for (i = 0; i < n; i++) {
-        stress_span_again(&held[i], "an unlocked pointer");
+        stress_span_again(&held[i], "a transient pointer");
         stress_check_reverse(&held[i]);
     }
     section_end();
