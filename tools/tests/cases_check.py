@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 
 import tap
@@ -272,6 +273,31 @@ def test_every_test_of_the_series_is_run(b):
     have = {os.path.basename(t['cmd'][0]) for t in lists[0] if of_series(t)}
     missing = have - {t['name'] for t in lists[1]}
     assert have and not missing, f'not in meson.build: {missing}'
+
+
+def refused(b, tool, *args):
+    res = subprocess.run([os.path.join(b.real_repo, 'tools', tool), *args],
+                         capture_output=True, text=True, check=False)
+    assert res.returncode == 1, res
+    return res.stderr
+
+
+def test_wrong_arguments_are_named(b):
+    b.write('build/obj/build.ninja', 'build tests/unit/test-a: link a.o\n')
+    build = b.path('build')
+    has(refused(b, 'run-test', build), 'usage: ', ' NAME ', 'qtest-compat')
+    has(refused(b, 'run-test', b.path('no'), 'unit', 'test-a'),
+        'error: ', 'no such build directory', 'make build')
+    has(refused(b, 'run-test', build, 'units', 'test-a'),
+        'error: no suite is called units: there are unit qtest ')
+    has(refused(b, 'run-test', build, 'unit', 'test-b'),
+        'error: suite unit has no test test-b', '--list')
+    has(refused(b, 'run-test', build, 'unit', 'test-a'),
+        'is not built: run ')
+    has(refused(b, 'tests/run', b.real_build, 'no-such-word:'),
+        'error: no case has no-such-word: in its name')
+    has(refused(b, 'get-source', '--version'), 'error: --version: ', 'usage: ')
+    has(refused(b, 'pictures', '--draw'), 'error: --draw: ', 'usage: ')
 
 
 def test_virtual_environment_is_left_out(b):
