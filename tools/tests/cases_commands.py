@@ -8,19 +8,27 @@ import subprocess
 LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     'commands.list')
 COMMAND = re.compile(r'^(?:[A-Z_]+=\S+ +)*(make|tools/\S+|build/\S+|meson|ninja|'
-                     r'gdb|man|\.ci/run|xl)( |$)')
+                     r'gdb|man|\.ci/run|xl|xensim|xen-conformance|install|'
+                     r'sysctl|export|rm|apt-get|tests/\S+)( |$)')
+# in a sentence: with an argument; a name alone is that of a file
+IN_WORDS = re.compile(r'^(?:[A-Z_]+=\S+ +)*(make|meson|ninja|man|strings|'
+                      r'(?:tools|tests|build)/\S+) \S')
+QUOTED = re.compile(r'`([^`]+)`')
+BY = re.compile(r'(\S+) \((.+)\)$')
 # prose in a block: "make the mistake M"
 WORDS = re.compile(r'\bmake (the|it)\b')
 
 
 def commands(text):
-    """The commands in the blocks of a document, each in one line."""
-    found, fence, whole = [], False, ''
+    """The commands in the blocks and in the sentences of a document, each in
+    one line."""
+    found, words, fence, whole = [], '', False, ''
     for line in text.split('\n'):
         if line.strip().startswith('```'):
             fence = not fence
             continue
         if not (fence or line.startswith('    ')):
+            words += line + ' '
             continue
         whole += line.strip()
         if whole.endswith('\\'):
@@ -30,7 +38,9 @@ def commands(text):
         if COMMAND.match(whole) and not WORDS.search(whole):
             found.append(whole)
         whole = ''
-    return found
+    return found + [re.sub(r'\s+', ' ', quoted)
+                    for quoted in QUOTED.findall(words)
+                    if IN_WORDS.match(quoted)]
 
 
 def in_documents(repo):
@@ -54,8 +64,10 @@ def listed(path):
 
 def test_commands_are_found_in_blocks():
     text = ('words\n\n    make build   # why\n    make it so in words\n\n'
-            '```\n$ tools/x \\\n    -y\nother\n```\n`make run`\n')
-    assert commands(text) == ['make build', 'tools/x -y'], commands(text)
+            '```\n$ tools/x \\\n    -y\nother\n```\n'
+            '`make\nrun`, `tools/x`, `a b`\n')
+    assert commands(text) == ['make build', 'tools/x -y', 'make run'], \
+        commands(text)
 
 
 def test_every_command_of_the_documents_is_tested(b):
@@ -67,8 +79,13 @@ def test_every_command_of_the_documents_is_tested(b):
         kind, _, rest = how.partition(' ')
         assert kind in ('run', 'by', 'not:'), how
         if kind == 'by':
-            path = os.path.join(b.real_repo, rest)
-            assert os.path.exists(path), f'{command}: no {rest}'
+            by = BY.match(rest)
+            assert by, f'{command}: {rest} is no "FILE (TEXT)"'
+            path = os.path.join(b.real_repo, by[1])
+            assert os.path.exists(path), f'{command}: no {by[1]}'
+            with open(path, encoding='utf-8') as src:
+                assert by[2] in src.read(), \
+                    f'{command}: {by[1]} does not have {by[2]}'
 
 
 def test_commands_that_are_quick_run(b):

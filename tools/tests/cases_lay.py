@@ -79,6 +79,18 @@ def test_stock_comes_back_whole(b):
     assert not os.path.exists(b.path('build/src/qemu/tests'))
 
 
+def test_status_names_what_is_laid_and_what_is_edited(b):
+    b.prepared()
+    assert not b.on_build('lay', 'status')
+    b.on_build('lay')
+    has(b.on_build('lay', 'status'),
+        'link  hw/xen/xen-mapcache.c  <- hw/xen/xen-mapcache.c',
+        'link  include/system/xen-mapcache.h  <- include/sysemu/xen-mapcache.h',
+        'patch system/physmem.c  <- system/physmem.c.patch')
+    b.write('build/src/qemu/system/physmem.c', 'edited\n')
+    has(b.on_build('lay', 'status'), 'edited system/physmem.c')
+
+
 def test_removed_file_goes(b):
     b.prepared()
     b.on_build('lay')
