@@ -15,24 +15,26 @@
 char *cmd_find_program(const char *name, GError **err);
 
 /*
- * Could the program at PATH be a device model, that is: is it linked with
- * libxenforeignmemory?  What is no ELF file, a wrapper script say, is given
- * the benefit of the doubt.  FALSE and ERR if not.
+ * Returns TRUE if the program at PATH may be a device model: if it is linked
+ * with libxenforeignmemory, or is no ELF file, such as a wrapper script.
+ * Otherwise returns FALSE and sets ERR.
  */
 gboolean cmd_check_program(const char *path, GError **err);
 
 /*
- * A memory size as QEMU's -m has it, in bytes: a number with K, M, G or T, or
- * in MiB without.  FALSE and ERR (which names WHAT) if TEXT is none, or not
- * a multiple of 1 MiB from 1 MiB to 4 TiB.
+ * Reads a memory size in the form of QEMU's -m: a number with the suffix K, M,
+ * G or T; without a suffix, in MiB.  *BYTES gets the size.  Returns FALSE and
+ * sets ERR, which names WHAT, if TEXT is no such size, or if the size is not a
+ * multiple of 1 MiB from 1 MiB to 4 TiB.
  */
 gboolean cmd_parse_memory(const char *what, const char *text,
                           uint64_t *bytes, GError **err);
 
 /*
- * The argument of one of the options NAMES (NULL-terminated, without dashes)
- * in the vector ARGS: the word behind its last appearance; "" if that is the
- * last word; NULL if it does not appear.  QEMU takes one dash or two.
+ * Returns the argument of an option in the vector ARGS.  NAMES are the option's
+ * names, without dashes, NULL-terminated; each may have one dash or two.  If
+ * the option appears several times, the last one counts.  Returns "" if it is
+ * the last word and so has no argument, and NULL if it does not appear.
  */
 const char *cmd_option(const char *const *args, const char *const *names);
 

@@ -35,7 +35,7 @@ typedef struct XsimMap {
     uint8_t state, kind;
     bool writable;
     uint8_t slot;         /* domain slot of the first run, for statistics */
-    uint8_t file;         /* which of the library's open files it is of */
+    uint8_t file;         /* which of the XSIM_FILES descriptors it maps */
     uint32_t left, right, prio;
     uint32_t next;        /* free list, or a caller's list */
     uint32_t nr_runs;
@@ -50,7 +50,10 @@ static_assert(sizeof(XsimRun) == XSIM_RUN_BYTES, "XsimRun");
 XsimMap *xsim_map(XsimView *v, unsigned proc, uint32_t index);
 XsimRun *xsim_run(XsimView *v, unsigned proc, uint32_t index);
 
-/* Index of a HOLDING record without runs; 0 when records are used up. */
+/*
+ * Makes a HOLDING record without runs.  Returns its index, or 0 if all records
+ * are in use.
+ */
 uint32_t xsim_map_new(XsimView *v, unsigned proc, unsigned kind);
 
 /*
@@ -64,9 +67,9 @@ int xsim_map_add(XsimView *v, unsigned proc, uint32_t map, unsigned slot,
 XsimRun *xsim_map_next_run(XsimView *v, unsigned proc, XsimMap *m,
                            XsimRun *run);
 
-/* HOLDING -> FREE, giving up its references.  No lock is held. */
+/* HOLDING -> FREE: releases the record's references.  No lock is held. */
 void xsim_map_drop(XsimView *v, unsigned proc, uint32_t map);
-/* A list of them, linked by next. */
+/* Does the same for a list of records, linked by XsimMap.next. */
 void xsim_map_drop_list(XsimView *v, unsigned proc, uint32_t map);
 
 /* The following: caller holds XsimProc.lock. */
@@ -77,10 +80,13 @@ void xsim_map_insert(XsimView *v, unsigned proc, uint32_t map, uint64_t addr,
 /* Does a LIVE mapping overlap the bytes [start, end)?  Its index or 0. */
 uint32_t xsim_map_find(XsimView *v, unsigned proc, uint64_t start,
                        uint64_t end);
-/* Is each that overlaps wholly inside? */
+/* True if no LIVE mapping lies partly inside and partly outside the range. */
 bool xsim_map_all_inside(XsimView *v, unsigned proc, uint64_t start,
                          uint64_t end);
-/* LIVE -> HOLDING for all inside; a list linked by next. */
+/*
+ * LIVE -> HOLDING for all mappings inside the range.  Returns the first of a
+ * list, linked by XsimMap.next; 0 if there is none.
+ */
 uint32_t xsim_map_take(XsimView *v, unsigned proc, uint64_t start,
                        uint64_t end);
 /* Undo xsim_map_take(). */

@@ -111,7 +111,8 @@
 #define XSIM_TYPE_MMIO_DIRECT 5
 
 typedef struct XsimFrame {
-    uint32_t refs;     /* pages of live mappings, whole halves apart */
+    uint32_t refs;     /* pages of live mappings that show the frame, without
+                        * the mappings that half_refs counts */
     uint32_t m2p;      /* not valid while the chunk is SUPER */
 } XsimFrame;
 
@@ -133,7 +134,7 @@ typedef struct XsimChunk {
     uint8_t state;
     uint8_t owner;         /* domain slot */
     uint16_t used;         /* frames that are not free */
-    uint16_t held;         /* ... of them XSIM_M2P_HELD */
+    uint16_t held;         /* how many of @used are XSIM_M2P_HELD */
     uint32_t refs;         /* sum over its frames */
     uint32_t half_refs[2]; /* mappings that show all frames of a half */
     uint32_t gfn;          /* SUPER: first gfn */
@@ -205,7 +206,7 @@ typedef struct XsimDom {
     uint64_t mappings, mapped_pages;
     uint64_t l1_end;       /* first-level words beyond are 0 */
     uint32_t cur_chunk;    /* frames are handed out from it; 0: none */
-    uint32_t cur_index;    /* 0..512: how many it gave */
+    uint32_t cur_index;    /* how many of its frames were handed out: 0-512 */
 
     uint64_t hvm_param[XSIM_HVM_PARAMS];
     uint32_t cf8;
@@ -238,7 +239,7 @@ enum {
     XSIM_DOM_DYING,        /* destroyed, but frames are still mapped */
 };
 
-/* What is looked at for every domain; the rest is in its own segment. */
+/* What is read for all domains at once; XsimDom has the rest of a domain. */
 typedef struct XsimDirEntry {
     _Atomic uint32_t state;
     _Atomic uint32_t domid;
@@ -248,7 +249,7 @@ typedef struct XsimDirEntry {
 
 typedef struct XsimProc {
     _Atomic int pid;          /* 0: slot is free */
-    uint64_t start_time;      /* tells a reused pid */
+    uint64_t start_time;      /* of the process: differs if a pid is reused */
     _Atomic uint32_t restricted;  /* 1 + domid, 0: no */
     pthread_mutex_t lock;     /* guards the mapping records */
     uint32_t root;            /* tree of mappings by address */

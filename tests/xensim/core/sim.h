@@ -71,7 +71,10 @@ void *xsim_raw_mmap(void *addr, size_t len, int prot, int flags, int fd,
                     off_t off);
 int xsim_raw_munmap(void *addr, size_t len);
 
-/* Process-shared robust mutexes; a dead owner is forgiven. */
+/*
+ * Process-shared robust mutexes.  If the owner has died, xsim_lock() succeeds
+ * as if the owner had released the mutex.
+ */
 void xsim_mutex_init(pthread_mutex_t *m);
 void xsim_lock(pthread_mutex_t *m);
 void xsim_unlock(pthread_mutex_t *m);
@@ -93,9 +96,10 @@ _Noreturn void xsim_die(const char *fmt, ...)
 /* ---- frames.c: with the domain's lock held ---- */
 
 /*
- * Frames that are being freed, neighbours together, and the chunks that
- * became empty by it.  They are free once the flush has zeroed them; whoever
- * has one flushes it before the domain's lock is let go.
+ * Frames that are being freed: one run of adjacent frames, and the chunks that
+ * have become empty.  They can be used again after xsim_punch_flush(), which
+ * zeroes them.  A function that has an XsimPunch must flush it before the
+ * domain's lock is released.
  */
 typedef struct XsimPunch {
     uint64_t mfn, n;
@@ -106,28 +110,31 @@ typedef struct XsimPunch {
 uint32_t xsim_chunk_alloc(XsimView *v, unsigned slot, unsigned state);
 /* A zeroed frame, or XENSIM_NO_MFN.  The caller sets m2p. */
 uint64_t xsim_frame_alloc(XsimView *v, unsigned slot);
-/* Give a frame back that has no references; accounting is the caller's. */
+/* Frees a frame without references.  The caller updates the domain's counts. */
 void xsim_frame_free(XsimView *v, uint64_t mfn, XsimPunch *punch);
 void xsim_punch_flush(XsimView *v, XsimPunch *punch);
 void xsim_punch_add(XsimView *v, XsimPunch *punch, uint64_t mfn, uint64_t n);
-/* A SUPER chunk without references, all at once. */
+/* Frees all frames of a SUPER chunk without references. */
 void xsim_chunk_free(XsimView *v, uint32_t chunk, XsimPunch *punch);
 /* Make a SUPER chunk SPLIT: writes the m2p of each frame. */
 void xsim_chunk_split(XsimView *v, uint32_t chunk);
 /* How many pages of live mappings show @mfn. */
 uint32_t xsim_frame_refs(XsimView *v, uint64_t mfn);
-/* @n frames from @mfn (crossing chunks or not) get a reference more. */
+/* Adds a reference to each of @n frames from @mfn, in any number of chunks. */
 void xsim_frames_ref(XsimView *v, uint64_t mfn, uint64_t n);
-/* The reference of [@mfn, @mfn + @n) comes to cover @more frames behind. */
+/* Extends the reference to [@mfn, @mfn + @n) by @more frames after it. */
 void xsim_frames_ref_longer(XsimView *v, uint64_t mfn, uint64_t n,
                             uint64_t more);
 /*
- * ... or less; what nobody needs any more is freed.  Of the very range that
- * got the reference.
+ * Removes a reference, and frees the frames that are then neither mapped nor in
+ * the p2m.  The range must be exactly one that got a reference.
  */
 void xsim_frames_unref(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
                        XsimPunch *punch);
-/* A frame that leaves its place becomes held, if it is mapped; false if not. */
+/*
+ * To be called when a frame leaves the p2m.  If it is mapped, makes it held.
+ * Otherwise returns false.
+ */
 bool xsim_frame_hold(XsimView *v, unsigned slot, uint64_t mfn);
 /* A frame has left the p2m: free it, or keep it as held. */
 void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
@@ -137,7 +144,7 @@ static inline uint64_t xsim_tot_pages(const XsimDom *d)
 {
     return d->p2m_pages + d->held_pages + d->lost_pages;
 }
-/* The slot can be used again once nothing of the domain is left. */
+/* Frees the slot of a destroyed domain of which no frame is mapped any more. */
 void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 
 /* ---- p2m.c: with the domain's lock held ---- */
@@ -162,7 +169,7 @@ uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);
 uint64_t xsim_p2m_depopulate(XsimView *v, unsigned slot, uint64_t gfn,
                              uint64_t n);
-/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM. */
+/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM.  */
 int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
                   XsimPunch *punch);
 /* Present frames as runs; return false from @fn to stop. */
@@ -236,7 +243,7 @@ int xsim_fault_parse(const char *text, XensimFault *f, char *name,
                      size_t name_len);
 int xsim_fault_add(XsimView *v, const XensimFault *f, unsigned proc);
 void xsim_fault_remove(XsimView *v, int id);
-/* Forget what a process armed for itself. */
+/* Disarms the faults that process @proc has armed for itself. */
 void xsim_fault_remove_proc(XsimView *v, unsigned proc);
 /*
  * A call is about to be made: sleep if a fault says so, and return the errno
@@ -277,7 +284,7 @@ uint64_t xsim_pid_start_time(pid_t pid);
 int xsim_proc_register(XsimView *v);
 /* Everything the process in @proc holds is released; the slot is free. */
 void xsim_proc_release(XsimView *v, unsigned proc);
-/* Releases the dead; returns how many. */
+/* Releases all processes that have died; returns how many there were. */
 unsigned xsim_proc_reap(XsimView *v);
 
 #endif

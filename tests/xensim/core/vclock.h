@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual time that stands still: what host and device models share of it, in
- * the file "clock" of the run directory.
+ * Virtual time that stands still.  The host and the device models share this
+ * structure in the file "clock" of the run directory.
  */
 #ifndef XENSIM_VCLOCK_H
 #define XENSIM_VCLOCK_H

@@ -19,15 +19,13 @@ typedef struct Picture {
     uint32_t pixels[PICTURE_WIDTH * PICTURE_HEIGHT];
 } Picture;
 
-/* Draw it: coloured waves, rings, and what it is in letters. */
+/* Draws coloured waves, rings, and a title. */
 void picture_draw(Picture *picture);
 
-/*
- * Read a PNG file of just that size.  FALSE and ERR if it is not one.
- */
+/* Reads a PNG file.  FALSE and ERR if it is none, or has another size. */
 gboolean picture_load_png(Picture *picture, const char *path, GError **err);
 
-/* Turn the PPM file FROM (binary, 8 bits) into the PNG file TO. */
+/* Turn the PPM file FROM (binary, 8 bits) into the PNG file TO.  */
 gboolean picture_ppm_to_png(const char *from, const char *to, GError **err);
 
 /*

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The demo: a device model at its main job, told in a few lines.
- *   demo.c          the story, from start to end
+ * The demo: what a device model mainly does.  It prints a few lines.
+ *   demo.c          the steps, from start to end
  *   demo-guest.c    what the guest does in it
  *   demo-report.c   the table of calls
  *   demo-picture.c  the picture
  *
- * Every step returns FALSE and sets ERR, one line, when something is not as
- * it must be; the demo ends there.
+ * If something is wrong, a step returns FALSE and sets ERR to one line, and the
+ * demo ends.
  */
 
 #ifndef XENSIM_DEMO_H
@@ -55,17 +55,17 @@ typedef struct Demo {
     GuestPc *pc;
     GuestVga vga;
     GuestIde ide;
-    Picture picture;            /* as it lies on the disk */
+    Picture picture;            /* the one that is on the disk */
     char *disk;                 /* the image's path */
 
     DemoStage stages[DEMO_MAX_STAGES];
     unsigned int n_stages;
-    /* Of the running guest, at the last stage's end. */
+    /* Of the running guest, when the last stage ended. */
     uint64_t live_maps;
     gint64 hits;
 } Demo;
 
-/* Print a line of the story. */
+/* Prints a line. */
 void demo_say(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
 /* ---- demo-guest.c ---- */
@@ -73,27 +73,36 @@ void demo_say(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* Find the devices, place the video memory, set the mode. */
 gboolean demo_guest_boot(Demo *demo, GError **err);
 
-/* After a restore: the same devices, which nobody sets up again. */
+/*
+ * To be called after a restore: drives the same devices without setting them
+ * up.
+ */
 void demo_guest_resume(Demo *demo);
 
-/* Read the picture from the disk to the display; see what lies there. */
+/* Reads the picture from the disk into video memory, and checks it there. */
 gboolean demo_guest_paint(Demo *demo, GError **err);
 
-/* Black a strip out and read it from the disk again. */
+/*
+ * Overwrites a strip of the picture with black, and reads it from the disk
+ * again.
+ */
 gboolean demo_guest_repaint(Demo *demo, GError **err);
 
-/* Does the video memory, as the guest's CPU reads it, hold the picture? */
+/* Checks that the guest's CPU reads the picture from video memory. */
 gboolean demo_guest_verify(Demo *demo, GError **err);
 
-/* Give pages away that were used for DMA, take new ones, use them so. */
+/*
+ * Balloons pages that were used for DMA out and in, and checks DMA to and from
+ * the new pages.
+ */
 gboolean demo_guest_balloon(Demo *demo, GError **err);
 
 /* ---- demo-report.c ---- */
 
-/* What was called since the last stage belongs to NAME. */
+/* Ends a stage NAME: the calls since the end of the last stage belong to it. */
 void demo_stage(Demo *demo, const char *name);
 
-/* The table, and what the running device model counts itself. */
+/* Prints the table of stages, and the counters of the running device model. */
 void demo_report(Demo *demo);
 
 #endif

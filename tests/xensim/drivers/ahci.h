@@ -29,9 +29,10 @@ int guest_ahci_init(GuestPc *pc, GuestAhci *ahci, unsigned port, uint64_t bar,
                     uint64_t mem);
 
 /*
- * Move SECTORS (1-65536) between the disk at LBA and the N (1-248) pieces of
- * SG, whose lengths, even and up to 4 MiB, make SECTORS * 512; to the disk if
- * WRITE.  Returns when the disk has finished.
+ * Moves SECTORS (1-65536) between the disk at LBA and the N (1-248) pieces of
+ * SG: to the disk if WRITE, otherwise from the disk.  Each piece has an even
+ * length of up to 4 MiB; together they have SECTORS * 512 bytes.  Returns when
+ * the disk has finished.
  */
 int guest_ahci_dma(GuestAhci *ahci, bool write, uint64_t lba,
                    unsigned sectors, const GuestSg *sg, unsigned n);

@@ -106,8 +106,8 @@ int guest_pci_bar_size(GuestPc *pc, unsigned devfn, unsigned bar,
 
 /*
  * Put BAR at ADDR, a multiple of its size (a port number for an I/O BAR), and
- * let the device decode it.  Decoding is off meanwhile.  If the BAR was placed
- * before, it is moved.
+ * let the device decode it.  Decoding is off meanwhile.  A BAR that was placed
+ * before may be placed elsewhere.
  */
 int guest_pci_place_bar(GuestPc *pc, unsigned devfn, unsigned bar,
                         uint64_t addr);
@@ -205,7 +205,7 @@ int guest_ide_prd(GuestIde *ide, const GuestSg *sg, unsigned n);
 int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
                             unsigned sectors);
 
-/* SECTORS (1-256) by programmed I/O, to and from BUF. */
+/* SECTORS (1-256) by programmed I/O, to and from BUF.  */
 int guest_ide_pio(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
                   void *buf);
 

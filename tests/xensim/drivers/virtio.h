@@ -67,7 +67,7 @@ int guest_virtio_reset(GuestVirtio *dev);
  */
 int guest_virtio_is_broken(GuestVirtio *dev);
 
-/* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET. */
+/* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET.  */
 int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,
                         uint32_t *val);
 
@@ -90,9 +90,10 @@ typedef struct GuestVirtq {
 } GuestVirtq;
 
 /*
- * Put queue INDEX, of the size that the device gives, at RING, a multiple of
- * 4096 below 16 TiB; memory from there to queue->end belongs to it.  The device
- * is asked to interrupt at each used entry if IRQ, else never.
+ * Puts queue INDEX at RING, a multiple of 4096 below 16 TiB. The device says
+ * how large it is; the memory from RING to queue->end belongs to it.  If IRQ,
+ * asks the device to interrupt at each used entry; otherwise never to
+ * interrupt.
  */
 int guest_virtq_init(GuestVirtio *dev, GuestVirtq *queue, unsigned index,
                      uint64_t ring, bool irq);
@@ -125,7 +126,7 @@ int guest_virtq_put_table(GuestPc *pc, uint64_t table, const GuestSg *sg,
 int guest_virtq_add_table(GuestVirtq *queue, uint64_t table, uint32_t bytes,
                           uint16_t *head);
 
-/* Show the added requests to the device, and notify it if NOTIFY. */
+/* Show the added requests to the device, and notify it if NOTIFY.  */
 int guest_virtq_kick(GuestVirtq *queue, bool notify);
 
 /*
@@ -189,10 +190,10 @@ int guest_vblk_init_modern(GuestPc *pc, GuestVblk *blk, unsigned index,
                            uint64_t mmio, uint64_t mem);
 
 /*
- * Start to move the N pieces of SG (two less than the queue's size at most),
- * whole sectors in all, to the disk at LBA if WRITE, else from there.  *TAG
- * names the request.  -EAGAIN when the queue is full.  Several may be started
- * before one guest_vblk_kick().
+ * Starts a request that moves the N pieces of SG to the disk at LBA if WRITE,
+ * otherwise from the disk.  N is at most the queue's size minus 2.  The pieces
+ * together are whole sectors.  *TAG names the request.  -EAGAIN if the queue is
+ * full.  Several requests may be started before one guest_vblk_kick().
  */
 int guest_vblk_start(GuestVblk *blk, bool write, uint64_t lba,
                      const GuestSg *sg, unsigned n, uint16_t *tag);
@@ -230,7 +231,7 @@ typedef struct GuestVscsi {
     uint64_t headers;           /* 256 bytes for each request */
 } GuestVscsi;
 
-/* These are like those of virtio-blk. */
+/* These are like guest_vblk_init() and guest_vblk_init_modern(). */
 int guest_vscsi_init(GuestPc *pc, GuestVscsi *scsi, unsigned index,
                      uint16_t io, uint64_t mem);
 int guest_vscsi_init_modern(GuestPc *pc, GuestVscsi *scsi, unsigned index,

@@ -40,7 +40,7 @@ static inline XsimDom *xsim_host_dom(const XensimDomain *dom)
 void xsim_host_fail(Xensim *sim, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A handle for the domain in @slot; made at first use. */
+/* Returns the handle of the domain in @slot; makes it at the first call. */
 XensimDomain *xsim_host_handle(Xensim *sim, unsigned slot);
 
 /* Deallocate every domain of the simulation (for xensim_free()). */

@@ -14,8 +14,9 @@ struct xendevicemodel_handle {
 struct xendevicemodel_handle;
 
 /*
- * Begin call @call on @domid: faults, permission, existence.  Returns the
- * domain's slot with its lock held, or -errno with no lock held.
+ * Begins call @call on domain @domid: applies faults, and checks that the
+ * process may act on the domain and that the domain exists.  Returns the
+ * domain's slot, with its lock held, or -errno, with no lock held.
  */
 int xsim_dm_enter(struct xendevicemodel_handle *h, unsigned call,
                   uint32_t domid, const XsimGfnSet *set);

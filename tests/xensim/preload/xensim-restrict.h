@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 /*
- * Has this process restricted itself?  Then a xenctrl, gnttab or xenstore
- * handle opened before answers as /dev/null does (ENOTTY for ioctls; a
- * xenstore request fails with EBADF-like errors of a dead connection) and
- * opening a new one fails with EACCES.  Any thread; no lock.
+ * True if this process has restricted itself.  Its calls by handles of xenctrl
+ * and gnttab that it has opened before then fail with ENOTTY, as on /dev/null.
+ * Xenstore requests, and opening a new handle, fail with EACCES.  Any thread;
+ * no lock.
  */
 bool xensim_restricted(void);
 
-/* May this process act on @domid's memory and device model?  If not: EPERM. */
+/* May this process act on @domid's memory and device model?  If not: EPERM.  */
 bool xensim_may_control(uint32_t domid);
 
 #endif

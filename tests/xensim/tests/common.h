@@ -27,7 +27,7 @@ int test_run(void);
 
 /* A domain of @mib MiB; must succeed. */
 XensimDomain *new_domain(unsigned mib, unsigned flags);
-/* Checks the books, then destroys it. */
+/* Checks the domain by xensim_check(), then destroys it. */
 void end_domain(XensimDomain *dom);
 
 /* Byte at @p, or minus the signal that touching it raised. */

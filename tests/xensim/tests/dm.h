@@ -42,7 +42,7 @@ typedef struct DmShared {
 /* Start it for @dom and wait until it serves; @shared stays the caller's. */
 pid_t dm_start(XensimDomain *dom, DmShared **shared);
 void dm_stop(pid_t pid, DmShared *shared);
-/* The last request but @back that it got. */
+/* The request that it got @back requests before the last one; 0: the last. */
 DmEvent dm_event(DmShared *shared, unsigned back);
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * What the tests of the simulated xenstore share.
  *
- * They are its clients: the preload library's xs_* functions against the
- * server in this same process, so that a deadlock between the two would show
- * as well.  The same sources are built a second time with REAL_LIBXENSTORE,
- * against the real libxenstore as the client: what passes both ways is the
- * protocol, not two errors that agree.
+ * A test is a client of the store: it calls the preload library's xs_*
+ * functions.  The server runs in the same process, so that a deadlock between
+ * the two shows.  The same sources are built a second time with
+ * REAL_LIBXENSTORE, where the real libxenstore is the client.  So a mistake
+ * that our client and our server have in common is found.
  */
 
 #ifndef XENSTORE_COMMON_H
@@ -40,13 +40,16 @@ void xs_teardown(Fixture *f, gconstpointer data);
     g_test_add("/xenstore/" name, Fixture, NULL, xs_setup, function, \
                xs_teardown)
 
-/* g_test_run() for a program of such tests, with what it needs around. */
+/* Runs the tests of a program; the last call of main(). */
 int xs_run(void);
 
 /* Wait until N clients are connected. */
 void expect_clients(XensimXs *xs, unsigned int n);
 
-/* Write; read, VALUE being what must be there, NULL: nothing. */
+/*
+ * put() writes VALUE.  expect() reads, and fails the test unless it finds
+ * VALUE; NULL: unless there is no node.
+ */
 void put(struct xs_handle *h, xs_transaction_t t, const char *path,
          const char *value);
 void expect(struct xs_handle *h, xs_transaction_t t, const char *path,

@@ -4,7 +4,7 @@
  *   toolstack.c        guests: create, save, restore, migrate, destroy
  *   toolstack-dm.c     one device model process: start, wait, how it ended
  *   toolstack-argv.c   its configuration, and the argument vector
- *   toolstack-physmap.c  what device models of old keep in xenstore
+ *   toolstack-physmap.c  the physmap that older device models keep in xenstore
  */
 
 #ifndef XENSIM_TOOLSTACK_INT_H
@@ -37,7 +37,7 @@ struct TsGuest {
  */
 gboolean ts_dm_start(TsGuest *guest, int incoming_fd, GError **err);
 
-/* Kill it if it runs, and forget it. */
+/* Kills the device model if it runs, and releases what belongs to it. */
 void ts_dm_stop(TsGuest *guest);
 
 #endif

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* The library is built with hidden visibility; these are what it is for. */
+/* The library is built with hidden visibility; it exports these functions. */
 #pragma GCC visibility push(default)
 #include <xenstore.h>
 #pragma GCC visibility pop
@@ -38,30 +38,35 @@ struct xs_handle {
     pthread_mutex_t lock;       /* guards what follows, and the socket */
     XsEvent *events, **events_end;
     uint32_t last_id;
-    bool broken;                /* the server has gone, or talks nonsense */
+    bool broken;                /* the connection has ended, or the server has
+                                 * sent an invalid message */
 };
 
 /*
- * Send a request of TYPE, whose payload is the N >= 1 pieces of IOV, in
- * transaction T (XBT_NULL: none), and wait for its answer.  Any thread.  It
- * is counted and logged as CALL (XSIM_CALL_*), by its first piece, which is a
- * string, and fails as a fault on CALL says.
+ * Sends a request of TYPE in transaction T (XBT_NULL: none), and waits for the
+ * answer.  The payload is the N >= 1 pieces of IOV, of which the first is a
+ * string.  The request is counted as CALL (XSIM_CALL_*), and logged with its
+ * first piece; a fault that is armed for CALL makes it fail.  Any thread.
  *
- * Returns the answer's payload (free(); a NUL that is not counted follows
- * it) and, if LEN is not NULL, its length.  NULL and errno: what the server
- * answered; E2BIG for a payload above XENSTORE_PAYLOAD_MAX; EACCES after the
- * process has restricted itself; EIO when the server has gone.
+ * Returns the answer's payload (free()), and its length in *LEN unless LEN is
+ * NULL.  A NUL follows the payload; it is not counted.  On failure returns NULL
+ * and errno: the server's error; E2BIG for a payload above
+ * XENSTORE_PAYLOAD_MAX; EACCES after the process has restricted itself; EIO if
+ * the connection has ended.
  */
 char *xensim_xs_talk(struct xs_handle *h, unsigned int call, uint32_t type,
                      xs_transaction_t t, const struct iovec *iov,
                      unsigned int n, unsigned int *len);
 
-/* What a call begins with: 0, or the errno that it shall fail with. */
+/*
+ * To be called at the beginning of each call.  Returns 0, or the errno with
+ * which a fault makes the call fail.
+ */
 int xensim_xs_begin(unsigned int call);
 
 /*
- * Read one message, H's mutex held; an event is queued.  Returns its payload
- * (free(); a NUL follows it), or NULL and errno.
+ * Reads one message; if it is an event, queues it.  Called with H's mutex.
+ * Returns the payload (free()), which a NUL follows, or NULL and errno.
  */
 char *xensim_xs_message_locked(struct xs_handle *h, struct xsd_sockmsg *head);
 

@@ -50,12 +50,12 @@ typedef struct XsConn {
 } XsConn;
 
 struct XensimXs {
-    /* POSIX, not GLib's: those ThreadSanitizer cannot see. */
+    /* POSIX's and not GLib's, which ThreadSanitizer does not recognise. */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* after every change of the tree */
     XsTree *tree;
     GPtrArray *conns;           /* XsConn *; clients only */
-    XsConn *host;               /* what the toolstack's calls act through */
+    XsConn *host;               /* the toolstack's own, without a socket */
     GHashTable *introduced;     /* set of domids */
     GHashTable *targets;        /* domid -> domid that it serves */
     GPtrArray *log;             /* XensimXsLogEntry *, strings owned */
@@ -86,7 +86,10 @@ int xs_op_set_perms(XensimXs *xs, XsConn *conn, uint32_t tx, const char *path,
                     const struct xs_permissions *perms, unsigned int n);
 int xs_op_watch(XensimXs *xs, XsConn *conn, const char *path,
                 const char *token);
-/* The event that a new watch, CONN's last, gets at once; after the answer. */
+/*
+ * Queues the event that a new watch gets at once.  The watch is the last one of
+ * CONN.  To be called after the answer to the request was queued.
+ */
 void xs_op_watch_first(XsConn *conn);
 int xs_op_unwatch(XensimXs *xs, XsConn *conn, const char *path,
                   const char *token);
@@ -101,7 +104,7 @@ int xs_op_release(XensimXs *xs, XsConn *conn, int domid);
 void xs_conn_queue(XsConn *conn, uint32_t type, uint32_t req_id, uint32_t tx,
                    const void *data, size_t len);
 
-/* Have the server's thread look at the connections.  Without lock too. */
+/* Wakes the server's thread.  The lock need not be held. */
 void xs_wake(XensimXs *xs);
 
 /* ---- xenstore-wire.c ---- */

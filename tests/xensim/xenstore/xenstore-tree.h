@@ -49,8 +49,8 @@ void xs_tree_free(XsTree *tree);
 bool xs_path_valid(const char *path);
 
 /*
- * PATH as DOMID means it: a relative one is taken below /local/domain/DOMID.
- * Returns a new string (g_free), or NULL if it is not legal.
+ * Makes PATH absolute: a relative path is below /local/domain/DOMID.  Returns a
+ * new string (g_free), or NULL if the path is not legal.
  */
 char *xs_path_resolve(int domid, const char *path);
 
@@ -63,12 +63,13 @@ const XsNode *xs_tree_find(XsTree *tree, const char *path);
 /* The generation of the node at PATH; 0 if there is none. */
 uint64_t xs_tree_generation(XsTree *tree, const char *path);
 
-/* What CALLER may do with NODE: XS_PERM_READ | _WRITE | _OWNER. */
+/* What CALLER may do with NODE: XS_PERM_READ | _WRITE | _OWNER.  */
 unsigned int xs_node_rights(const XsNode *node, const XsCaller *caller);
 
 /*
- * The node at PATH if CALLER has all rights in WANT (XS_PERM_* bits).
- * -ENOENT (only to who may read the nearest parent that exists), -EACCES.
+ * Finds the node at PATH if CALLER has all rights in WANT (XS_PERM_* bits).
+ * Otherwise returns -EACCES; or -ENOENT if there is no node and CALLER may read
+ * the nearest parent that exists.
  */
 int xs_tree_get(XsTree *tree, const XsCaller *caller, const char *path,
                 unsigned int want, const XsNode **node);
@@ -88,14 +89,18 @@ int xs_tree_mkdir(XsTree *tree, const XsCaller *caller, const char *path,
                   bool *changed);
 
 /*
- * Remove PATH and all below it.  REMOVED, if not NULL, gets the paths that
- * went (char *, g_free): PATH first, parents before children; none if only
- * the parent was there, which is no error.
+ * Removes PATH and all below it.  REMOVED, if not NULL, gets the paths of the
+ * nodes that were removed (char *, g_free): PATH first, parents before
+ * children.  If there is no node at PATH but its parent exists, nothing is
+ * removed, and that is no error.
  */
 int xs_tree_rm(XsTree *tree, const XsCaller *caller, const char *path,
                GPtrArray *removed);
 
-/* Replace the permissions of PATH by the N (>= 1) of PERMS; owners may. */
+/*
+ * Replaces the permissions of PATH by the N (>= 1) of PERMS.  Only the owner
+ * may do so.
+ */
 int xs_tree_set_perms(XsTree *tree, const XsCaller *caller, const char *path,
                       const struct xs_permissions *perms, unsigned int n);
 
