@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 /*
- * The longest stretch in which the main loop did not come round, and how often
- * it did.  Atomic; whoever reads may set all to 0 at any time.
+ * The longest time in which the main loop did not complete a round, and the
+ * number of its rounds.  Atomic; a reader may set all fields to 0 at any time.
  */
 typedef struct LoopProbe {
     uint64_t wall_ns;
-    uint64_t cpu_ns;            /* the main thread's own, in one stretch */
+    uint64_t cpu_ns;            /* the main thread's CPU time in one round */
     uint64_t rounds;
 } LoopProbe;
 

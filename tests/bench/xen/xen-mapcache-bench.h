@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One benchmark of the Xen mapcache, for two implementations of it: the file
- * that is measured is linked in as it is, and a small adapter gives it this
- * face.
+ * One benchmark of the Xen mapcache, for two implementations of it.  The source
+ * file that is measured is linked in unmodified; a small adapter provides the
+ * functions below.
  */
 #ifndef XEN_MAPCACHE_BENCH_H
 #define XEN_MAPCACHE_BENCH_H
@@ -13,7 +13,10 @@
 
 /* ---- the adapter: what the scenarios need, on guest RAM, in bytes ---- */
 
-/* An unlocked pointer to @addr, good to the end of its page; NULL: a hole. */
+/*
+ * Returns a transient pointer to @addr, which may be used to the end of its
+ * page; NULL if the page is absent.
+ */
 uint8_t *bench_lookup(uint64_t addr);
 
 /* A DMA mapping of @len bytes, and its release. */
@@ -23,13 +26,13 @@ void bench_unmap(uint8_t *host, size_t len);
 /* The ram_addr_t of a mapped address. */
 uint64_t bench_reverse(uint8_t *host);
 
-/* Xen asks for all mappings to go. */
+/* Xen's request to drop all mappings. */
 void bench_invalidate(void);
 
 /* Sets the mapcache up; the domain and libxen are ready. */
 void bench_init(void);
 
-/* The calling thread, without the BQL, is going to map DMA. */
+/* To be called by a thread without the BQL before it maps DMA.  */
 void bench_thread_init(void);
 
 /* ---- what the scenarios share ---- */
@@ -43,26 +46,28 @@ void bench_thread_init(void);
 typedef double BenchRound(void *opaque);
 
 /*
- * Prints the least of several rounds: what is above it is the machine's.  A
- * round is @operations of them, for the calls in one.
+ * Runs @round several times, and prints the least of the times that it returns;
+ * longer times are due to other work of the machine.  Also prints the calls that
+ * map and that unmap for each operation; a round has @operations.
  */
 void bench_time(const char *scenario, BenchRound *round, void *opaque,
                 unsigned operations);
 
 void bench_report(const char *scenario, const char *unit, double value);
 
-/* Nanoseconds, of a clock that only goes on. */
+/* Nanoseconds of a monotonic clock. */
 int64_t bench_now(void);
 
 /*
- * @n times "hit", "dma" (map, reverse lookup, unmap) or "loop", which is what
- * the other two have around them; nothing is timed.  False: no such operation.
+ * Makes @n operations of one kind, without timing: "hit", "dma" (map, reverse
+ * lookup, unmap), or "loop", which is the loop of the other two without their
+ * operation.  False if there is no such kind.
  */
 bool bench_count(const char *operation, unsigned n);
 
 /*
- * The same, at the start of what is measured, if a round has work before it:
- * the map calls of that do not count.
+ * Returns bench_now().  A round that has other work to do first calls this when
+ * that is done; the map calls before are then not counted.
  */
 int64_t bench_start(void);
 
@@ -71,15 +76,16 @@ uint64_t bench_data_kib(void);
 
 /* ---- xen-mapcache-bench-hits.c ---- */
 
-/* Lookups that hit, alone, in threads, and beside a plain pointer. */
+/* Measures hits: in one thread, in several, and beside a plain pointer. */
 void bench_hits(void);
 
-/* DMA in 1 to 4 threads, each to buckets of its own. */
+/* Measures DMA in 1 to 4 threads, each to buckets of its own. */
 void bench_dma_threads(void);
 
 /*
- * A guest of @ram_bytes of which next to nothing is populated: hits, DMA, an
- * invalidate, bookkeeping.  The only scenario of a process.
+ * Measures hits, DMA, an invalidate and the bookkeeping of a guest of
+ * @ram_bytes, of which very little is populated.  A process runs only this
+ * scenario.
  */
 void bench_guest_size(uint64_t ram_bytes);
 

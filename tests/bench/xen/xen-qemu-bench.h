@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A whole QEMU at work, measured from outside.
+ * A benchmark of whole QEMU: what it costs the process to serve a guest.
  *   xen-qemu-bench.c    the program: which loads, what is printed
  *   xen-qemu-machine.c  QEMU's process, on the simulated Xen or with plain RAM
  *   xen-qemu-loads.c    what the guest does with its devices
- *   xen-qemu-meter.c    what that costs the process
+ *   xen-qemu-meter.c    counting what that costs the process
  *
  * Functions that can fail return false and set @err.
  */
@@ -26,17 +26,20 @@ typedef struct BenchMachine {
 } BenchMachine;
 
 /*
- * Starts @qemu with @args (NULL-terminated) and BENCH_RAM_BYTES of RAM: as
- * device model on the simulated Xen, or, if @plain, as a machine of its own
- * whose RAM is mapped as it is under KVM, and whose CPU speaks the qtest
- * protocol.  @dir takes files of the latter, its RAM among them.
+ * Starts @qemu with @args (NULL-terminated) and BENCH_RAM_BYTES of RAM.  If
+ * @plain, it is the plain machine: its RAM is mapped as under KVM, its CPU
+ * speaks the qtest protocol, and its files (its RAM, for example) are in @dir.
+ * Otherwise it is a device model on the simulated Xen.
  */
 BenchMachine *bench_machine_start(const char *qemu, bool plain,
                                   const char *const *args, const char *dir,
                                   GError **err);
 void bench_machine_stop(BenchMachine *machine);
 
-/* The guest's clock goes on by @ms; a plain machine has to be told. */
+/*
+ * Lets @ms of the guest's time pass.  The plain machine's clock is stepped;
+ * on the simulated Xen, where time passes by itself, this waits.
+ */
 bool bench_machine_pass_time(BenchMachine *machine, unsigned ms);
 
 /* ---- xen-qemu-meter.c ---- */
@@ -52,15 +55,19 @@ typedef struct BenchReading {
 
 typedef struct BenchMeter BenchMeter;
 
-/* The threads that the process has now are counted, and those they start. */
+/*
+ * Counts for the threads that the process has now, and for the threads that
+ * these start.
+ */
 BenchMeter *bench_meter_new(const BenchMachine *machine);
 void bench_meter_free(BenchMeter *meter);
 BenchReading bench_meter_read(BenchMeter *meter);
 
 /*
- * System calls of the process between the two calls, counted by strace, which
- * slows it down: not to be used while time is measured.  bench_strace_stop()
- * returns how many there were, -1 if they cannot be counted.
+ * strace counts the process's system calls from bench_strace_start() to
+ * bench_strace_stop(), which returns their number, or -1 if they cannot be
+ * counted.  strace slows the process down, so time must not be measured
+ * meanwhile.
  */
 typedef struct BenchStrace BenchStrace;
 BenchStrace *bench_strace_start(pid_t pid);
@@ -78,7 +85,7 @@ struct BenchLoad {
     const char *group;          /* loads of a group share a process */
     unsigned count;             /* how often, for a measurement */
     unsigned bytes;             /* that each moves; 0: none */
-    /* Finds out that the right bytes arrive, and warms up. */
+    /* Checks that the right bytes arrive; afterwards the buckets are mapped. */
     bool (*prepare)(BenchGuest *guest, const BenchLoad *load, GError **err);
     bool (*run)(BenchGuest *guest, const BenchLoad *load, unsigned n,
                 GError **err);

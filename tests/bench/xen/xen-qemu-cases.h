@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whole QEMU at what a guest may do to it, one case at a time.
- *   xen-qemu-cases.c        the program; QEMU's process and who watches it
+ * Whole QEMU with a guest that asks for much work, one case at a time.
+ *   xen-qemu-cases.c        the program; QEMU's process, and watching it
  *   xen-qemu-adversary.c    long lists: of one page, of many, of absent pages
  *   xen-qemu-states.c       scattered transfers, an idle guest, moving BARs
  *
@@ -16,7 +16,7 @@
 #define CASE_PAGE       4096u
 #define CASE_MIB        (1ull << 20)
 #define CASE_RAM        (512 * CASE_MIB)
-/* Where data is; the absent pages of cases that have some. */
+/* The guest address of data; that of the absent pages, and their size. */
 #define CASE_DATA_AT    (64 * CASE_MIB)
 #define CASE_HOLES_AT   (320 * CASE_MIB)
 #define CASE_HOLES      (128 * CASE_MIB)
@@ -24,8 +24,8 @@
 typedef struct CaseWatch CaseWatch;
 
 typedef struct CaseRun {
-    const char *name;           /* the case's, */
-    const void *data;           /* ... with what it has there */
+    const char *name;           /* Case.name of the case that runs */
+    const void *data;           /* Case.data of that case */
     const char *qemu, *dir;
     bool series;                /* QEMU has the series' properties */
     Toolstack *ts;
@@ -42,17 +42,16 @@ bool case_start(CaseRun *run, const char *machine, const char *const *args,
 /* One line of the report: the case, @measure, @value. */
 void case_report(const CaseRun *run, const char *measure, double value);
 
-/* The same where there is nothing to measure. */
+/* Reports that @measure has no value. */
 void case_report_none(const CaseRun *run, const char *measure);
 
 /* @rc of a guest's driver: false and @err if it failed. */
 bool case_ok(const CaseRun *run, int rc, GError **err);
 
 /*
- * What is between these two is watched: for how long the monitor does not
- * answer, as seen by a thread that asks it all the time, and for how long the
- * main loop does not come round.  The end reports both and the CPU time of
- * QEMU's process.
+ * From begin to end, QEMU is watched.  A thread asks the monitor without a
+ * pause and notes its longest wait; the longest round of the main loop is
+ * noted, too.  The end reports both, and the CPU time of QEMU's process.
  */
 void case_watch_begin(CaseRun *run);
 void case_watch_end(CaseRun *run);

@@ -82,7 +82,7 @@ typedef struct GuestPage {
 
 extern GuestPage stress_pages[PAGES];
 
-/* Only the main thread calls these. */
+/* The functions below are for the main thread only. */
 bool stress_page_may_move(uint64_t page);
 void stress_stamp(uint64_t gfn, uint64_t page, uint32_t serial);
 void stress_page_comes(uint64_t page);

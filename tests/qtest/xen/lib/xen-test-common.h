@@ -56,7 +56,8 @@ typedef struct XenTest {
     XensimDomain *dom;
     QTestState *qts;    /* NULL when no device model runs */
     pid_t pid;          /* the device model's */
-    char *pidfile;      /* it daemonizes, and writes its own there */
+    char *pidfile;      /* where the device model, which daemonizes, writes its
+                         * pid */
     bool stock;         /* the binary is the stock one */
     const void *data;   /* from xen_test_add_data() or _judged() */
     XensimCount before; /* map calls before it started */
@@ -162,7 +163,10 @@ void xen_test_save_restore(XenTest *t, const char *args);
 void xen_test_save_restore_as(XenTest *t, const char *args,
                               const XensimDomainConfig *cfg);
 
-/* The second half of that: restores the state saved in @file. */
+/*
+ * Does what xen_test_save_restore_as() does after saving: restores from the
+ * state in @file.
+ */
 void xen_test_restore_as(XenTest *t, const char *args, const char *file,
                          const XensimDomainConfig *cfg);
 
@@ -199,9 +203,11 @@ bool xen_test_let_go(XenTest *t, uint64_t mfn);
 uint64_t xen_test_map_calls(XenTest *t);
 uint64_t xen_test_map_pages(XenTest *t);
 
-/* Pages of RAM below XEN_TEST_RAM_MB that are mapped; each mapping counts. */
+/*
+ * The number of pages of RAM below XEN_TEST_RAM_MB that are mapped.  The first
+ * counts a page for each of its mappings, the second counts it once.
+ */
 uint64_t xen_test_ram_mapped(XenTest *t);
-/* The same, but a page counts once however many mappings show it. */
 uint64_t xen_test_ram_shown(XenTest *t);
 
 /* The screen as QMP's screendump shows it: a PPM file's bytes. */
@@ -226,11 +232,14 @@ void xen_test_ok(XenTest *t, int err);
 const char *xen_test_disk(XenTest *t, unsigned pages, uint64_t seed);
 void xen_test_ide(XenTest *t);
 
-/* xen_test_start() with that disk and the arguments @more; it is driven. */
+/*
+ * xen_test_start() with that disk and the arguments @more; then calls
+ * xen_test_ide().
+ */
 void xen_test_start_disk(XenTest *t, unsigned pages, uint64_t seed,
                          const char *more);
 
-/* Reads @n pages of the disk from page @page on to @gpa, by one DMA. */
+/* Reads @n pages of the disk from page @page on to @gpa, by one DMA.  */
 void xen_test_dma_read(XenTest *t, unsigned page, uint64_t gpa, unsigned n);
 
 /*

@@ -18,7 +18,7 @@
 /* Two guest addresses that its BARs may go to, one after the other. */
 #define RANGE_A         0xe0000000u
 #define RANGE_B         0xc0000000u
-/* Initial range of the first device's memory: right above RAM. */
+/* Initial range of the first device's memory: right above RAM.  */
 #define DEVMEM_INITIAL      ((uint64_t)XEN_TEST_RAM_MB << 20)
 #define DEVMEM_INITIAL_GFN  (DEVMEM_INITIAL / XEN_TEST_PAGE)
 enum { DEVMEM_SEED = 71, DEVMEM_DISK_PAGES = 64, DEVMEM_BARS = 2 };
@@ -26,7 +26,7 @@ enum { DEVMEM_SEED = 71, DEVMEM_DISK_PAGES = 64, DEVMEM_BARS = 2 };
 typedef struct DevMem {
     const char *name;
     const char *args;       /* of QEMU; a blank at the end */
-    /* RAM BARs, and how much RAM each has; no bytes: no such BAR. */
+    /* The RAM BARs and their sizes; an unused element has 0 bytes. */
     struct {
         unsigned bar;
         uint64_t bytes;
@@ -37,7 +37,7 @@ typedef struct DevMem {
 typedef struct DevMemFrames {
     uint64_t first[64], n[64];      /* gfns */
     unsigned runs;
-    uint64_t pages;                 /* of all runs, also those without room */
+    uint64_t pages;                 /* of all runs, also beyond the 64th */
 } DevMemFrames;
 
 DevMemFrames devmem_frames(XenTest *t);
@@ -45,7 +45,10 @@ DevMemFrames devmem_frames(XenTest *t);
 /* Has any of @pages pages from guest address @addr on a frame? */
 bool devmem_any_frame(XenTest *t, uint64_t addr, uint64_t pages);
 
-/* RAM of the BAR @d->ram[@i], and where it is if BARs go from @base on. */
+/*
+ * The number of pages of the BAR @d->ram[@i]; its guest address if the BARs are
+ * placed from @base on.
+ */
 uint64_t devmem_pages(const DevMem *d, unsigned i);
 uint64_t devmem_addr(const DevMem *d, unsigned i, uint64_t base);
 
@@ -68,22 +71,23 @@ void devmem_place(XenTest *t, const DevMem *d, uint64_t base);
 void devmem_decode(XenTest *t, bool on);
 
 /*
- * The guest's CPU writes to each page at @base a stamp of its number within
- * its BAR, so that stamps mean the same wherever the BAR is; and finds them.
+ * The first writes a stamp to each page at @base as the guest's CPU does; the
+ * second checks the stamps.  A stamp has the number of the page within its BAR,
+ * so it does not depend on where the BAR is.
  */
 void devmem_stamp(XenTest *t, const DevMem *d, uint64_t base, unsigned seed);
 const char *devmem_stamped(XenTest *t, const DevMem *d, uint64_t base,
                            unsigned seed);
 
-/* QEMU and the guest's CPU look at the same frames, first page to last. */
+/* Checks for each page that QEMU and the guest's CPU access the same frame. */
 const char *devmem_shared(XenTest *t, const DevMem *d, uint64_t base);
 
 /* No frame is left where the BARs were. */
 const char *devmem_gone(XenTest *t, const DevMem *d, uint64_t base);
 
 /*
- * All that holds for a device whose BARs are at @base: the stamps of @seed,
- * and DMA from the disk (xen_test_ide()) into it.  It is stamped again.
+ * Checks a device whose BARs are at @base: that it has the stamps of @seed, and
+ * that DMA from the disk (xen_test_ide()) to it works.  Then stamps it again.
  */
 const char *devmem_in_place(XenTest *t, const DevMem *d, uint64_t base,
                             unsigned seed);

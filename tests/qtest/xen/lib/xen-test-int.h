@@ -17,7 +17,7 @@ bool xen_test_died(XenTest *t, unsigned ms, int *wstatus);
 /* If frames are noted (xen_test_note_frames()), notes them again. */
 void xen_test_note_frames_again(XenTest *t, const char *when);
 
-/* Frees what is left of one that has ended. */
+/* Frees what belongs to a device model that has ended. */
 void xen_test_dm_gone(XenTest *t);
 
 #endif

@@ -56,15 +56,17 @@ const char *iodisk_args(XenTest *t);
 void iodisk_boot(IoDisk *d, XenTest *t, uint64_t ram_bytes, unsigned flags,
                  const char *log);
 
-/* The same, scattered in memory and of XEN_TEST_RAM_MB. */
+/* The same, scattered in memory and of XEN_TEST_RAM_MB.  */
 void iodisk_boot_small(IoDisk *d, XenTest *t);
 
 /* The guest's driver is loaded; the device may have been in use before. */
 void iodisk_init(IoDisk *d);
 
 /*
- * Puts a request from page @page on into the ring, of which the device is not
- * told; tells it; waits for one request to end; all three.
+ * iodisk_start() puts a request, from page @page of the disk on, into the
+ * ring, without notifying the device.  iodisk_kick() notifies it.
+ * iodisk_wait() waits until one request has ended.  iodisk_rw() does all
+ * three.
  */
 int iodisk_start(IoDisk *d, bool write, unsigned page, const GuestSg *sg,
                  unsigned n);
@@ -78,7 +80,7 @@ int iodisk_reset(IoDisk *d);
 /* A random read that shares no page with those of another @serial. */
 void iodisk_random(IoRequest *r, unsigned serial);
 
-/* iodisk_start() of it. */
+/* Calls iodisk_start() for the request @r. */
 int iodisk_put(IoDisk *d, const IoRequest *r);
 
 /* A failure tells where these were called. */

@@ -20,8 +20,9 @@
 #include "qemu/compiler.h"
 
 /*
- * Has the value of @call, which may be void.  After the definition of a helper
- * that is called at several places, define a macro of the same name:
+ * Evaluates @call, and has its value if it is not void.  After the definition
+ * of a helper that is called at several places, define a macro of the same
+ * name:
  *
  *   #define swap(...) XEN_AT(swap(__VA_ARGS__))
  */
@@ -47,8 +48,8 @@ void xen_test_place_show(void);
 
 /*
  * Adds a line to what a failure of this thread prints: which guest address,
- * what was expected and found.  XEN_REQUIRE() begins with none; those of
- * wrong stamps are added by themselves.
+ * what was expected and found.  XEN_REQUIRE() removes earlier lines before it
+ * evaluates its condition.  Functions that find a wrong stamp add a line.
  */
 void xen_test_note(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void xen_test_note_clear(void);
@@ -76,7 +77,7 @@ const char *xen_test_text(const char *file, int line, const char *fmt, ...)
         }                                                           \
     } while (0)
 
-/* Returns what another function of the same kind returns, unless NULL. */
+/* Returns what another function of the same kind returns, unless NULL.  */
 #define XEN_TRY(call)                                               \
     do {                                                            \
         const char *text_ = XEN_AT(call);                           \
