@@ -118,7 +118,8 @@ def md_reached(by_name):
             f'\nOf the {duration(row["ours"])} that an invalidate of 1,024 '
             'buckets takes, the one mmap() that ends them takes '
             f'{duration(row["plain"])}: the kernel takes down 1,024 areas, and '
-            'a bucket is an area on Xen. Were that all, the ratio would be '
+            'a bucket is an area on Xen. If an invalidate did nothing else, '
+            'the ratio would be '
             f'{number(row["stock"] / row["plain"])}.\n')
     return text
 
@@ -224,7 +225,7 @@ def md_explained(by_name):
     else:
         beside = (f'Stock took {number(-more)} ms/GiB less in this run, with '
                   'a map call, its end, and 16 page faults for each request: '
-                  'what the accesses cost varies by more than that. ')
+                  'the cost of the accesses varies by more than that. ')
     return (
         f'A 64 KiB read of the IDE disk is {accesses:.0f} accesses to '
         f'registers ({number(calls["ours"])} libxen calls, '

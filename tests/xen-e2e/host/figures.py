@@ -15,8 +15,8 @@ def markdown(figures):
     ours, stock = figures.get('ours', {}), figures.get('stock', {})
     parts = [
         'Mapping ioctls of the device model, and the pages that they name, in '
-        'each case of the plan `devices` (a case that stock does not survive '
-        'ends early there):\n',
+        'each case of the plan `devices` (if stock ends in a case, its '
+        'figures are those up to then):\n',
         md_table(['case', 'stock', 'series'],
                  [[case, calls(figures, 'stock', case),
                    calls(figures, 'ours', case)]
