@@ -40,7 +40,7 @@ static const char *phase_name(MapCachePhase phase)
     return phase < ARRAY_SIZE(names) ? names[phase] : "no phase";
 }
 
-static void show_slot(uint32_t nr)
+static void show_slot_locked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     uint64_t state;
@@ -72,7 +72,7 @@ static void show_slot(uint32_t nr)
     }
 }
 
-static void show_all(uint32_t wrong)
+static void show_all_locked(uint32_t wrong)
 {
     uint32_t shown = 0;
 
@@ -80,7 +80,7 @@ static void show_all(uint32_t wrong)
             mapcache.gen, mapcache.nr_used, mapcache.nr_slots,
             mapcache.nr_pending);
     if (wrong != NO_SLOT) {
-        show_slot(wrong);
+        show_slot_locked(wrong);
     }
     for (uint32_t nr = 0; nr < mapcache.nr_slots; nr++) {
         bool used = test_bit(nr, mapcache.used_map) ||
@@ -94,12 +94,12 @@ static void show_all(uint32_t wrong)
             fprintf(stderr, "  and more\n");
             return;
         }
-        show_slot(nr);
+        show_slot_locked(nr);
     }
 }
 
 /* @what is to hold; @why says what is wrong if it does not, at slot @nr. */
-static void require(bool what, uint32_t nr, const char *why)
+static void require_locked(bool what, uint32_t nr, const char *why)
 {
     if (likely(what)) {
         return;
@@ -109,13 +109,13 @@ static void require(bool what, uint32_t nr, const char *why)
     } else {
         fprintf(stderr, "xen-mapcache: check: slot %u: %s\n", nr, why);
     }
-    show_all(nr);
+    show_all_locked(nr);
     abort();
 }
 
 /* --- the walk ----------------------------------------------------------- */
 
-static void check_slot(uint32_t nr, Sums *sums)
+static void check_slot_locked(uint32_t nr, Sums *sums)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     MapCachePhase phase;
@@ -123,9 +123,9 @@ static void check_slot(uint32_t nr, Sums *sums)
     uint32_t *fwd;
 
     if (!mcache_slot_known(nr)) {
-        /* Whoever takes the slot would touch memory that is PROT_NONE. */
-        require(!test_bit(nr, mapcache.used_map), nr,
-                "used, and its part of the table was never made");
+        /* A thread that took the slot would access PROT_NONE memory. */
+        require_locked(!test_bit(nr, mapcache.used_map), nr,
+                       "used, and its part of the table was never made");
         return;
     }
     state = qatomic_read(&s->state);
@@ -134,34 +134,34 @@ static void check_slot(uint32_t nr, Sums *sums)
     sums->pending += phase == MCACHE_STALE || phase == MCACHE_RETIRED ||
                      phase == MCACHE_GOING;
 
-    /* A slot that is taken is found by the map: two buckets in one, else. */
-    require(test_bit(nr, mapcache.used_map) == (phase != MCACHE_FREE), nr,
-            "used_map and the phase disagree on whether it is free");
-    /* The record is of one of the locks: a report would name what has ended. */
-    require(mcache_locks(state) || !(state & MCACHE_RECORD), nr,
-            "has the record of a DMA mapping and no lock");
-    /* Only these are kept for DMA; the others may be unmapped under it. */
-    require(phase == MCACHE_LIVE || phase == MCACHE_STALE ||
-            mcache_locks(state) == 0, nr,
-            "is locked, in a phase in which it may be unmapped");
+    /* Otherwise the slot could be taken for a second bucket. */
+    require_locked(test_bit(nr, mapcache.used_map) == (phase != MCACHE_FREE),
+                   nr, "used_map and the phase disagree on whether it is free");
+    /* Otherwise a report would name a mapping that has ended. */
+    require_locked(mcache_locks(state) || !(state & MCACHE_RECORD), nr,
+                   "has the record of a DMA mapping and no lock");
+    /* A slot in another phase may be unmapped while DMA uses it. */
+    require_locked(phase == MCACHE_LIVE || phase == MCACHE_STALE ||
+                   mcache_locks(state) == 0, nr,
+                   "is locked, in a phase in which it may be unmapped");
 
     fwd = mcache_forward(s->bucket);
     if (phase == MCACHE_LIVE) {
-        /* Else a lookup maps the bucket again, beside this. */
-        require(fwd && *fwd == nr + 1, nr,
-                "is LIVE, and the forward table does not name it");
-        /* An invalidate has left it: it may show frames of before. */
-        require(s->gen == mapcache.gen, nr,
-                "is LIVE, and of an older generation");
+        /* Otherwise a lookup would map the bucket a second time. */
+        require_locked(fwd && *fwd == nr + 1, nr,
+                       "is LIVE, and the forward table does not name it");
+        /* Otherwise it may show frames that the guest has given back. */
+        require_locked(s->gen == mapcache.gen, nr,
+                       "is LIVE, and of an older generation");
     } else {
-        /* A lookup would be served from what is being unmapped. */
-        require(!fwd || *fwd != nr + 1, nr,
-                "is not LIVE, and the forward table names it");
+        /* Otherwise a lookup would use a mapping that is being removed. */
+        require_locked(!fwd || *fwd != nr + 1, nr,
+                       "is not LIVE, and the forward table names it");
     }
 }
 
-/* A cell of the forward table leads to a slot that has its bucket. */
-static void check_forward(Sums *sums)
+/* Each cell of the forward table names a slot that has the cell's bucket. */
+static void check_forward_locked(Sums *sums)
 {
     for (size_t root = 0; root < MCACHE_ROOT_ENTRIES; root++) {
         const uint32_t *leaf = mapcache.root[root];
@@ -173,15 +173,16 @@ static void check_forward(Sums *sums)
                 continue;
             }
             sums->published++;
-            require(mapcache.slot[nr].bucket ==
-                    (root << MCACHE_LEAF_SHIFT) + i, nr,
-                    "another bucket's cell of the forward table names it");
+            require_locked(mapcache.slot[nr].bucket ==
+                           (root << MCACHE_LEAF_SHIFT) + i, nr,
+                           "another bucket's cell of the forward table names "
+                           "it");
         }
     }
 }
 
-/* What waits to be unmapped is RETIRED: not found, and held by nobody. */
-static void check_queues(Sums *sums)
+/* A slot that waits to be unmapped is RETIRED: not found, and not held. */
+static void check_queues_locked(Sums *sums)
 {
     for (uint32_t nr = 0; nr < mapcache.nr_slots; nr++) {
         if (!test_bit(nr, mapcache.reap_map) &&
@@ -190,8 +191,9 @@ static void check_queues(Sums *sums)
             continue;
         }
         sums->queued++;
-        require(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
-                MCACHE_RETIRED, nr, "waits to be unmapped, and is not RETIRED");
+        require_locked(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
+                       MCACHE_RETIRED, nr,
+                       "waits to be unmapped, and is not RETIRED");
     }
 }
 
@@ -200,23 +202,23 @@ void mcache_check_locked(void)
     Sums sums = { 0 };
 
     for (uint32_t nr = 0; nr < mapcache.nr_slots; nr++) {
-        check_slot(nr, &sums);
+        check_slot_locked(nr, &sums);
     }
-    check_forward(&sums);
-    check_queues(&sums);
+    check_forward_locked(&sums);
+    check_queues_locked(&sums);
 
-    /* Eviction begins at so many, and the cap is kept by it. */
-    require(sums.used == mapcache.nr_used, NO_SLOT,
-            "nr_used is not the number of slots that are used");
-    /* Who needs a slot waits for the reaper as long as there are some. */
-    require(sums.pending == mapcache.nr_pending, NO_SLOT,
-            "nr_pending is not the number of slots to be unmapped");
-    /* RETIRED slots are pending: one that is queued is among them. */
-    require(sums.queued <= sums.pending, NO_SLOT,
-            "more slots wait to be unmapped than are pending");
-    /* A slot that the forward table names is none that is pending. */
-    require(sums.published + sums.pending <= sums.used, NO_SLOT,
-            "the forward table names slots that are pending");
+    /* Eviction keeps the cap by this number. */
+    require_locked(sums.used == mapcache.nr_used, NO_SLOT,
+                   "nr_used is not the number of slots that are used");
+    /* Eviction subtracts these slots from those that are used. */
+    require_locked(sums.pending == mapcache.nr_pending, NO_SLOT,
+                   "nr_pending is not the number of slots to be unmapped");
+    /* Every queued slot is RETIRED, and RETIRED slots are pending. */
+    require_locked(sums.queued <= sums.pending, NO_SLOT,
+                   "more slots wait to be unmapped than are pending");
+    /* The forward table names no pending slot. */
+    require_locked(sums.published + sums.pending <= sums.used, NO_SLOT,
+                   "the forward table names slots that are pending");
 }
 
 #endif /* XEN_MAPCACHE_CHECK */

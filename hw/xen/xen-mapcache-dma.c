@@ -490,7 +490,7 @@ static bool report_cell_locked(DmaReport *r, DmaShard *sh, DmaCell *c)
     return true;
 }
 
-static void report_shard(DmaReport *r, DmaShard *sh)
+static void report_shard_locked(DmaReport *r, DmaShard *sh)
 {
     unsigned before = r->lines;
     uint64_t named = sh->named;
@@ -541,7 +541,7 @@ void mcache_dma_report(void)
         report_slots_locked(&r);
         for (i = 0; i < SHARDS; i++) {
             QEMU_LOCK_GUARD(&shards[i].lock);
-            report_shard(&r, &shards[i]);
+            report_shard_locked(&r, &shards[i]);
         }
     }
     if (r.more) {

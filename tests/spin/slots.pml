@@ -206,7 +206,8 @@ end:
 }
 
 /*
- * slot_retire_locked(): nobody finds it any more; RETIRED unless DMA holds it.
+ * slot_retire_locked(): lookups do not find it any more; RETIRED unless DMA holds
+ * it.
  */
 inline retire(held)
 {

@@ -351,3 +351,46 @@ def test_no_function_is_longer_than_a_screen(b):
              for name in names if not name.endswith('.new')]
     found = too_long(b.real_repo, files)
     assert found == LONG, sorted(found ^ LONG)
+
+
+# what mapcache.lock guards: the fields of MapCache after the lock
+GUARDED = re.compile(r'(?ms)QemuMutex lock;(.*?)^} MapCache;')
+TAKES = re.compile(r'qemu_mutex_(?:lock|init)\(|LOCK_GUARD\(&|mcache_call_lock\(')
+
+
+def without_suffix(header, source):
+    """Functions that need a lock, do not take it, and are not _locked."""
+    plain = re.sub(r'(?s)/\*.*?\*/', '', source)
+    fields = re.findall(r'\b(\w+);', re.sub(r'(?s)/\*.*?\*/', '',
+                                           GUARDED.search(header)[1]))
+    needs = re.compile(r'\bmapcache\.(?:' + '|'.join(fields) + r')\b|'
+                       r'\b(?!bql_)\w+_locked\(')
+    for found in re.finditer(r'(?ms)^\w[^\n;{}]*?\b(\w+)\([^;{}]*?\)\n'
+                             r'^\{\n(.*?)^\}$', plain):
+        name, body = found.groups()
+        if not name.endswith(('_locked', '_init')) and needs.search(body) \
+                and not TAKES.search(body):
+            yield name
+
+
+def test_functions_that_need_the_lock_say_so(b):
+    header = ('struct {\n    int free;\n    QemuMutex lock;\n'
+              '    int n;  /* used; */\n    int *map;\n} MapCache;\n')
+    source = ('int f(int a,\n      int b)\n{\n    return mapcache.n;\n}\n\n'
+              'int g_locked(void)\n{\n    return mapcache.n;\n}\n\n'
+              'int h(void)\n{\n    return g_locked();\n}\n\n'
+              'int i(void)\n{\n    qemu_mutex_lock(&mapcache.lock);\n'
+              '    return g_locked();\n}\n\n'
+              'int j(void)\n{\n    /* g_locked() */\n'
+              '    return mapcache.free + bql_locked();\n}\n')
+    assert list(without_suffix(header, source)) == ['f', 'h']
+    folder = os.path.join(b.real_repo, 'hw', 'xen')
+    with open(os.path.join(folder, 'xen-mapcache-int.h'),
+              encoding='utf-8') as src:
+        header = src.read()
+    wrong = []
+    for path in sorted(glob.glob(os.path.join(folder, 'xen-mapcache*.c'))):
+        with open(path, encoding='utf-8') as src:
+            wrong += [f'{os.path.basename(path)}: {name}()'
+                      for name in without_suffix(header, src.read())]
+    assert not wrong, '\n'.join(wrong)
