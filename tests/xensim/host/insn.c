@@ -248,3 +248,21 @@ void xensim_timeoffset(XensimDomain *dom, int64_t seconds)
 
     must(dom, &req);
 }
+
+/* ---- ballooning ---- */
+
+uint64_t xensim_balloon_out(XensimDomain *dom, uint64_t gfn, uint64_t n)
+{
+    uint64_t done = xensim_depopulate(dom, gfn, n);
+
+    xensim_invalidate(dom);
+    return done;
+}
+
+uint64_t xensim_balloon_in(XensimDomain *dom, uint64_t gfn, uint64_t n)
+{
+    uint64_t done = xensim_populate(dom, gfn, n);
+
+    xensim_invalidate(dom);
+    return done;
+}

@@ -69,22 +69,6 @@ uint64_t xensim_cache_flushes(XensimDomain *dom)
     return n;
 }
 
-uint64_t xensim_balloon_out(XensimDomain *dom, uint64_t gfn, uint64_t n)
-{
-    uint64_t done = xensim_depopulate(dom, gfn, n);
-
-    xensim_invalidate(dom);
-    return done;
-}
-
-uint64_t xensim_balloon_in(XensimDomain *dom, uint64_t gfn, uint64_t n)
-{
-    uint64_t done = xensim_populate(dom, gfn, n);
-
-    xensim_invalidate(dom);
-    return done;
-}
-
 int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n)
 {
     XsimDom *d = xsim_host_dom(dom);

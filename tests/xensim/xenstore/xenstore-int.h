@@ -3,10 +3,12 @@
  * Inside the simulated xenstored: what its files share.  Everything here is
  * called with XensimXs.lock held, unless it says otherwise.
  *
- *   xenstore-server.c  connections and the thread
+ *   xenstore-server.c  the thread, and its sockets
  *   xenstore-wire.c    requests and answers on the wire
+ *   xenstore-api.c     the toolstack's side
  *   xenstore-ops.c     what a request does: tree, transactions, watches
- *   xenstore-api.c     the toolstack's side, and the log
+ *   xenstore-conn.c    what other files do with connections
+ *   xenstore-log.c     the log
  */
 
 #ifndef XENSIM_XENSTORE_INT_H
@@ -98,7 +100,7 @@ int xs_op_tx_end(XensimXs *xs, XsConn *conn, uint32_t tx, bool commit);
 int xs_op_introduce(XensimXs *xs, XsConn *conn, int domid);
 int xs_op_release(XensimXs *xs, XsConn *conn, int domid);
 
-/* ---- xenstore-server.c ---- */
+/* ---- xenstore-conn.c ---- */
 
 /* Append a message to CONN's output; sent by the server's thread. */
 void xs_conn_queue(XsConn *conn, uint32_t type, uint32_t req_id, uint32_t tx,
@@ -112,7 +114,7 @@ void xs_wake(XensimXs *xs);
 /* Do and answer every whole request that CONN has received. */
 void xs_serve(XensimXs *xs, XsConn *conn);
 
-/* ---- xenstore-api.c ---- */
+/* ---- xenstore-log.c ---- */
 
 void xs_log_add(XensimXs *xs, const XsConn *conn, XensimXsOp op, uint32_t tx,
                 const char *path, const void *value, size_t value_len,
