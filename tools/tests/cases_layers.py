@@ -47,18 +47,24 @@ def test_calls_upwards_are_found(b):
         'high -> low: is an exception and need not be one']
 
 
-def test_files_are_in_the_layers_that_design_says(b):
-    obj = os.path.join(b.real_build, 'obj')
-    with open(os.path.join(b.real_repo, 'docs', 'design.md'),
+def listed(b, name):
+    with open(os.path.join(b.real_repo, 'docs', name),
               encoding='utf-8') as src:
-        lists = layers.blocks(src.read())
-    assert lists
-    for one in lists:
+        found = layers.blocks(src.read())
+    assert found, name
+    return found
+
+
+def test_files_are_in_the_layers_that_the_documents_say(b):
+    obj = os.path.join(b.real_build, 'obj')
+    built = 0
+    for one in listed(b, 'design.md') + listed(b, 'xensim.md'):
         paths = layers.objects_of(one, obj)
-        if not paths:
-            raise Skip(f'nothing is built in {obj}')
-        found = list(layers.wrong(one, paths))
+        built += bool(paths)
+        found = list(layers.wrong(one, paths)) if paths else []
         assert not found, '\n'.join(found)
+    if not built:
+        raise Skip(f'nothing is built in {obj}')
 
 
 NODE = re.compile(r'(?<!-> )\b(\w+) \[label="([^"]*)"')
@@ -95,9 +101,7 @@ def test_arrows_that_are_no_calls_are_found():
 
 
 def test_arrows_of_the_picture_of_the_parts_are_calls(b):
-    with open(os.path.join(b.real_repo, 'docs', 'design.md'),
-              encoding='utf-8') as src:
-        one, = layers.blocks(src.read())
+    one, = listed(b, 'design.md')
     with open(os.path.join(b.real_repo, 'docs', 'pictures', 'parts.dot'),
               encoding='utf-8') as src:
         picture = src.read()
