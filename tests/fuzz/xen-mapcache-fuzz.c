@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mapcache beside its naive twin, on streams that libFuzzer thinks up.
+ * The mapcache beside the model, on streams that libFuzzer makes.
  *
  * tools/fuzz builds and runs it, by the command lines of a unit test whose
  * place it takes: with FUZZ_STEPS on a Xen without system calls and with
@@ -24,7 +24,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static TwinCounts counts;
+static ModelCounts counts;
 static gint64 start;
 
 /* A line that tools/fuzz adds up. */
@@ -50,13 +50,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 #ifdef FUZZ_STEPS
     const char *mistake = g_getenv("XEN_MAPCACHE_MISTAKE");
 
-    if (mistake && !steps_mistake_set(mistake)) {
+    if (mistake && !sched_mistake_set(mistake)) {
         g_error("XEN_MAPCACHE_MISTAKE=%s is none that is known", mistake);
     }
-    steps_init(twin_give_way);
-    steps_walk_every = WALK_EVERY;
-    twin_threads = (TwinThreads) {
-        steps_run, steps_go_on, steps_reap, steps_reset,
+    sched_init(model_give_way);
+    sched_walk_every = WALK_EVERY;
+    model_threads = (ModelThreads) {
+        sched_run, sched_go_on, sched_reap, sched_reset,
     };
 #endif
     xen_map_cache_init();
@@ -67,6 +67,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    twin_run(data, size, &counts);
+    model_run(data, size, &counts);
     return 0;
 }

@@ -23,13 +23,13 @@
 #endif
 
 static const Plan faults_plans[] = {
-    { TWIN_MAP_CALL, KIND_XEN },
+    { MODEL_MAP_CALL, KIND_XEN },
     { "xengnttab_map_domain_grant_refs", KIND_XEN },
     { "xengnttab_unmap", KIND_XEN },
     { "mmap", KIND_MMAP },
     { "munmap", KIND_MUNMAP },
     { "mprotect", KIND_MPROTECT },
-#ifndef TWIN_COMPAT /* where nothing needs a file of its own */
+#ifndef MODEL_COMPAT /* where nothing needs a file of its own */
     { "memfd_create", KIND_MEMFD },
 #endif
     { "g_try_malloc", KIND_ALLOC },
@@ -110,7 +110,7 @@ static void sweep(gconstpointer opaque)
 /* With a mistake in it, the sweep's checks must fail at some call. */
 static void seeded(gconstpointer opaque)
 {
-    static const Plan map = { TWIN_MAP_CALL, KIND_XEN };
+    static const Plan map = { MODEL_MAP_CALL, KIND_XEN };
     static const Plan unmap = { "munmap", KIND_MUNMAP };
     const Plan *plan;
     unsigned nth;

@@ -24,7 +24,7 @@
 #define WRAP_OPS    5000
 #define WALK_EVERY  16
 
-static void test_twin(void)
+static void test_model(void)
 {
     streams_random(STREAM, STREAM_OPS);
 }
@@ -46,11 +46,11 @@ static void test_wrap(void)
         xen_map_cache_get_stats(&s);
         g_assert_cmpuint(s.buckets + s.buckets_pending, ==, 0);
         qatomic_set(&mapcache.gen, starts[i]);
-        twin_threads.reset = NULL;
+        model_threads.reset = NULL;
         if (streams_random(WRAP_STREAM, WRAP_OPS)) {
             g_assert_cmphex(mapcache.gen - starts[i], >, 0x100);
         }
-        twin_threads.reset = steps_reset;
+        model_threads.reset = sched_reset;
     }
 }
 
@@ -67,20 +67,20 @@ static void test_long_unused(void)
                 mapcache.slot[nr].iothread_gen = mapcache.gen - ages[i];
             }
         }
-        twin_threads.reset = NULL;
+        model_threads.reset = NULL;
         streams_random(WRAP_STREAM, WRAP_OPS);
-        twin_threads.reset = steps_reset;
+        model_threads.reset = sched_reset;
     }
 }
 
-#ifndef TWIN_TIGHT
+#ifndef MODEL_TIGHT
 /* With a mistake in it, some stream must fail. */
 static void seeded(gconstpointer name)
 {
     if (g_test_subprocess()) {
         /* Whether it is found is to be no matter of luck. */
         g_setenv("XEN_MAPCACHE_SEED", "1", true);
-        g_assert_true(steps_mistake_set(name));
+        g_assert_true(sched_mistake_set(name));
         streams_random(MISTAKE_STREAM, 0);
         return;
     }
@@ -95,21 +95,21 @@ int main(int argc, char **argv)
     const char *mistake = g_getenv("XEN_MAPCACHE_MISTAKE");
 
     g_test_init(&argc, &argv, NULL);
-    if (mistake && !steps_mistake_set(mistake)) {
+    if (mistake && !sched_mistake_set(mistake)) {
         g_error("XEN_MAPCACHE_MISTAKE=%s is none that is known", mistake);
     }
     harness_init(RAM, 0);
-    steps_init(twin_give_way);
-    twin_threads = (TwinThreads) {
-        steps_run, steps_go_on, steps_reap, steps_reset,
+    sched_init(model_give_way);
+    model_threads = (ModelThreads) {
+        sched_run, sched_go_on, sched_reap, sched_reset,
     };
-    steps_walk_every = WALK_EVERY;
+    sched_walk_every = WALK_EVERY;
     xen_map_cache_init();
-    g_test_add_func("/xen-mapcache/steps/twin", test_twin);
+    g_test_add_func("/xen-mapcache/steps/model", test_model);
     g_test_add_func("/xen-mapcache/steps/generation-wrap", test_wrap);
     g_test_add_func("/xen-mapcache/steps/long-unused", test_long_unused);
     g_test_add_func("/xen-mapcache/steps/replay", streams_replay);
-#ifndef TWIN_TIGHT
+#ifndef MODEL_TIGHT
     g_test_add_data_func("/xen-mapcache/steps/seeded/no-grace", "no-grace",
                          seeded);
     g_test_add_data_func("/xen-mapcache/steps/seeded/no-step", "no-step",

@@ -441,7 +441,7 @@ static void test_alike(void)
 /* Nobody who misses waits for what the reaper unmaps. */
 static void test_reaper_without_lock(void)
 {
-    uint64_t at = 3 * TWIN_BUCKET;
+    uint64_t at = 3 * MODEL_BUCKET;
 
     xen_invalidate_map_cache();
     xensim_depopulate(harness_dom, at / PAGE + 3, 1);
@@ -457,7 +457,7 @@ static void test_reaper_without_lock(void)
         g_usleep(100);
     }
     WITH_RCU_READ_LOCK_GUARD() {
-        g_assert_nonnull(xen_map_cache(at + 4 * TWIN_BUCKET, NULL,
+        g_assert_nonnull(xen_map_cache(at + 4 * MODEL_BUCKET, NULL,
                                        NULL));
     }
     g_assert_cmpint(qatomic_xchg(&reaper_stop, REAPER_RUNS), ==,
@@ -523,7 +523,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/threads/stress", test_stress);
     g_test_add_func("/xen-mapcache/threads/outside", test_outside);
     g_test_add_func("/xen-mapcache/threads/alike", test_alike);
-#ifndef TWIN_COMPAT
+#ifndef MODEL_COMPAT
     g_test_add_func("/xen-mapcache/threads/reaper-without-lock",
                     test_reaper_without_lock);
 #endif

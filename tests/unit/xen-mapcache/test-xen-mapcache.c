@@ -45,7 +45,7 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len)
 {
     uint8_t *host = dma_try(addr, len);
 
-    g_assert_true(host || twin_is_copied(addr, len));
+    g_assert_true(host || model_is_copied(addr, len));
     return host;
 }
 
@@ -154,7 +154,7 @@ static void test_block(void)
     check_stamps(host, at / PAGE, 64, 5);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + 12345), ==, at + 12345);
 
-    twin_block_free(host);
+    model_block_free(host);
     g_assert_cmpint(harness_announced, ==, harness_withdrawn);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host), ==, RAM_ADDR_INVALID);
     xensim_depopulate(harness_dom, at / PAGE, 64);
@@ -166,13 +166,13 @@ static void test_replace(void)
     uint64_t at = (1ull << 32) + 0x5000, to = 0xf1003000;
     unsigned n = 300;
     XensimFault fault = {
-        .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
+        .call = MODEL_MAP_CALL, .count = 1, .error = ENOMEM,
     };
     uint8_t *host;
     unsigned i;
     int id;
 
-    if (!twin_can_replace()) {
+    if (!model_can_replace()) {
         g_test_skip("no map call takes an address");
         return;
     }
@@ -205,7 +205,7 @@ static void test_replace(void)
     check_stamps(host, to / PAGE, n, 6);
     g_assert_cmphex(xen_ram_addr_from_mapcache(host + 777), ==, at + 777);
     g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
-    twin_block_free(host);
+    model_block_free(host);
     xensim_depopulate(harness_dom, to / PAGE, n);
 }
 
@@ -237,7 +237,7 @@ static void check_copy(uint64_t gfn, unsigned n, bool available)
 static void test_fault(void)
 {
     XensimFault fault = {
-        .call = TWIN_MAP_CALL, .count = 1, .error = ENOMEM,
+        .call = MODEL_MAP_CALL, .count = 1, .error = ENOMEM,
     };
     uint64_t page = 0x600, calls;
     XenMapStatus status;
@@ -310,11 +310,11 @@ static void check_whole(uint64_t first)
  */
 static void test_whole(void)
 {
-    const uint64_t first = 2 * (TWIN_BUCKET / PAGE) - WHOLE_PAGES / 2;
+    const uint64_t first = 2 * (MODEL_BUCKET / PAGE) - WHOLE_PAGES / 2;
     XensimFault fault = {
-        .call = TWIN_MAP_CALL, .first = 2, .count = 1, .error = ENOMEM,
+        .call = MODEL_MAP_CALL, .first = 2, .count = 1, .error = ENOMEM,
     };
-    uint8_t *pin[RAM / TWIN_BUCKET];
+    uint8_t *pin[RAM / MODEL_BUCKET];
     unsigned i, n = 0;
     int id;
 
@@ -326,7 +326,7 @@ static void test_whole(void)
 
     /* Every second slot is another bucket's, if there are so few. */
     for (i = 8; i < ARRAY_SIZE(pin); i += 2) {
-        pin[n] = dma_try((uint64_t)i * TWIN_BUCKET, PAGE);
+        pin[n] = dma_try((uint64_t)i * MODEL_BUCKET, PAGE);
         n += pin[n] != NULL;
     }
     g_assert_cmpuint(n, >, 16);
@@ -434,7 +434,7 @@ static void test_reaper_is_there(void)
     g_assert_cmpuint(count_threads(), ==, threads_after);
 }
 
-static void test_twin(void)
+static void test_model(void)
 {
     streams_random(STREAM, STREAM_OPS);
 }
@@ -442,13 +442,13 @@ static void test_twin(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    QEMU_BUILD_BUG_ON(TWIN_RAM_BYTES > RAM);
+    QEMU_BUILD_BUG_ON(MODEL_RAM_BYTES > RAM);
     harness_init(RAM, 0);
     threads_before = count_threads();
     xen_map_cache_init();
     threads_after = count_threads();
-    /* The twin counts unmatched releases from 0. */
-    g_test_add_func("/xen-mapcache/twin", test_twin);
+    /* The model counts unmatched releases from 0. */
+    g_test_add_func("/xen-mapcache/model", test_model);
     g_test_add_func("/xen-mapcache/replay", streams_replay);
     g_test_add_func("/xen-mapcache/reaper-is-there", test_reaper_is_there);
     g_test_add_func("/xen-mapcache/kept", test_kept);

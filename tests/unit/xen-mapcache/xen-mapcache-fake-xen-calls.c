@@ -12,11 +12,11 @@
 
 #define FAULTS      4
 
-typedef struct SoftFault {
+typedef struct FakeFault {
     char call[48];      /* "": unused */
     uint64_t first, count, seen;
     int error;
-} SoftFault;
+} FakeFault;
 
 struct Xensim {
     int unused;
@@ -28,8 +28,8 @@ struct XensimDomain {
 
 static Xensim the_sim;
 static XensimDomain the_domain;
-static uint32_t grant_frame[SOFT_GRANTS + 1];   /* 0: not granted */
-static SoftFault faults[FAULTS];
+static uint32_t grant_frame[FAKE_GRANTS + 1];   /* 0: not granted */
+static FakeFault faults[FAULTS];
 
 /* --- libxen ------------------------------------------------------ */
 
@@ -40,7 +40,7 @@ static int fault_of(const char *call)
     int error = 0;
 
     for (i = 0; i < FAULTS; i++) {
-        SoftFault *f = &faults[i];
+        FakeFault *f = &faults[i];
 
         if (!strcmp(f->call, call)) {
             f->seen++;
@@ -67,26 +67,26 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
     int error = fault_of("xenforeignmemory_map2");
     size_t i;
 
-    soft_counts.maps++;
+    fake_counts.maps++;
     g_assert_true(!addr == !(flags & MAP_FIXED));
     if (error) {
-        if (addr && soft_lose(addr, num)) {
+        if (addr && fake_lose(addr, num)) {
             error = ENOMEM;
         }
         errno = error;
         return NULL;
     }
     for (i = 0; i < num; i++) {
-        frames[i] = soft_frame_at(arr[i]);
+        frames[i] = fake_frame_at(arr[i]);
         err[i] = frames[i] ? 0 : -EINVAL;
     }
-    return soft_show(addr, frames, num, NULL);
+    return fake_show(addr, frames, num, NULL);
 }
 
 int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr,
                            size_t num)
 {
-    return soft_unmap(addr, num);
+    return fake_unmap(addr, num);
 }
 
 xengnttab_handle *xengnttab_open(struct xentoollog_logger *log,
@@ -103,9 +103,9 @@ void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
     int error = fault_of("xengnttab_map_domain_grant_refs");
     uint32_t i;
 
-    soft_counts.maps++;
+    fake_counts.maps++;
     for (i = 0; i < count && !error; i++) {
-        if (refs[i] > SOFT_GRANTS || !grant_frame[refs[i]]) {
+        if (refs[i] > FAKE_GRANTS || !grant_frame[refs[i]]) {
             error = EINVAL;
         } else {
             frames[i] = grant_frame[refs[i]];
@@ -115,7 +115,7 @@ void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count,
         errno = error;
         return NULL;
     }
-    return soft_show(NULL, frames, count, refs);
+    return fake_show(NULL, frames, count, refs);
 }
 
 int xengnttab_unmap(xengnttab_handle *xgt, void *addr, uint32_t count)
@@ -126,7 +126,7 @@ int xengnttab_unmap(xengnttab_handle *xgt, void *addr, uint32_t count)
         errno = error;
         return -1;
     }
-    return soft_unmap(addr, count);
+    return fake_unmap(addr, count);
 }
 
 /* --- the host's side --------------------------------------------- */
@@ -135,9 +135,9 @@ int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn, bool readonly)
 {
     int ref;
 
-    for (ref = 1; ref <= SOFT_GRANTS; ref++) {
-        if (!grant_frame[ref] && !soft_grant_maps[ref]) {
-            grant_frame[ref] = soft_frame_at(gfn);
+    for (ref = 1; ref <= FAKE_GRANTS; ref++) {
+        if (!grant_frame[ref] && !fake_grant_maps[ref]) {
+            grant_frame[ref] = fake_frame_at(gfn);
             return ref;
         }
     }
@@ -147,12 +147,12 @@ int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn, bool readonly)
 int xensim_grant_revoke(XensimDomain *dom, uint32_t ref)
 {
     grant_frame[ref] = 0;
-    return soft_grant_maps[ref];
+    return fake_grant_maps[ref];
 }
 
 int xensim_grant_mappings(XensimDomain *dom, uint32_t ref)
 {
-    return soft_grant_maps[ref];
+    return fake_grant_maps[ref];
 }
 
 int xensim_fault_arm(Xensim *sim, const XensimFault *fault)
@@ -160,10 +160,10 @@ int xensim_fault_arm(Xensim *sim, const XensimFault *fault)
     int i;
 
     for (i = 0; i < FAULTS; i++) {
-        SoftFault *f = &faults[i];
+        FakeFault *f = &faults[i];
 
         if (!f->call[0]) {
-            *f = (SoftFault) { .first = fault->first, .count = fault->count,
+            *f = (FakeFault) { .first = fault->first, .count = fault->count,
                                .error = fault->error };
             pstrcpy(f->call, sizeof(f->call), fault->call);
             return i;
@@ -174,7 +174,7 @@ int xensim_fault_arm(Xensim *sim, const XensimFault *fault)
 
 int64_t xensim_fault_hits(Xensim *sim, int id)
 {
-    SoftFault *f = &faults[id];
+    FakeFault *f = &faults[id];
 
     return f->seen < MAX(f->first, 1) ? 0 :
            MIN(f->seen, MAX(f->first, 1) + f->count - 1);
@@ -208,7 +208,7 @@ XensimDomain *xensim_domain_create(Xensim *sim,
 {
     uint64_t gfn;
 
-    soft_init();
+    fake_init();
     for (gfn = 0; gfn < cfg->ram_bytes / XENSIM_PAGE_SIZE; gfn++) {
         if (gfn < 0xa0 || gfn > 0xbf) { /* the hole that a guest has */
             xensim_populate(&the_domain, gfn, 1);

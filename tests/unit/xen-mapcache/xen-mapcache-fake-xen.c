@@ -17,14 +17,14 @@
 #define HIGH_GFNS   65536u
 #define FRAMES      20000u
 
-typedef enum SoftKind {
-    SOFT_FREE,      /* nothing is mapped */
-    SOFT_EMPTY,     /* PROT_NONE */
-    SOFT_ANON,
-    SOFT_FOREIGN,
-} SoftKind;
+typedef enum FakeKind {
+    FAKE_FREE,      /* nothing is mapped */
+    FAKE_EMPTY,     /* PROT_NONE */
+    FAKE_ANON,
+    FAKE_FOREIGN,
+} FakeKind;
 
-typedef struct SoftPage {
+typedef struct FakePage {
     uint32_t frame;     /* foreign: 0 if it is absent */
     uint32_t start;     /* foreign: the first page of the mapping */
     uint32_t pages;     /* … and how many; right in the first page only */
@@ -32,22 +32,22 @@ typedef struct SoftPage {
     uint8_t kind;
     int fd;             /* anonymous: the file behind it, and where there */
     off_t offset;
-} SoftPage;
+} FakePage;
 
-typedef struct SoftFrame {
+typedef struct FakeFrame {
     uint64_t content;
     uint32_t refs;      /* mappings of it */
     uint32_t next;      /* in the free list */
     bool in_p2m;
-} SoftFrame;
+} FakeFrame;
 
-SoftCounts soft_counts;
-unsigned soft_grant_maps[SOFT_GRANTS + 1];
+FakeCounts fake_counts;
+unsigned fake_grant_maps[FAKE_GRANTS + 1];
 
 static uint8_t *space;
-static SoftPage page[SPACE_PAGES];
+static FakePage page[SPACE_PAGES];
 static uint32_t p2m_low[LOW_GFNS], p2m_high[HIGH_GFNS];
-static SoftFrame frame[FRAMES + 1];
+static FakeFrame frame[FRAMES + 1];
 static uint32_t free_frame, frames_made;
 static uint64_t mapped_pages;
 
@@ -77,7 +77,7 @@ static uint32_t frame_new(void)
         g_assert_cmpuint(frames_made, <, FRAMES);
         f = ++frames_made;
     }
-    frame[f] = (SoftFrame) { .in_p2m = true };
+    frame[f] = (FakeFrame) { .in_p2m = true };
     return f;
 }
 
@@ -136,7 +136,7 @@ int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n)
 int xensim_write(XensimDomain *dom, uint64_t gpa, const void *buf, size_t len)
 {
     uint32_t *cell = p2m(gpa / PAGE);
-    SoftFrame *f = &frame[*cell];
+    FakeFrame *f = &frame[*cell];
 
     g_assert_true(cell && *cell);
     g_assert_cmpuint(gpa % PAGE, ==, 0);
@@ -184,7 +184,7 @@ static void file_show(uint32_t first, uint32_t n, int fd, off_t offset)
         g_assert_cmpint(fstat(fd, &st), ==, 0);
     }
     for (i = 0; i < n; i++) {
-        SoftPage *p = &page[first + i];
+        FakePage *p = &page[first + i];
 
         p->fd = fd;
         p->offset = offset + (off_t)i * PAGE;
@@ -197,34 +197,34 @@ static void file_show(uint32_t first, uint32_t n, int fd, off_t offset)
 }
 
 /* Ends what is mapped there; -ENOMEM if a part of a mapping would be left. */
-static int space_clear(uint32_t first, uint32_t n, SoftKind then)
+static int space_clear(uint32_t first, uint32_t n, FakeKind then)
 {
     uint32_t i, last = first + n - 1;
 
     g_assert_cmpuint(first + n, <=, SPACE_PAGES);
-    if ((page[first].kind == SOFT_FOREIGN && page[first].start != first) ||
-        (page[last].kind == SOFT_FOREIGN &&
+    if ((page[first].kind == FAKE_FOREIGN && page[first].start != first) ||
+        (page[last].kind == FAKE_FOREIGN &&
          page[last].start + page[page[last].start].pages > first + n)) {
         return -ENOMEM;
     }
     for (i = first; i <= last; i++) {
-        SoftPage *p = &page[i];
+        FakePage *p = &page[i];
 
-        if (p->kind == SOFT_FOREIGN && p->frame) {
+        if (p->kind == FAKE_FOREIGN && p->frame) {
             frame[p->frame].refs--;
             frame_maybe_free(p->frame);
             mapped_pages--;
             if (p->grant) {
-                soft_grant_maps[p->grant]--;
+                fake_grant_maps[p->grant]--;
             }
         }
-        if (p->kind == SOFT_ANON) {
+        if (p->kind == FAKE_ANON) {
             file_keep(i);
         }
-        if (p->kind != then || then == SOFT_ANON) {
-            page_shows(i, then == SOFT_ANON ? 0 : SOFT_NOT_MAPPED | i);
+        if (p->kind != then || then == FAKE_ANON) {
+            page_shows(i, then == FAKE_ANON ? 0 : FAKE_NOT_MAPPED | i);
         }
-        *p = (SoftPage) { .kind = then };
+        *p = (FakePage) { .kind = then };
     }
     return 0;
 }
@@ -235,11 +235,11 @@ static uint32_t space_find(uint32_t n)
     uint32_t first = 0, i = 0;
 
     while (i < SPACE_PAGES && i - first < n) {
-        if (page[i].kind == SOFT_FREE) {
+        if (page[i].kind == FAKE_FREE) {
             i++;
             continue;
         }
-        i += page[i].kind == SOFT_FOREIGN ? page[page[i].start].pages : 1;
+        i += page[i].kind == FAKE_FOREIGN ? page[page[i].start].pages : 1;
         first = i;
     }
     return i - first == n && first + n <= SPACE_PAGES ? first : SPACE_PAGES;
@@ -266,14 +266,14 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
     }
     if (flags & MAP_FIXED_NOREPLACE) {
         for (i = first; i < first + n; i++) {
-            if (page[i].kind != SOFT_FREE) {
+            if (page[i].kind != FAKE_FREE) {
                 errno = EEXIST;
                 return MAP_FAILED;
             }
         }
     }
-    soft_counts.unmaps += addr != NULL;
-    if (space_clear(first, n, prot == PROT_NONE ? SOFT_EMPTY : SOFT_ANON)) {
+    fake_counts.unmaps += addr != NULL;
+    if (space_clear(first, n, prot == PROT_NONE ? FAKE_EMPTY : FAKE_ANON)) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -283,10 +283,10 @@ void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd,
     return space + (size_t)first * PAGE;
 }
 
-int soft_unmap(void *addr, uint32_t n)
+int fake_unmap(void *addr, uint32_t n)
 {
-    soft_counts.unmaps++;
-    if (space_clear(page_of(addr), n, SOFT_FREE)) {
+    fake_counts.unmaps++;
+    if (space_clear(page_of(addr), n, FAKE_FREE)) {
         errno = ENOMEM;
         return -1;
     }
@@ -295,50 +295,50 @@ int soft_unmap(void *addr, uint32_t n)
 
 int __wrap_munmap(void *addr, size_t len)
 {
-    return in_space(addr) ? soft_unmap(addr, DIV_ROUND_UP(len, PAGE))
+    return in_space(addr) ? fake_unmap(addr, DIV_ROUND_UP(len, PAGE))
                           : __real_munmap(addr, len);
 }
 
 /* --- what is mapped ---------------------------------------------- */
 
-uint32_t soft_frame_at(uint64_t gfn)
+uint32_t fake_frame_at(uint64_t gfn)
 {
     uint32_t *cell = p2m(gfn);
 
     return cell ? *cell : 0;
 }
 
-int soft_lose(void *addr, uint32_t n)
+int fake_lose(void *addr, uint32_t n)
 {
-    return space_clear(page_of(addr), n, SOFT_FREE);
+    return space_clear(page_of(addr), n, FAKE_FREE);
 }
 
-void *soft_show(void *addr, const uint32_t *frames, size_t n,
+void *fake_show(void *addr, const uint32_t *frames, size_t n,
                 const uint32_t *refs)
 {
     uint32_t first = addr ? page_of(addr) : space_find(n);
     size_t i;
 
-    if (first == SPACE_PAGES || space_clear(first, n, SOFT_FREE)) {
+    if (first == SPACE_PAGES || space_clear(first, n, FAKE_FREE)) {
         errno = ENOMEM;
         return NULL;
     }
     for (i = 0; i < n; i++) {
-        SoftPage *p = &page[first + i];
+        FakePage *p = &page[first + i];
         uint32_t f = frames[i];
 
-        *p = (SoftPage) {
-            .kind = SOFT_FOREIGN, .start = first, .pages = n, .frame = f,
+        *p = (FakePage) {
+            .kind = FAKE_FOREIGN, .start = first, .pages = n, .frame = f,
             .grant = refs ? refs[i] : 0,
         };
         if (f) {
             frame[f].refs++;
             mapped_pages++;
             if (refs) {
-                soft_grant_maps[refs[i]]++;
+                fake_grant_maps[refs[i]]++;
             }
         }
-        page_shows(first + i, f ? frame[f].content : SOFT_ABSENT | i);
+        page_shows(first + i, f ? frame[f].content : FAKE_ABSENT | i);
     }
     return space + (size_t)first * PAGE;
 }
@@ -357,7 +357,7 @@ unsigned xensim_check(Xensim *sim)
     uint32_t i;
 
     for (i = 0; i < SPACE_PAGES; i++) {
-        if (page[i].kind == SOFT_FOREIGN && page[i].frame) {
+        if (page[i].kind == FAKE_FOREIGN && page[i].frame) {
             refs[page[i].frame]++;
             mapped++;
         }
@@ -368,7 +368,7 @@ unsigned xensim_check(Xensim *sim)
     return wrong + (mapped != mapped_pages);
 }
 
-void soft_init(void)
+void fake_init(void)
 {
     space = __real_mmap64(NULL, (size_t)SPACE_PAGES * PAGE,
                           PROT_READ | PROT_WRITE,

@@ -18,46 +18,46 @@
  *
  * Only one thread may use it.
  */
-#ifndef XEN_MAPCACHE_SOFT_H
-#define XEN_MAPCACHE_SOFT_H
+#ifndef XEN_MAPCACHE_FAKE_XEN_H
+#define XEN_MAPCACHE_FAKE_XEN_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* The value read where no page is mapped: the model has no such serial. */
-#define SOFT_NOT_MAPPED 0xdead000000000000ull
-#define SOFT_ABSENT     0xab5e000000000000ull
+#define FAKE_NOT_MAPPED 0xdead000000000000ull
+#define FAKE_ABSENT     0xab5e000000000000ull
 
 /* Map calls and unmapping calls so far. */
-typedef struct SoftCounts {
+typedef struct FakeCounts {
     uint64_t maps, unmaps;
-} SoftCounts;
+} FakeCounts;
 
-extern SoftCounts soft_counts;
+extern FakeCounts fake_counts;
 
 /* The number of mappings of each grant, by its reference, from 1 on. */
-#define SOFT_GRANTS     64
-extern unsigned soft_grant_maps[SOFT_GRANTS + 1];
+#define FAKE_GRANTS     64
+extern unsigned fake_grant_maps[FAKE_GRANTS + 1];
 
 /* Reserves the addresses for mappings.  Called once. */
-void soft_init(void);
+void fake_init(void);
 
 /* The number of the frame at @gfn; 0 if it is absent. */
-uint32_t soft_frame_at(uint64_t gfn);
+uint32_t fake_frame_at(uint64_t gfn);
 
 /*
  * Maps @n frames, some of which may be absent, at @addr, or at any address if
  * @addr is NULL.  @refs: the grants by which they are mapped, or NULL.  NULL
  * and ENOMEM if there is no room, or if the range has a part of a mapping.
  */
-void *soft_show(void *addr, const uint32_t *frames, size_t n,
+void *fake_show(void *addr, const uint32_t *frames, size_t n,
                 const uint32_t *refs);
 
 /*
- * soft_unmap() unmaps @n pages as munmap() does; soft_lose() does so as a
+ * fake_unmap() unmaps @n pages as munmap() does; fake_lose() does so as a
  * failing map call does.  0 or -ENOMEM.
  */
-int soft_unmap(void *addr, uint32_t n);
-int soft_lose(void *addr, uint32_t n);
+int fake_unmap(void *addr, uint32_t n);
+int fake_lose(void *addr, uint32_t n);
 
 #endif

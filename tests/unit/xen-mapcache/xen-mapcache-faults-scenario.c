@@ -8,7 +8,7 @@
 #include "exec/ram_addr.h"
 #include "xen-mapcache-faults.h"
 
-#define BUCKET      TWIN_BUCKET
+#define BUCKET      MODEL_BUCKET
 #define SMALL_RAM   (32u << 20)
 #define SEED        11
 #define BLOCK_AT    (1ull << 32)
@@ -82,7 +82,7 @@ static Mapped map(uint64_t addr, hwaddr len, XenMapUse use, const char *what)
         m.host = CALL(xen_map_cache_dma(harness_ram, addr, 0, &m.len, use,
                                         true, NULL, NULL));
     }
-    expect(m.host ? m.len == len : twin_is_copied(addr, len), what);
+    expect(m.host ? m.len == len : model_is_copied(addr, len), what);
     g_assert_true(!m.host == !m.len);
     g_assert_cmpuint(m.len, <=, len);
     if (m.host) {
@@ -198,7 +198,7 @@ static void scenario(void)
     hole();
     held = map(0x700000 - PAGE, 3 * PAGE, XEN_MAP_HELD, "a ring");
     device = block();
-    display = twin_can_replace() ? replaced() : NULL;
+    display = model_can_replace() ? replaced() : NULL;
     granted = grant(&ref);
 
     CALL_VOID(xen_invalidate_map_cache());
@@ -217,9 +217,9 @@ static void scenario(void)
         CALL_VOID(xen_invalidate_map_cache_entry(granted.host, PAGE));
     }
     faults_in_mapcache = true;
-    twin_block_free(device);
+    model_block_free(device);
     if (display) {
-        twin_block_free(display);
+        model_block_free(display);
     }
     xen_invalidate_map_cache();
     faults_in_mapcache = false;

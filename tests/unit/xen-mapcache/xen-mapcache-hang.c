@@ -9,7 +9,7 @@
 #include "xen-mapcache-wrap.h"
 
 #define PATIENCE_MS 5000
-#define BUCKET      TWIN_BUCKET
+#define BUCKET      MODEL_BUCKET
 #define SEED        5
 
 /* Where the thread that hangs is, and where the others are. */
@@ -70,7 +70,7 @@ void *__wrap_xenforeignmemory_map(xenforeignmemory_handle *fmem, uint32_t dom,
 int __wrap_munmap(void *addr, size_t len)
 {
     hang_here(HANG_MUNMAP);
-#ifdef TWIN_COMPAT
+#ifdef MODEL_COMPAT
     hang_here(HANG_EMPTY);
 #endif
     return __real_munmap(addr, len);
@@ -265,7 +265,7 @@ static void block_mapped(void)
 
 static void run_block_end(void)
 {
-    twin_block_free(block);
+    model_block_free(block);
 }
 
 static void block_after(void)

@@ -13,9 +13,9 @@ static int arm(const char *name)
 {
     XensimFault fault = {
         .call = name,
-        .first = 1 + twin_take(2),
-        .count = 1 + twin_take(2),
-        .error = twin_take(2) ? ENOMEM : EINVAL,
+        .first = 1 + model_take(2),
+        .count = 1 + model_take(2),
+        .error = model_take(2) ? ENOMEM : EINVAL,
     };
     int id = xensim_fault_arm(harness_sim, &fault);
 
@@ -27,13 +27,13 @@ static void fault_lookup(uint64_t addr)
 {
     hwaddr len = 1;
     uint8_t *host;
-    int id = arm(TWIN_MAP_CALL);
+    int id = arm(MODEL_MAP_CALL);
 
     WITH_RCU_READ_LOCK_GUARD() {
         host = xen_map_cache(addr, &len, NULL);
         if (host) {
-            twin_check_pages(host, addr, len,
-                             &twin.serial[addr >> XENSIM_PAGE_SHIFT]);
+            model_check_pages(host, addr, len,
+                              &model.serial[addr >> XENSIM_PAGE_SHIFT]);
         } else {
             g_assert_cmpuint(len, ==, 0);
         }
@@ -43,39 +43,39 @@ static void fault_lookup(uint64_t addr)
 
 static void fault_map(uint64_t addr)
 {
-    uint64_t len = twin_take_len(addr), want;
-    XenMapUse use = twin_take(2) ? XEN_MAP_DMA : XEN_MAP_HELD;
-    uint64_t *serial = &twin.serial[addr >> XENSIM_PAGE_SHIFT];
+    uint64_t len = model_take_len(addr), want;
+    XenMapUse use = model_take(2) ? XEN_MAP_DMA : XEN_MAP_HELD;
+    uint64_t *serial = &model.serial[addr >> XENSIM_PAGE_SHIFT];
     bool unseen;
     hwaddr got = len;
     uint8_t *host;
     int id;
 
-    if (twin.nr_dma >= MAX_DMA - 1) {
+    if (model.nr_dma >= MAX_DMA - 1) {
         return;
     }
-    want = twin_present(addr, len, &unseen);
-    id = arm(TWIN_MAP_CALL);
+    want = model_present(addr, len, &unseen);
+    id = arm(MODEL_MAP_CALL);
     host = xen_map_cache_dma(harness_ram, addr, 0, &got, use, true, NULL, NULL);
     xensim_fault_disarm(harness_sim, id);
     g_assert_true(!host == !got);
     g_assert_cmpuint(got, <=, want);
     if (host) {
-        twin_check_pages(host, addr, got, serial);
-        twin_add_dma(host, addr, got, TWIN_EITHER,
-                     g_memdup2(serial, sizeof(uint64_t) *
-                               DIV_ROUND_UP((addr & PAGE_MASK) + got,
-                                            XENSIM_PAGE_SIZE)));
+        model_check_pages(host, addr, got, serial);
+        model_add_dma(host, addr, got, MODEL_EITHER,
+                      g_memdup2(serial, sizeof(uint64_t) *
+                                DIV_ROUND_UP((addr & PAGE_MASK) + got,
+                                             XENSIM_PAGE_SIZE)));
     }
 }
 
 static void fault_grant(void)
 {
-    uint64_t gfn = twin_take(PAGES), addr;
+    uint64_t gfn = model_take(PAGES), addr;
     hwaddr len = XENSIM_PAGE_SIZE;
     int ref, id;
 
-    if (!twin.serial[gfn]) {
+    if (!model.serial[gfn]) {
         return;
     }
     ref = xensim_grant(harness_dom, 0, gfn, false);
@@ -91,12 +91,12 @@ static void fault_grant(void)
     xensim_grant_revoke(harness_dom, ref);
 }
 
-void twin_op_fault(void)
+void model_op_fault(void)
 {
-    uint64_t addr = twin_take_addr();
+    uint64_t addr = model_take_addr();
 
-    twin.n->faults++;
-    switch (twin_take(4)) {
+    model.n->faults++;
+    switch (model_take(4)) {
     case 0:
     case 1:
         fault_lookup(addr);

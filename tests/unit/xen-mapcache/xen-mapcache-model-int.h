@@ -9,15 +9,15 @@
  * xen-mapcache-model-fault.c    operations during which a call to Xen fails
  * xen-mapcache-model-thread.c   operations of a thread without the BQL
  */
-#ifndef XEN_MAPCACHE_TWIN_INT_H
-#define XEN_MAPCACHE_TWIN_INT_H
+#ifndef XEN_MAPCACHE_MODEL_INT_H
+#define XEN_MAPCACHE_MODEL_INT_H
 
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-model.h"
 
-#define PAGES       (TWIN_RAM_BYTES / XENSIM_PAGE_SIZE)
+#define PAGES       (MODEL_RAM_BYTES / XENSIM_PAGE_SIZE)
 #define PAGE_MASK   (XENSIM_PAGE_SIZE - 1)
-#define BUCKET      TWIN_BUCKET
+#define BUCKET      MODEL_BUCKET
 #define MAX_DMA     64
 #define MAX_LEN     (3 * BUCKET)
 #define MAX_BLOCKS  4
@@ -30,136 +30,136 @@
 #define VGA_HOLE_FIRST  0xa0
 #define VGA_HOLE_LAST   0xbf
 
-typedef struct TwinDma {
+typedef struct ModelDma {
     uint8_t *host;
     uint64_t addr, len;
     uint64_t *serial;       /* of its pages */
-    XenMapUse use;          /* TWIN_EITHER: a transfer or a held mapping */
-} TwinDma;
+    XenMapUse use;          /* MODEL_EITHER: a transfer or a held mapping */
+} ModelDma;
 
 /* The mapping may be of either kind, because memory was short. */
-#define TWIN_EITHER XEN_MAP_UNLOCKED
+#define MODEL_EITHER XEN_MAP_UNLOCKED
 
-typedef struct TwinBlock {
+typedef struct ModelBlock {
     uint8_t *host;
     uint64_t pages;
-} TwinBlock;
+} ModelBlock;
 
-typedef struct TwinGrant {
+typedef struct ModelGrant {
     uint8_t *host;
     int ref;                /* of the first page */
     unsigned pages;
     uint64_t serial[GRANT_PAGES];
     bool revoked;
-} TwinGrant;
+} ModelGrant;
 
-typedef struct Twin {
+typedef struct Model {
     const uint8_t *data, *end;
-    TwinCounts *n;
-    uint64_t serial[PAGES];     /* 0: absent; see twin_serial() */
+    ModelCounts *n;
+    uint64_t serial[PAGES];     /* 0: absent; see model_serial() */
     uint64_t changed[PAGES];    /* next_serial at the last change */
     bool unseen[PAGES];         /* appeared; no invalidate since then */
     uint64_t next_serial;
-    TwinDma dma[MAX_DMA];
+    ModelDma dma[MAX_DMA];
     unsigned nr_dma;
-    TwinBlock block[MAX_BLOCKS];
-    TwinGrant grant[MAX_GRANTS];
+    ModelBlock block[MAX_BLOCKS];
+    ModelGrant grant[MAX_GRANTS];
     unsigned nr_grants, nr_grant_pages;
     uint64_t unmatched;
     unsigned touches;           /* buckets that the reaper may have to unmap */
-    bool touched[TWIN_RAM_BYTES / BUCKET]; /* these buckets */
-} Twin;
+    bool touched[MODEL_RAM_BYTES / BUCKET]; /* these buckets */
+} Model;
 
-extern Twin twin;
+extern Model model;
 
 /* A serial number contains the time of the change and the page's number. */
-#define TWIN_SERIAL_SHIFT   16
+#define MODEL_SERIAL_SHIFT   16
 
-static inline uint64_t twin_serial(uint64_t page)
+static inline uint64_t model_serial(uint64_t page)
 {
-    return twin.next_serial++ << TWIN_SERIAL_SHIFT | page;
+    return model.next_serial++ << MODEL_SERIAL_SHIFT | page;
 }
 
 /*
  * These take from the stream: a number below @bound; an address in RAM; a
  * length that fits there.  At the end of the stream they return zeros.
  */
-unsigned twin_take(unsigned bound);
-uint64_t twin_take_addr(void);
-uint64_t twin_take_len(uint64_t addr);
+unsigned model_take(unsigned bound);
+uint64_t model_take_addr(void);
+uint64_t model_take_len(uint64_t addr);
 
 /*
  * The number of bytes from @addr that are in present pages, at most @len.
  * *@unseen: one of the pages has appeared, and there was no invalidate since.
  */
-uint64_t twin_present(uint64_t addr, uint64_t len, bool *unseen);
+uint64_t model_present(uint64_t addr, uint64_t len, bool *unseen);
 
 /* How often there was no free slot; 0 unless the arena is small. */
-uint64_t twin_no_room(void);
+uint64_t model_no_room(void);
 
 /* Reads the first eight bytes of a page.  All checks use this. */
-uint64_t twin_peek(const uint8_t *host);
+uint64_t model_peek(const uint8_t *host);
 
 /* Checks that the pages at @host have the serials @serial, in that order. */
-void twin_check_pages(const uint8_t *host, uint64_t addr, uint64_t len,
-                      const uint64_t *serial);
+void model_check_pages(const uint8_t *host, uint64_t addr, uint64_t len,
+                       const uint64_t *serial);
 
 /*
  * Checks the reverse lookup of an address in [@host, @host + @len), which the
  * stream chooses.
  */
-void twin_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len);
+void model_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len);
 
 /* Checks @got, the mapcache's length, against @want, the model's. */
-void twin_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen);
+void model_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen);
 
 /* A page gets a new frame; it loses its frame; true if that is allowed. */
-void twin_page_comes(uint64_t page);
-void twin_page_goes(uint64_t page);
-bool twin_page_may_move(uint64_t page);
+void model_page_comes(uint64_t page);
+void model_page_goes(uint64_t page);
+bool model_page_may_move(uint64_t page);
 
 /* Adds an outstanding DMA mapping with these serials; owns @serial. */
-void twin_add_dma(uint8_t *host, uint64_t addr, uint64_t len, XenMapUse use,
-                  uint64_t *serial);
+void model_add_dma(uint8_t *host, uint64_t addr, uint64_t len, XenMapUse use,
+                   uint64_t *serial);
 
 /* Ends an outstanding DMA mapping; ends a grant mapping. */
-void twin_release(unsigned i);
-void twin_grant_release(unsigned i);
+void model_release(unsigned i);
+void model_grant_release(unsigned i);
 
 /* Checks, after an invalidate, that only held memory is still mapped. */
-void twin_check_unmapped(void);
+void model_check_unmapped(void);
 
 /* True if the thread without the BQL is in no call and in no RCU section. */
-bool twin_thread_is_quiet(void);
+bool model_thread_is_quiet(void);
 
 /*
  * Ends the thread's call and its section, and lets the reaper do its work, if
  * the test runs the reaper.
  */
-void twin_thread_finish(void);
+void model_thread_finish(void);
 
 /* The number of buckets that the thread's unfinished call may have locked. */
-unsigned twin_thread_slots(void);
+unsigned model_thread_slots(void);
 
 /*
  * Notes that the reaper will have to unmap the buckets in a range; true if it
  * was noted for one of them; forgets the notes when the reaper has done so,
  * except for buckets that DMA holds.
  */
-void twin_touch(uint64_t addr, uint64_t len);
-bool twin_touched(uint64_t addr, uint64_t len);
-void twin_untouch(void);
+void model_touch(uint64_t addr, uint64_t len);
+bool model_touched(uint64_t addr, uint64_t len);
+void model_untouch(void);
 
 /* Each runs one operation, and takes its arguments from the stream. */
-void twin_op_lookup(void);
-void twin_op_map(void);
-void twin_op_release(void);
-void twin_op_release_nothing(void);
-void twin_op_balloon(void);
-void twin_op_invalidate(void);
-void twin_op_block(void);
-void twin_op_grant(void);
-void twin_op_fault(void);
-void twin_op_thread(void);
+void model_op_lookup(void);
+void model_op_map(void);
+void model_op_release(void);
+void model_op_release_nothing(void);
+void model_op_balloon(void);
+void model_op_invalidate(void);
+void model_op_block(void);
+void model_op_grant(void);
+void model_op_fault(void);
+void model_op_thread(void);
 
 #endif

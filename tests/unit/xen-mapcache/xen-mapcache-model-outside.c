@@ -7,22 +7,22 @@
 #include "exec/ramlist.h"
 #include "xen-mapcache-model-int.h"
 
-bool twin_can_replace(void)
+bool model_can_replace(void)
 {
-#ifdef TWIN_COMPAT
+#ifdef MODEL_COMPAT
     return false;
 #else
     return true;
 #endif
 }
 
-bool twin_is_copied(uint64_t addr, uint64_t len)
+bool model_is_copied(uint64_t addr, uint64_t len)
 {
-    return !twin_can_replace() && len <= 4 * XENSIM_PAGE_SIZE &&
-           (addr & (TWIN_BUCKET - 1)) + len > TWIN_BUCKET;
+    return !model_can_replace() && len <= 4 * XENSIM_PAGE_SIZE &&
+           (addr & (MODEL_BUCKET - 1)) + len > MODEL_BUCKET;
 }
 
-void twin_block_free(uint8_t *host)
+void model_block_free(uint8_t *host)
 {
     if (xen_map_cache_block_unannounce(host)) {
         ram_block_notify_remove(host, 0, 0);
@@ -36,12 +36,12 @@ static void replace_fails(uint64_t at, uint64_t to, uint64_t pages,
                           uint8_t *host)
 {
     XensimFault fault = {
-        .call = TWIN_MAP_CALL,
-        .first = 1 + twin_take(2), /* the probe, the replacement */
+        .call = MODEL_MAP_CALL,
+        .first = 1 + model_take(2), /* the probe, the replacement */
         .count = 1,
         .error = ENOMEM,
     };
-    uint64_t mark = twin.next_serial;
+    uint64_t mark = model.next_serial;
     int id = xensim_fault_arm(harness_sim, &fault);
 
     memcpy(host, &mark, sizeof(mark));
@@ -49,34 +49,34 @@ static void replace_fails(uint64_t at, uint64_t to, uint64_t pages,
                                           pages << XENSIM_PAGE_SHIFT));
     xensim_fault_disarm(harness_sim, id);
     g_assert_true(xen_map_cache_is_dummy(at));
-    g_assert_cmpuint(twin_peek(host), ==, mark);
+    g_assert_cmpuint(model_peek(host), ==, mark);
 }
 
-void twin_op_block(void)
+void model_op_block(void)
 {
-    unsigned i = twin_take(MAX_BLOCKS);
-    TwinBlock *b = &twin.block[i];
+    unsigned i = model_take(MAX_BLOCKS);
+    ModelBlock *b = &model.block[i];
     uint64_t at = BLOCK_AT + i * BLOCK_STEP, gfn = at >> XENSIM_PAGE_SHIFT;
 
-    twin.n->blocks++;
+    model.n->blocks++;
     if (b->host) {
         /* A DMA that ended in device memory holds nothing of it. */
-        xen_invalidate_map_cache_entry(b->host + twin_take(XENSIM_PAGE_SIZE),
+        xen_invalidate_map_cache_entry(b->host + model_take(XENSIM_PAGE_SIZE),
                                        512);
-        g_assert_cmphex(twin_peek(b->host), ==, gfn);
-        twin_check_reverse(b->host, at, b->pages << XENSIM_PAGE_SHIFT);
-        if (twin_take(2)) {
-            twin_block_free(b->host);
+        g_assert_cmphex(model_peek(b->host), ==, gfn);
+        model_check_reverse(b->host, at, b->pages << XENSIM_PAGE_SHIFT);
+        if (model_take(2)) {
+            model_block_free(b->host);
             b->host = NULL;
             xensim_depopulate(harness_dom, gfn, b->pages);
         }
         return;
     }
-    b->pages = 1 + twin_take(700);
+    b->pages = 1 + model_take(700);
     g_assert_cmpuint(xensim_populate(harness_dom, gfn, b->pages), ==,
                      b->pages);
     xensim_write(harness_dom, at, &gfn, sizeof(gfn));
-    if (twin_take(2) || !twin_can_replace()) {
+    if (model_take(2) || !model_can_replace()) {
         b->host = xen_map_cache_block(at, b->pages << XENSIM_PAGE_SHIFT);
         g_assert_false(xen_map_cache_is_dummy(at));
     } else {
@@ -88,9 +88,9 @@ void twin_op_block(void)
         harness_incoming = true;
         host = xen_map_cache_block(at, b->pages << XENSIM_PAGE_SHIFT);
         g_assert_true(xen_map_cache_is_dummy(at));
-        g_assert_cmphex(twin_peek(host), ==, 0);
-        twin_check_reverse(host, at, b->pages << XENSIM_PAGE_SHIFT);
-        if (twin_take(4) == 0) {
+        g_assert_cmphex(model_peek(host), ==, 0);
+        model_check_reverse(host, at, b->pages << XENSIM_PAGE_SHIFT);
+        if (model_take(4) == 0) {
             replace_fails(at, away << XENSIM_PAGE_SHIFT, b->pages, host);
         }
         b->host = xen_replace_cache_entry(at, away << XENSIM_PAGE_SHIFT,
@@ -101,16 +101,16 @@ void twin_op_block(void)
         /* Back to where the next round looks; the mapping has the frames. */
         g_assert_cmpint(xensim_move(harness_dom, away, gfn, b->pages), ==, 0);
     }
-    g_assert_cmphex(twin_peek(b->host), ==, gfn);
+    g_assert_cmphex(model_peek(b->host), ==, gfn);
 }
 
-void twin_grant_release(unsigned i)
+void model_grant_release(unsigned i)
 {
-    TwinGrant *g = &twin.grant[i];
+    ModelGrant *g = &model.grant[i];
     unsigned k;
 
     for (k = 0; k < g->pages; k++) {
-        g_assert_cmpuint(twin_peek(g->host + k * XENSIM_PAGE_SIZE), ==,
+        g_assert_cmpuint(model_peek(g->host + k * XENSIM_PAGE_SIZE), ==,
                          g->serial[k]);
     }
     xen_invalidate_map_cache_entry(g->host, g->pages * XENSIM_PAGE_SIZE);
@@ -121,17 +121,17 @@ void twin_grant_release(unsigned i)
             xensim_grant_revoke(harness_dom, g->ref + k);
         }
     }
-    twin.nr_grant_pages -= g->pages;
-    *g = twin.grant[--twin.nr_grants];
+    model.nr_grant_pages -= g->pages;
+    *g = model.grant[--model.nr_grants];
 }
 
 /* Looks at it, and may take it back under the mapping, which stays good. */
-static void grant_revoke(TwinGrant *g)
+static void grant_revoke(ModelGrant *g)
 {
     unsigned k;
 
     for (k = 0; k < g->pages; k++) {
-        g_assert_cmpuint(twin_peek(g->host + k * XENSIM_PAGE_SIZE), ==,
+        g_assert_cmpuint(model_peek(g->host + k * XENSIM_PAGE_SIZE), ==,
                          g->serial[k]);
         if (!g->revoked) {
             xensim_grant_revoke(harness_dom, g->ref + k);
@@ -141,10 +141,10 @@ static void grant_revoke(TwinGrant *g)
 }
 
 /* References in a row to the pages from @gfn on, if they are there. */
-static void grant_make(TwinGrant *g, uint64_t gfn, unsigned wanted)
+static void grant_make(ModelGrant *g, uint64_t gfn, unsigned wanted)
 {
-    *g = (TwinGrant) { .pages = 0 };
-    while (g->pages < wanted && gfn < PAGES && twin.serial[gfn]) {
+    *g = (ModelGrant) { .pages = 0 };
+    while (g->pages < wanted && gfn < PAGES && model.serial[gfn]) {
         int ref = xensim_grant(harness_dom, 0, gfn, false);
 
         g_assert_cmpint(ref, >, 0);
@@ -153,7 +153,7 @@ static void grant_make(TwinGrant *g, uint64_t gfn, unsigned wanted)
             return;
         }
         g->ref = g->pages ? g->ref : ref;
-        g->serial[g->pages++] = twin.serial[gfn++];
+        g->serial[g->pages++] = model.serial[gfn++];
     }
 }
 
@@ -161,8 +161,8 @@ static bool grant_is_good(int ref)
 {
     unsigned i;
 
-    for (i = 0; i < twin.nr_grants; i++) {
-        TwinGrant *g = &twin.grant[i];
+    for (i = 0; i < model.nr_grants; i++) {
+        ModelGrant *g = &model.grant[i];
 
         if (!g->revoked && ref >= g->ref && ref - g->ref < g->pages) {
             return true;
@@ -171,31 +171,31 @@ static bool grant_is_good(int ref)
     return false;
 }
 
-void twin_op_grant(void)
+void model_op_grant(void)
 {
-    TwinGrant *g = &twin.grant[twin.nr_grants];
-    uint64_t gfn = twin_take(PAGES), addr;
-    unsigned beyond = twin_take(4) == 0, k;
+    ModelGrant *g = &model.grant[model.nr_grants];
+    uint64_t gfn = model_take(PAGES), addr;
+    unsigned beyond = model_take(4) == 0, k;
     hwaddr len;
 
-    twin.n->grants++;
-    if (twin.nr_grants == MAX_GRANTS || !twin.serial[gfn] ||
-        twin_take(4) == 0) {
-        if (twin.nr_grants && twin_take(4)) {
-            twin_grant_release(twin_take(twin.nr_grants));
-        } else if (twin.nr_grants) {
-            grant_revoke(&twin.grant[twin_take(twin.nr_grants)]);
+    model.n->grants++;
+    if (model.nr_grants == MAX_GRANTS || !model.serial[gfn] ||
+        model_take(4) == 0) {
+        if (model.nr_grants && model_take(4)) {
+            model_grant_release(model_take(model.nr_grants));
+        } else if (model.nr_grants) {
+            grant_revoke(&model.grant[model_take(model.nr_grants)]);
         }
         return;
     }
-    grant_make(g, gfn, 1 + twin_take(GRANT_PAGES));
+    grant_make(g, gfn, 1 + model_take(GRANT_PAGES));
     beyond = beyond && !grant_is_good(g->ref + g->pages);
     addr = BLOCK_AT + ((uint64_t)g->ref << XENSIM_PAGE_SHIFT);
     /* A bad reference behind the good ones: then the first half is had. */
     len = (g->pages + beyond) * XENSIM_PAGE_SIZE;
     WITH_RCU_READ_LOCK_GUARD() {
         g->host = xen_map_cache_dma(harness_grants, addr, BLOCK_AT, &len,
-                                    XEN_MAP_DMA, twin_take(2), NULL, NULL);
+                                    XEN_MAP_DMA, model_take(2), NULL, NULL);
     }
     g_assert_nonnull(g->host);
     for (k = beyond ? (g->pages + 1) / 2 : g->pages; k < g->pages;
@@ -206,10 +206,10 @@ void twin_op_grant(void)
     for (k = 0; k < g->pages; k++) {
         const uint8_t *p = g->host + k * XENSIM_PAGE_SIZE;
 
-        g_assert_cmpuint(twin_peek(p), ==, g->serial[k]);
+        g_assert_cmpuint(model_peek(p), ==, g->serial[k]);
         g_assert_cmphex(xen_ram_addr_from_mapcache((void *)(p + 5)), ==,
                         addr + k * XENSIM_PAGE_SIZE + 5);
     }
-    twin.nr_grants++;
-    twin.nr_grant_pages += g->pages;
+    model.nr_grants++;
+    model.nr_grant_pages += g->pages;
 }

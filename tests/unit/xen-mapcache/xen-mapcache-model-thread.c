@@ -47,66 +47,66 @@ static bool run_here(void (*f)(void *opaque), void *opaque)
     return true;
 }
 
-TwinThreads twin_threads = { .run = run_here };
+ModelThreads model_threads = { .run = run_here };
 
-bool twin_give_way(void)
+bool model_give_way(void)
 {
-    if (twin_take(4) != 1) {
+    if (model_take(4) != 1) {
         return false;
     }
-    twin.n->gave_way++;
+    model.n->gave_way++;
     return true;
 }
 
-bool twin_thread_is_quiet(void)
+bool model_thread_is_quiet(void)
 {
     return !in_section && !in_call;
 }
 
-unsigned twin_thread_slots(void)
+unsigned model_thread_slots(void)
 {
     return in_call ? MAX_LEN / BUCKET + 1 : 0;
 }
 
-void twin_touch(uint64_t addr, uint64_t len)
+void model_touch(uint64_t addr, uint64_t len)
 {
     uint64_t b;
 
     for (b = addr / BUCKET; b <= (addr + len - 1) / BUCKET; b++) {
-        twin.touched[b] = true;
-        twin.touches++;
+        model.touched[b] = true;
+        model.touches++;
     }
 }
 
-bool twin_touched(uint64_t addr, uint64_t len)
+bool model_touched(uint64_t addr, uint64_t len)
 {
     uint64_t b;
 
     for (b = addr / BUCKET; b <= (addr + len - 1) / BUCKET; b++) {
-        if (twin.touched[b]) {
+        if (model.touched[b]) {
             return true;
         }
     }
     return false;
 }
 
-void twin_untouch(void)
+void model_untouch(void)
 {
-    bool held[ARRAY_SIZE(twin.touched)] = { false };
+    bool held[ARRAY_SIZE(model.touched)] = { false };
     uint64_t b;
     unsigned i;
 
-    for (i = 0; i < twin.nr_dma; i++) {
-        TwinDma *d = &twin.dma[i];
+    for (i = 0; i < model.nr_dma; i++) {
+        ModelDma *d = &model.dma[i];
 
         for (b = d->addr / BUCKET; b <= (d->addr + d->len - 1) / BUCKET; b++) {
             held[b] = true;
         }
     }
     for (b = 0; b < ARRAY_SIZE(held); b++) {
-        twin.touched[b] = twin.touched[b] && held[b];
+        model.touched[b] = model.touched[b] && held[b];
     }
-    twin.touches = 0;
+    model.touches = 0;
 }
 
 static unsigned span_pages(const Span *s)
@@ -119,13 +119,13 @@ static void call_before(uint64_t addr, uint64_t len)
     uint64_t page = addr >> XENSIM_PAGE_SHIFT;
 
     call.span = (Span) { .addr = addr, .len = len };
-    memcpy(call.span.serial, &twin.serial[page],
+    memcpy(call.span.serial, &model.serial[page],
            span_pages(&call.span) * sizeof(uint64_t));
-    call.since = twin.next_serial;
-    call.want = twin_present(addr, len, &call.unseen);
-    call.room = twin_no_room();
-    call.faults = twin.n->faults;
-    twin_touch(addr, len);
+    call.since = model.next_serial;
+    call.want = model_present(addr, len, &call.unseen);
+    call.room = model_no_room();
+    call.faults = model.n->faults;
+    model_touch(addr, len);
 }
 
 /* Has any page that was asked for changed during the call? */
@@ -135,7 +135,7 @@ static bool call_disturbed(unsigned pages)
     unsigned i;
 
     for (i = 0; i < pages; i++) {
-        if (twin.changed[page + i] > call.since) {
+        if (model.changed[page + i] > call.since) {
             return true;
         }
     }
@@ -150,17 +150,17 @@ static void call_look(void)
     unsigned i;
 
     for (i = 0; i < span_pages(&call.span); i++) {
-        uint64_t seen = twin_peek(p + i * XENSIM_PAGE_SIZE);
-        uint64_t number = seen >> TWIN_SERIAL_SHIFT;
-        bool new = seen - (number << TWIN_SERIAL_SHIFT) == page + i &&
-                   number >= call.since && number < twin.next_serial &&
-                   twin.changed[page + i] > call.since;
+        uint64_t seen = model_peek(p + i * XENSIM_PAGE_SIZE);
+        uint64_t number = seen >> MODEL_SERIAL_SHIFT;
+        bool new = seen - (number << MODEL_SERIAL_SHIFT) == page + i &&
+                   number >= call.since && number < model.next_serial &&
+                   model.changed[page + i] > call.since;
 
         if (!seen || (seen != call.span.serial[i] && !new)) {
             g_error("op %" PRIu64 ": thread: address 0x%" PRIx64 ", page %u: "
                     "shows frame %" PRIx64 ", had %" PRIx64 " before and %"
-                    PRIx64 " after", twin.n->ops, call.span.addr, i, seen,
-                    call.span.serial[i], twin.serial[page + i]);
+                    PRIx64 " after", model.n->ops, call.span.addr, i, seen,
+                    call.span.serial[i], model.serial[page + i]);
         }
         call.span.serial[i] = seen;
     }
@@ -171,24 +171,24 @@ static bool call_after(uint8_t *host, uint64_t got)
 {
     Span *s = &call.span;
     bool disturbed = call_disturbed(span_pages(s)) ||
-                     twin.n->faults != call.faults;
+                     model.n->faults != call.faults;
 
     if (!host) {
         /* Who waits for the thread lets it go on, and a fault may hit it. */
-        if (call.want && !call_disturbed(1) && twin_no_room() == call.room &&
-            twin.n->faults == call.faults &&
-            !twin_is_copied(s->addr, s->len)) {
+        if (call.want && !call_disturbed(1) && model_no_room() == call.room &&
+            model.n->faults == call.faults &&
+            !model_is_copied(s->addr, s->len)) {
             g_error("op %" PRIu64 ": thread: address 0x%" PRIx64 " is there, "
-                    "and has no pointer", twin.n->ops, s->addr);
+                    "and has no pointer", model.n->ops, s->addr);
         }
         g_assert_true(!call.with_len || got == 0);
-        twin.n->holes++;
+        model.n->holes++;
         return false;
     }
     g_assert_true(got && got <= s->len);
     if (!disturbed) {
-        twin_check_len(s->addr, got, call.want,
-                       call.unseen && call.use != XEN_MAP_HELD);
+        model_check_len(s->addr, got, call.want,
+                        call.unseen && call.use != XEN_MAP_HELD);
     }
     s->host = host;
     s->len = got;
@@ -210,7 +210,7 @@ static void thread_lookup(void *unused)
     host = xen_map_cache(call.span.addr, call.with_len ? &got : NULL, NULL);
     /* It may be in two slots then: one with a hole here, and a fresh one. */
     if (call.came || call_disturbed(1)) {
-        twin_touch(call.span.addr, 1);
+        model_touch(call.span.addr, 1);
     }
     if (call_after(host, got)) {
         spans[nr_spans++] = call.span;
@@ -224,11 +224,11 @@ static void thread_map(void *unused)
                                       call.use, call.is_write, NULL, NULL);
 
     if (call_after(host, got)) {
-        twin_add_dma(host, call.span.addr, got,
-                     twin_no_room() == call.room &&
-                     twin.n->faults == call.faults ? call.use : TWIN_EITHER,
-                     g_memdup2(call.span.serial, span_pages(&call.span) *
-                               sizeof(uint64_t)));
+        model_add_dma(host, call.span.addr, got,
+                      model_no_room() == call.room &&
+                      model.n->faults == call.faults ? call.use : MODEL_EITHER,
+                      g_memdup2(call.span.serial, span_pages(&call.span) *
+                                sizeof(uint64_t)));
     }
 }
 
@@ -245,7 +245,7 @@ static void thread_section_end(void *unused)
 
 static void run(void (*f)(void *opaque))
 {
-    in_call = !twin_threads.run(f, NULL);
+    in_call = !model_threads.run(f, NULL);
 }
 
 /* --- operations -------------------------------------------------- */
@@ -257,8 +257,8 @@ static void check_spans(void)
     for (i = 0; i < nr_spans; i++) {
         Span *s = &spans[i];
 
-        twin_check_pages(s->host, s->addr, s->len, s->serial);
-        twin_check_reverse(s->host, s->addr, s->len);
+        model_check_pages(s->host, s->addr, s->len, s->serial);
+        model_check_reverse(s->host, s->addr, s->len);
     }
 }
 
@@ -272,77 +272,77 @@ static void section_end(void)
 
 static void lookup(void)
 {
-    uint64_t addr = twin_take_addr(), len = twin_take_len(addr);
+    uint64_t addr = model_take_addr(), len = model_take_len(addr);
 
-    twin.n->lookups++;
+    model.n->lookups++;
     call.use = XEN_MAP_UNLOCKED;
-    call.with_len = twin_take(4);
+    call.with_len = model_take(4);
     if (!call.with_len) {
         len = XENSIM_PAGE_SIZE - (addr & PAGE_MASK);
     }
     call_before(addr, MIN(len, BUCKET - (addr & (BUCKET - 1))));
-    call.came = twin.unseen[addr >> XENSIM_PAGE_SHIFT];
+    call.came = model.unseen[addr >> XENSIM_PAGE_SHIFT];
     run(thread_lookup);
 }
 
 static void map(void)
 {
-    uint64_t addr = twin_take_addr(), len = twin_take_len(addr);
+    uint64_t addr = model_take_addr(), len = model_take_len(addr);
 
-    twin.n->maps++;
-    call.use = twin_take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
+    model.n->maps++;
+    call.use = model_take(8) ? XEN_MAP_DMA : XEN_MAP_HELD;
     call.with_len = true;
-    call.is_write = twin_take(2);
+    call.is_write = model_take(2);
     call_before(addr, len);
     run(thread_map);
 }
 
 static void release(void)
 {
-    unsigned i = twin_take(twin.nr_dma);
-    TwinDma d = twin.dma[i];
+    unsigned i = model_take(model.nr_dma);
+    ModelDma d = model.dma[i];
 
-    twin_check_pages(d.host, d.addr, d.len, d.serial);
-    twin_check_reverse(d.host, d.addr, d.len);
+    model_check_pages(d.host, d.addr, d.len, d.serial);
+    model_check_reverse(d.host, d.addr, d.len);
     g_free(d.serial);
-    twin.dma[i] = twin.dma[--twin.nr_dma];
-    twin.n->releases++;
+    model.dma[i] = model.dma[--model.nr_dma];
+    model.n->releases++;
     call.span = (Span) { .host = d.host, .addr = d.addr, .len = d.len };
-    twin_touch(d.addr, d.len);
+    model_touch(d.addr, d.len);
     run(thread_release);
 }
 
-void twin_op_thread(void)
+void model_op_thread(void)
 {
-    unsigned op = twin_take(16);
+    unsigned op = model_take(16);
 
-    twin.n->thread_ops++;
+    model.n->thread_ops++;
     if (in_call) {
-        in_call = !twin_threads.go_on();
+        in_call = !model_threads.go_on();
     } else if (op < 6 && nr_spans < MAX_SPANS) {
         lookup();
-    } else if (op < 8 && twin.nr_dma < MAX_DMA - 1) {
+    } else if (op < 8 && model.nr_dma < MAX_DMA - 1) {
         map();
-    } else if (op < 10 && twin.nr_dma) {
+    } else if (op < 10 && model.nr_dma) {
         release();
     } else if (op < 12) {
         check_spans();
-    } else if (op < 14 && twin_threads.reap) {
-        twin_threads.reap();
+    } else if (op < 14 && model_threads.reap) {
+        model_threads.reap();
     } else if (in_section) {
         section_end();
     }
 }
 
-void twin_thread_finish(void)
+void model_thread_finish(void)
 {
     while (in_call) {
-        in_call = !twin_threads.go_on();
+        in_call = !model_threads.go_on();
     }
     if (in_section) {
         section_end();
     }
-    if (twin_threads.reap) {
-        g_assert_true(twin_threads.reap());
+    if (model_threads.reap) {
+        g_assert_true(model_threads.reap());
     }
 }

@@ -7,8 +7,8 @@
  * needs from the stream.  So any bytes are a stream: random ones, a fuzzer's,
  * or a file with which a test once failed.
  */
-#ifndef XEN_MAPCACHE_TWIN_H
-#define XEN_MAPCACHE_TWIN_H
+#ifndef XEN_MAPCACHE_MODEL_H
+#define XEN_MAPCACHE_MODEL_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,30 +17,30 @@
 #ifndef MCACHE_BUCKET_SHIFT
 #define MCACHE_BUCKET_SHIFT 20
 #endif
-#define TWIN_BUCKET     (1u << MCACHE_BUCKET_SHIFT)
-#define TWIN_RAM_BYTES  (32 * TWIN_BUCKET)
+#define MODEL_BUCKET     (1u << MCACHE_BUCKET_SHIFT)
+#define MODEL_RAM_BYTES  (32 * MODEL_BUCKET)
 
 /* The call by which this build maps foreign memory. */
-#ifdef TWIN_COMPAT
-#define TWIN_MAP_CALL   "xenforeignmemory_map"
+#ifdef MODEL_COMPAT
+#define MODEL_MAP_CALL   "xenforeignmemory_map"
 #else
-#define TWIN_MAP_CALL   "xenforeignmemory_map2"
+#define MODEL_MAP_CALL   "xenforeignmemory_map2"
 #endif
 
-typedef struct TwinCounts {
+typedef struct ModelCounts {
     uint64_t ops;
     uint64_t bytes_checked;
     uint64_t lookups, holes, maps, releases, reverses;
     uint64_t balloons, invalidates, blocks, grants, faults;
     uint64_t thread_ops, gave_way;
-} TwinCounts;
+} ModelCounts;
 
 /*
  * How the operations of a thread without the BQL are run.  By default the
  * test's own thread runs them, without the BQL during each operation, and in
  * one RCU section for several operations.
  */
-typedef struct TwinThreads {
+typedef struct ModelThreads {
     /* Runs @f(@opaque) as that thread; true if it has ended. */
     bool (*run)(void (*f)(void *opaque), void *opaque);
     /* Continues it; true if it has ended now. */
@@ -49,32 +49,32 @@ typedef struct TwinThreads {
     bool (*reap)(void);
     /* Called before each stream; may be NULL. */
     void (*reset)(void);
-} TwinThreads;
+} ModelThreads;
 
-extern TwinThreads twin_threads;
+extern ModelThreads model_threads;
 
 /* Asks the stream whether the coroutine yields here. */
-bool twin_give_way(void);
+bool model_give_way(void);
 
 /*
  * Runs the stream, and then releases everything that is still outstanding.  If
  * the mapcache and the model differ, aborts with a message that names the
  * operation.  Adds to @counts.  Called in the main thread, with the BQL.  The
- * domain's RAM up to TWIN_RAM_BYTES is fully populated before and after.
+ * domain's RAM up to MODEL_RAM_BYTES is fully populated before and after.
  */
-void twin_run(const uint8_t *data, size_t size, TwinCounts *counts);
+void model_run(const uint8_t *data, size_t size, ModelCounts *counts);
 
 /* False in a build for a libxen with which a dummy cannot be replaced. */
-bool twin_can_replace(void);
+bool model_can_replace(void);
 
 /*
  * True if a transfer of @len bytes at @addr has to be copied: it lies in two
  * buckets that this build cannot map side by side, and is no longer than 16 KiB
  * (MCACHE_COPY_BYTES).
  */
-bool twin_is_copied(uint64_t addr, uint64_t len);
+bool model_is_copied(uint64_t addr, uint64_t len);
 
 /* Frees device memory as system/physmem.c does: notifies, then unmaps. */
-void twin_block_free(uint8_t *host);
+void model_block_free(uint8_t *host);
 
 #endif

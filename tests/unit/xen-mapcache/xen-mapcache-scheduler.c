@@ -34,9 +34,9 @@ static unsigned grace_section;
 /* The thread's sections are numbered; 0: it is in none. */
 static unsigned section, sections;
 
-static bool (*steps_give_way)(void);
-StepsMistake steps_mistake;
-unsigned steps_walk_every = 1;
+static bool (*sched_give_way)(void);
+SchedMistake sched_mistake;
+unsigned sched_walk_every = 1;
 
 WRAPPED(bql_locked);
 WRAPPED(g_usleep);
@@ -102,18 +102,18 @@ static void prepare(Steps *s, void (*f)(void *), void *opaque)
 
 static void maybe_give_way(void)
 {
-    if (current == &thread && !thread.locks && steps_give_way()) {
+    if (current == &thread && !thread.locks && sched_give_way()) {
         back();
     }
 }
 
-bool steps_run(void (*f)(void *opaque), void *opaque)
+bool sched_run(void (*f)(void *opaque), void *opaque)
 {
     prepare(&thread, f, opaque);
-    return steps_go_on();
+    return sched_go_on();
 }
 
-bool steps_go_on(void)
+bool sched_go_on(void)
 {
     if (thread.running) {
         enter(&thread);
@@ -150,7 +150,7 @@ static void step_cond_wait(QemuCond *cond, QemuMutex *m, const char *file,
 {
     if (!current) {
         qemu_mutex_unlock(m);
-        steps_go_on();
+        sched_go_on();
         qemu_mutex_lock(m);
         return;
     }
@@ -174,7 +174,7 @@ static bool step_cond_timedwait(QemuCond *cond, QemuMutex *m, int ms,
 bool __wrap_bql_locked(void)
 {
     maybe_give_way();
-    if (steps_mistake == STEPS_NO_MARK && current == &thread) {
+    if (sched_mistake == SCHED_NO_MARK && current == &thread) {
         return true;
     }
     return __real_bql_locked();
@@ -212,7 +212,7 @@ bool __wrap_mcache_dma_remove(const uint8_t *host, uint64_t size)
 void __wrap_mcache_slots_unlock(uint32_t nr, uint32_t n)
 {
     maybe_give_way();
-    __real_mcache_slots_unlock(nr, steps_mistake == STEPS_SHORT_RELEASE
+    __real_mcache_slots_unlock(nr, sched_mistake == SCHED_SHORT_RELEASE
                                    ? MIN(n, 1) : n);
 }
 
@@ -224,7 +224,7 @@ void __wrap_mcache_stale_unlocked(uint32_t nr)
 
 void __wrap_mcache_flush_locked(void)
 {
-    if (steps_mistake == STEPS_NO_STEP && mapcache.stats.invalidates & 1) {
+    if (sched_mistake == SCHED_NO_STEP && mapcache.stats.invalidates & 1) {
         qatomic_set(&mapcache.gen, mapcache.gen - 1);
     }
     __real_mcache_flush_locked();
@@ -234,7 +234,7 @@ void __wrap_mcache_check_locked(void)
 {
     static unsigned n;
 
-    if (++n >= steps_walk_every) {
+    if (++n >= sched_walk_every) {
         n = 0;
         __real_mcache_check_locked();
     }
@@ -275,13 +275,13 @@ void __wrap_synchronize_rcu(void)
     reaper_in_grace = true;
     grace_section = section;
     while (grace_section && grace_section == section &&
-           steps_mistake != STEPS_NO_GRACE) {
+           sched_mistake != SCHED_NO_GRACE) {
         back();
     }
     reaper_in_grace = false;
 }
 
-bool steps_reap(void)
+bool sched_reap(void)
 {
     unsigned n;
 
@@ -300,7 +300,7 @@ bool steps_reap(void)
 
 /* ----------------------------------------------------------------- */
 
-void steps_reset(void)
+void sched_reset(void)
 {
     uint32_t nr;
 
@@ -317,30 +317,30 @@ void steps_reset(void)
     mapcache.stats.invalidates = 0;
 }
 
-static const char *const mistake_names[STEPS_MISTAKES] = {
-    [STEPS_NO_MISTAKE] = "none",
-    [STEPS_NO_GRACE] = "no-grace",
-    [STEPS_NO_STEP] = "no-step",
-    [STEPS_SHORT_RELEASE] = "short-release",
-    [STEPS_NO_MARK] = "no-mark",
+static const char *const mistake_names[SCHED_MISTAKES] = {
+    [SCHED_NO_MISTAKE] = "none",
+    [SCHED_NO_GRACE] = "no-grace",
+    [SCHED_NO_STEP] = "no-step",
+    [SCHED_SHORT_RELEASE] = "short-release",
+    [SCHED_NO_MARK] = "no-mark",
 };
 
-bool steps_mistake_set(const char *name)
+bool sched_mistake_set(const char *name)
 {
     unsigned i;
 
-    for (i = 0; i < STEPS_MISTAKES; i++) {
+    for (i = 0; i < SCHED_MISTAKES; i++) {
         if (!strcmp(name, mistake_names[i])) {
-            steps_mistake = i;
+            sched_mistake = i;
             return true;
         }
     }
     return false;
 }
 
-void steps_init(bool (*give_way)(void))
+void sched_init(bool (*give_way)(void))
 {
-    steps_give_way = give_way;
+    sched_give_way = give_way;
     qatomic_set(&qemu_mutex_lock_func, step_mutex_lock);
     qatomic_set(&qemu_cond_wait_func, step_cond_wait);
     qatomic_set(&qemu_cond_timedwait_func, step_cond_timedwait);

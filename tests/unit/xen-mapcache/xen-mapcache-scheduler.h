@@ -14,8 +14,8 @@
  * mcache_slots_unlock, mcache_stale_unlocked, qemu_mutex_unlock_impl,
  * qemu_thread_create, synchronize_rcu, warn_report.
  */
-#ifndef XEN_MAPCACHE_STEPS_H
-#define XEN_MAPCACHE_STEPS_H
+#ifndef XEN_MAPCACHE_SCHEDULER_H
+#define XEN_MAPCACHE_SCHEDULER_H
 
 #include <stdbool.h>
 
@@ -23,48 +23,48 @@
  * To be called before xen_map_cache_init().  @give_way is called wherever the
  * thread without the BQL could yield; it yields if the function returns true.
  */
-void steps_init(bool (*give_way)(void));
+void sched_init(bool (*give_way)(void));
 
 /*
  * Runs @f(@opaque) as the thread without the BQL.  Returns true if it has
- * ended, false if it has yielded; then call steps_go_on() until that returns
+ * ended, false if it has yielded; then call sched_go_on() until that returns
  * true.
  */
-bool steps_run(void (*f)(void *opaque), void *opaque);
-bool steps_go_on(void);
+bool sched_run(void (*f)(void *opaque), void *opaque);
+bool sched_go_on(void);
 
 /*
  * Lets the reaper run until it waits for work, or for a grace period that has
  * not ended.  Returns true if it has nothing to do.
  */
-bool steps_reap(void);
+bool sched_reap(void);
 
 /*
  * The mapcache checks its whole structure once in this many operations.
  * Initially 1: after each.
  */
-extern unsigned steps_walk_every;
+extern unsigned sched_walk_every;
 
 /*
  * Resets all state that an earlier stream could leave behind, so that a stream
  * does the same here as in a process of its own.  Nothing may be mapped, and
  * the thread must have ended.
  */
-void steps_reset(void);
+void sched_reset(void);
 
 /* The mutants: mistakes made on purpose, which the test must find. */
-typedef enum StepsMistake {
-    STEPS_NO_MISTAKE,
-    STEPS_NO_GRACE,         /* the reaper waits for nobody */
-    STEPS_NO_STEP,          /* every other invalidate keeps the generation */
-    STEPS_SHORT_RELEASE,    /* a release unlocks the first bucket only */
-    STEPS_NO_MARK,          /* a thread without the BQL leaves no mark */
-    STEPS_MISTAKES,
-} StepsMistake;
+typedef enum SchedMistake {
+    SCHED_NO_MISTAKE,
+    SCHED_NO_GRACE,         /* the reaper waits for nobody */
+    SCHED_NO_STEP,          /* every other invalidate keeps the generation */
+    SCHED_SHORT_RELEASE,    /* a release unlocks the first bucket only */
+    SCHED_NO_MARK,          /* a thread without the BQL leaves no mark */
+    SCHED_MISTAKES,
+} SchedMistake;
 
-extern StepsMistake steps_mistake;
+extern SchedMistake sched_mistake;
 
 /* Chooses the mutant by its name, such as "no-grace"; false if none has it. */
-bool steps_mistake_set(const char *name);
+bool sched_mistake_set(const char *name);
 
 #endif

@@ -7,7 +7,7 @@
 #include "xen-mapcache-streams.h"
 #include "xen-mapcache-model.h"
 
-static void tell(const TwinCounts *n, gint64 start)
+static void tell(const ModelCounts *n, gint64 start)
 {
     g_test_message("%" PRIu64 " operations in %.1f s: %" PRIu64 " lookups, %"
                    PRIu64 " DMA, %" PRIu64 " holes, %" PRIu64 " balloons, %"
@@ -25,13 +25,13 @@ bool streams_random(uint64_t bytes, uint64_t ops)
     const char *ops_text = g_getenv("XEN_MAPCACHE_OPS");
     uint64_t seed = time(NULL), i;
     gint64 start = g_get_monotonic_time();
-    TwinCounts n = { 0 };
+    ModelCounts n = { 0 };
     g_autofree char *data = NULL;
     size_t size;
 
     if (replay) {
         g_assert_true(g_file_get_contents(replay, &data, &size, NULL));
-        twin_run((uint8_t *)data, size, &n);
+        model_run((uint8_t *)data, size, &n);
     } else {
         g_autoptr(GRand) rand = NULL;
 
@@ -50,7 +50,7 @@ bool streams_random(uint64_t bytes, uint64_t ops)
         /* Streams of some thousand operations, each from a clean start. */
         for (i = 0; i < bytes; i += size) {
             size = MIN(bytes - i, 65536);
-            twin_run((uint8_t *)data + i, size, &n);
+            model_run((uint8_t *)data + i, size, &n);
         }
     }
     tell(&n, start);
@@ -66,7 +66,7 @@ void streams_replay(void)
 {
     const char *corpus = g_getenv("XEN_MAPCACHE_CORPUS"), *name;
     g_autoptr(GDir) dir = corpus ? g_dir_open(corpus, 0, NULL) : NULL;
-    TwinCounts n = { 0 };
+    ModelCounts n = { 0 };
     unsigned files = 0;
 
     if (!corpus) {
@@ -81,7 +81,7 @@ void streams_replay(void)
 
         g_test_message("replaying %s", name);
         g_assert_true(g_file_get_contents(path, &data, &size, NULL));
-        twin_run((uint8_t *)data, size, &n);
+        model_run((uint8_t *)data, size, &n);
         files++;
     }
     g_test_message("%u streams, %" PRIu64 " operations", files, n.ops);

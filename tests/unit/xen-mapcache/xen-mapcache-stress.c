@@ -101,7 +101,7 @@ static void op_dma(void)
                                 stress_chance(2), &stress_self->as, NULL);
     stress_self->dmas++;
     if (!d->host) {
-        if (use == XEN_MAP_DMA && !twin_is_copied(d->addr, d->len)) {
+        if (use == XEN_MAP_DMA && !model_is_copied(d->addr, d->len)) {
             stress_no_pointer(d->addr, changes);
         }
         g_free(d);
@@ -210,7 +210,7 @@ void stress_op_block(void)
     if (host) {
         qatomic_set(&stress_block_host, NULL);
         __real_synchronize_rcu();
-        twin_block_free(host);
+        model_block_free(host);
         xensim_depopulate(harness_dom, gfn, BLOCK_PAGES);
         return;
     }

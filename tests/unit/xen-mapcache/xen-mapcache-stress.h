@@ -19,7 +19,7 @@
 #include "xen-mapcache-wrap.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
-#define RAM_BYTES   (64 * TWIN_BUCKET)  /* more than a tight arena holds */
+#define RAM_BYTES   (64 * MODEL_BUCKET)  /* more than a tight arena holds */
 #define PAGES       (RAM_BYTES / PAGE)
 #define MAX_SPAN    (3 * MCACHE_BUCKET_PAGES + 1)
 #define THREADS     3

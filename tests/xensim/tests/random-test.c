@@ -21,20 +21,20 @@
 #define SLOT      8u        /* pages */
 #define LOOSE     16u       /* mappings that are not in the arena */
 
-typedef struct Twin {
+typedef struct ModelMap {
     char *addr;             /* NULL: no mapping */
     unsigned pages;
     uint64_t number[4 * SLOT];    /* 0: absent */
     bool grant;
     uint32_t ref[4 * SLOT];
-} Twin;
+} ModelMap;
 
 static xenforeignmemory_handle *fmem;
 static xengnttab_handle *xgt;
 static XensimDomain *dom;
 static uint32_t id;
 static char *arena;
-static Twin slot[SLOTS], loose[LOOSE];
+static ModelMap slot[SLOTS], loose[LOOSE];
 static uint64_t number[GFNS];     /* 0: absent */
 static uint64_t last_number;
 
@@ -50,7 +50,7 @@ static void fresh(unsigned i)
                                  &number[i], 8), ==, 0);
 }
 
-static void look(const Twin *t)
+static void look(const ModelMap *t)
 {
     unsigned i;
 
@@ -65,7 +65,7 @@ static void look(const Twin *t)
     }
 }
 
-static void choose(Twin *t, xen_pfn_t *gfn)
+static void choose(ModelMap *t, xen_pfn_t *gfn)
 {
     unsigned first = pick(GFNS);
     bool row = pick(2);
@@ -85,7 +85,7 @@ static void op_map_slot(void)
     xen_pfn_t gfn[4 * SLOT];
     int err[4 * SLOT];
     char *addr = arena + first * SLOT * PAGE;
-    Twin t = { .addr = addr };
+    ModelMap t = { .addr = addr };
     bool fits = true;
     void *p;
 
@@ -144,7 +144,7 @@ static void op_empty_slots(void)
 
 static void op_map_loose(void)
 {
-    Twin *t = &loose[pick(LOOSE)];
+    ModelMap *t = &loose[pick(LOOSE)];
     xen_pfn_t gfn[4 * SLOT];
     int err[4 * SLOT];
     unsigned i;
