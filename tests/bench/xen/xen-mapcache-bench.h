@@ -32,7 +32,7 @@ void bench_invalidate(void);
 /* Sets the mapcache up; the domain and libxen are ready. */
 void bench_init(void);
 
-/* To be called by a thread without the BQL before it maps DMA.  */
+/* To be called by a thread without the BQL before it maps DMA. */
 void bench_thread_init(void);
 
 /* ---- what the scenarios share ---- */

@@ -169,7 +169,7 @@ uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);
 uint64_t xsim_p2m_depopulate(XsimView *v, unsigned slot, uint64_t gfn,
                              uint64_t n);
-/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM.  */
+/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM. */
 int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
                   XsimPunch *punch);
 /* Present frames as runs; return false from @fn to stop. */

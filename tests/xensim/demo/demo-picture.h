@@ -25,7 +25,7 @@ void picture_draw(Picture *picture);
 /* Reads a PNG file.  FALSE and ERR if it is none, or has another size. */
 gboolean picture_load_png(Picture *picture, const char *path, GError **err);
 
-/* Turn the PPM file FROM (binary, 8 bits) into the PNG file TO.  */
+/* Turn the PPM file FROM (binary, 8 bits) into the PNG file TO. */
 gboolean picture_ppm_to_png(const char *from, const char *to, GError **err);
 
 /*

@@ -205,7 +205,7 @@ int guest_ide_prd(GuestIde *ide, const GuestSg *sg, unsigned n);
 int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
                             unsigned sectors);
 
-/* SECTORS (1-256) by programmed I/O, to and from BUF.  */
+/* SECTORS (1-256) by programmed I/O, to and from BUF. */
 int guest_ide_pio(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
                   void *buf);
 

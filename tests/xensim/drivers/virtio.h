@@ -67,7 +67,7 @@ int guest_virtio_reset(GuestVirtio *dev);
  */
 int guest_virtio_is_broken(GuestVirtio *dev);
 
-/* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET.  */
+/* SIZE (1, 2, 4) bytes of the device's configuration, at OFFSET. */
 int guest_virtio_config(GuestVirtio *dev, unsigned offset, unsigned size,
                         uint32_t *val);
 
@@ -126,7 +126,7 @@ int guest_virtq_put_table(GuestPc *pc, uint64_t table, const GuestSg *sg,
 int guest_virtq_add_table(GuestVirtq *queue, uint64_t table, uint32_t bytes,
                           uint16_t *head);
 
-/* Show the added requests to the device, and notify it if NOTIFY.  */
+/* Show the added requests to the device, and notify it if NOTIFY. */
 int guest_virtq_kick(GuestVirtq *queue, bool notify);
 
 /*

@@ -17,7 +17,7 @@
  */
 bool xensim_restricted(void);
 
-/* May this process act on @domid's memory and device model?  If not: EPERM.  */
+/* May this process act on @domid's memory and device model?  If not: EPERM. */
 bool xensim_may_control(uint32_t domid);
 
 #endif

@@ -63,7 +63,7 @@ const XsNode *xs_tree_find(XsTree *tree, const char *path);
 /* The generation of the node at PATH; 0 if there is none. */
 uint64_t xs_tree_generation(XsTree *tree, const char *path);
 
-/* What CALLER may do with NODE: XS_PERM_READ | _WRITE | _OWNER.  */
+/* What CALLER may do with NODE: XS_PERM_READ | _WRITE | _OWNER. */
 unsigned int xs_node_rights(const XsNode *node, const XsCaller *caller);
 
 /*

@@ -239,7 +239,7 @@ void xen_test_ide(XenTest *t);
 void xen_test_start_disk(XenTest *t, unsigned pages, uint64_t seed,
                          const char *more);
 
-/* Reads @n pages of the disk from page @page on to @gpa, by one DMA.  */
+/* Reads @n pages of the disk from page @page on to @gpa, by one DMA. */
 void xen_test_dma_read(XenTest *t, unsigned page, uint64_t gpa, unsigned n);
 
 /*

@@ -18,7 +18,7 @@
 /* Two guest addresses that its BARs may go to, one after the other. */
 #define RANGE_A         0xe0000000u
 #define RANGE_B         0xc0000000u
-/* Initial range of the first device's memory: right above RAM.  */
+/* Initial range of the first device's memory: right above RAM. */
 #define DEVMEM_INITIAL      ((uint64_t)XEN_TEST_RAM_MB << 20)
 #define DEVMEM_INITIAL_GFN  (DEVMEM_INITIAL / XEN_TEST_PAGE)
 enum { DEVMEM_SEED = 71, DEVMEM_DISK_PAGES = 64, DEVMEM_BARS = 2 };

@@ -56,7 +56,7 @@ const char *iodisk_args(XenTest *t);
 void iodisk_boot(IoDisk *d, XenTest *t, uint64_t ram_bytes, unsigned flags,
                  const char *log);
 
-/* The same, scattered in memory and of XEN_TEST_RAM_MB.  */
+/* The same, scattered in memory and of XEN_TEST_RAM_MB. */
 void iodisk_boot_small(IoDisk *d, XenTest *t);
 
 /* The guest's driver is loaded; the device may have been in use before. */
