@@ -68,16 +68,21 @@ bool xen_test_same(const void *got, const void *want, size_t len,
 const char *xen_test_text(const char *file, int line, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 
-/* Leaves a scenario if @cond does not hold; @... is what it returns then. */
+/*
+ * Leaves a scenario if @cond does not hold: returns the text that @... makes, as
+ * printf() does.  The text says what was found; the condition is printed as what
+ * was expected.
+ */
 #define XEN_REQUIRE(cond, ...)                                      \
     do {                                                            \
         xen_test_note_clear();                                      \
         if (!(cond)) {                                              \
+            xen_test_note("expected: %s", #cond);                   \
             return xen_test_text(__FILE__, __LINE__, __VA_ARGS__);  \
         }                                                           \
     } while (0)
 
-/* Returns what another function of the same kind returns, unless NULL.  */
+/* Returns what another function of the same kind returns, unless NULL. */
 #define XEN_TRY(call)                                               \
     do {                                                            \
         const char *text_ = XEN_AT(call);                           \
