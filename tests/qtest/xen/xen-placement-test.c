@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Frames of device memory move only for a BAR that shows them, and over
- * nothing that is somebody else's.
+ * Frames of device memory are relocated only to a BAR that shows them, and
+ * never over frames that belong to something else.
+ *
+ * The comment of a case shows where the frames are after each step:
+ *
+ *   V   frames of the video memory     [ ]  the range at which the BAR is on
+ *   o   the guest's own pages          ( )  the range at which the BAR is off
+ *   m   a passed-through BAR           r    registers of another device
+ *   f   the firmware
+ *
+ *                 initial range    RANGE_B    RANGE_A    below 4 GiB
+ *   at the start  VVVV                                           f
  */
 #include "qemu/osdep.h"
 #include "qemu/units.h"
@@ -13,7 +23,12 @@
 static const DevMem vga = { "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } } };
 enum { PAGES = 4096 };
 
-/* A guest with the VGA at RANGE_A, stamped with 10. */
+/*
+ * Starts a guest with the VGA at RANGE_A, and stamps its memory with 10.
+ *
+ *                 initial range    RANGE_B    RANGE_A    below 4 GiB
+ *   placed                                    [VVVV]             f
+ */
 static char *placed(XenTest *t)
 {
     char *args = devmem_args(t, vga.args);
@@ -40,6 +55,14 @@ static uint64_t relocated(XenTest *t)
 
 /* ---- BARs that are switched off and on ---- */
 
+/*
+ * The BAR is switched off and on 200 times.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed                                    [VVVV]
+ *   off                                       (VVVV)      nothing is relocated
+ *   on                                        [VVVV]      nothing is relocated
+ */
 static const char *toggle(XenTest *t)
 {
     g_autofree char *args = devmem_args(t, vga.args);
@@ -66,7 +89,15 @@ static const char *toggle(XenTest *t)
     return NULL;
 }
 
-/* As Linux finds out a BAR's size, at each of several places. */
+/*
+ * The BAR is sized as Linux does it, at each of two ranges: it is written with
+ * ones while it is on, and gets another address then.
+ *
+ *                 initial range    RANGE_B    RANGE_A    end of 4 GiB
+ *   placed                                    [VVVV]
+ *   sized                                      VVVV      [    ]
+ *   at RANGE_B                     [VVVV]
+ */
 static const char *sizing(XenTest *t)
 {
     g_autofree char *args = placed(t);
@@ -84,7 +115,15 @@ static const char *sizing(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_A, 10);
 }
 
-/* A guest moves the BAR to ever new places: the pins have an end. */
+/*
+ * The BAR is placed at 100 ranges, one after the other: the number of pins is
+ * limited, and none is removed.
+ *
+ *                 range 1    range 2    range 3
+ *                 [VVVV]
+ *                            [VVVV]
+ *                                       [VVVV]
+ */
 static const char *many_places(XenTest *t)
 {
     g_autofree char *args = placed(t);
@@ -101,7 +140,14 @@ static const char *many_places(XenTest *t)
     return devmem_in_place(t, &vga, at, 10);
 }
 
-/* The BAR is off while the guest is saved, and comes back elsewhere. */
+/*
+ * The BAR is off while the guest is saved; then it is placed elsewhere.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   saved                                     (VVVV)      displaced
+ *   restored                                  (VVVV)
+ *   at RANGE_B                     [VVVV]
+ */
 static const char *displaced_saved(XenTest *t)
 {
     g_autofree char *args = placed(t);
@@ -118,7 +164,14 @@ static const char *displaced_saved(XenTest *t)
 
 /* ---- what is not overwritten ---- */
 
-/* A passed-through device's BAR right above RAM, as hvmloader puts it. */
+/*
+ * A passed-through device's BAR is right above RAM, where hvmloader puts it.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed          m                         [VVVV]
+ *   off             m                         (VVVV)      not moved back
+ *   at RANGE_B      m              [VVVV]
+ */
 static const char *passed_through(XenTest *t)
 {
     g_autofree char *args = placed(t);
@@ -137,7 +190,17 @@ static const char *passed_through(XenTest *t)
     return NULL;
 }
 
-/* Memory that the guest has put right above its RAM. */
+/*
+ * The guest has put pages of its own right above its RAM.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed         oo                         [VVVV]
+ *   off            oo                         (VVVV)
+ *   at RANGE_B     oo              [VVVV]
+ *   at RANGE_A     oo                         [VVVV]
+ *   over them     [oo  ]                       VVVV       accesses are emulated
+ *   at RANGE_B     oo              [VVVV]
+ */
 static const char *own_pages(XenTest *t)
 {
     g_autofree char *args = placed(t);
@@ -161,8 +224,13 @@ static const char *own_pages(XenTest *t)
 }
 
 /*
- * A BAR is sized while it is on: that takes it over the firmware.  All that is
- * there has a frame, so that one which comes or goes is noticed.
+ * A BAR is sized while it is on, and so gets addresses of the firmware for a
+ * moment.  No frame there may appear, disappear or change.
+ *
+ *                 initial range    RANGE_B    RANGE_A    below 4 GiB
+ *   placed                                    [VVVV]             f
+ *   sized                                      VVVV           [  f]
+ *   at RANGE_B                     [VVVV]                        f
  */
 static const char *over_firmware(XenTest *t, const DevMem *d, unsigned reg,
                                  const uint32_t *values, unsigned n)
@@ -220,7 +288,16 @@ static const char *firmware_64(XenTest *t)
     return NULL;
 }
 
-/* Another device's registers where displaced memory is: they are reached. */
+/*
+ * Another device's registers are placed where displaced memory is.  The guest
+ * must reach the registers, so the frames there leave.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed                         r          [VVVV]
+ *   off                            r          (VVVV)
+ *   registers      V                          (VrVV)      also after a restore
+ *   at RANGE_B                     [VVVV]       r
+ */
 static const char *registers_over(XenTest *t)
 {
     g_autofree char *args =
