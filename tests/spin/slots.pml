@@ -2,24 +2,25 @@
 /*
  * The protocol of a slot of the Xen mapcache, for Spin.
  *
- * One slot, which holds bucket 0 or another, seen by all who touch it: readers
- * without the BQL that take a transient pointer in an RCU section, a thread
- * that maps and unmaps DMA, one that fills, the reaper, and the main thread,
- * which has the BQL and invalidates, evicts and fills.  What each does in one step here is one
- * atomic access there (hw/xen/xen-mapcache*.c), in that order; memory is
- * sequentially consistent, as the barriers named there make it where it
- * matters.
+ * The model has one slot, which holds bucket 0 or another bucket.  These
+ * threads use it: readers without the BQL, which take a transient pointer in
+ * an RCU section; a thread that maps and unmaps DMA; a thread that fills the
+ * slot; the reaper; and the main thread, which has the BQL and invalidates,
+ * evicts and fills.  A step of the model is one atomic access of the code
+ * (hw/xen/xen-mapcache*.c), in the same order.  The model's memory is
+ * sequentially consistent.  Where that matters, the code has barriers.
  *
- * A life of the slot ends when it is unmapped.  Whoever uses a pointer asserts
- * that the life in which it got it goes on, and that the bucket is the one it
- * looked for.
+ * A life of the slot ends when the slot is unmapped.  A thread that uses a
+ * pointer asserts that the slot's life has not ended since it got the pointer,
+ * and that the slot holds the bucket that it looked for.
  *
- * A call that maps or unmaps is made without the lock.  It is in calls[] then, by
- * the generation that it began in.  After an invalidate, nothing is found that
- * was mapped in an older generation, and no call of an older one is under way.
+ * A call that maps or unmaps is made without the lock.  While it lasts, it is
+ * counted in calls[], by the generation in which it began.  After an
+ * invalidate, no lookup finds what was mapped in an older generation, and no
+ * call that began in an older generation is under way.
  *
- * NO_SECOND_LOOK, NO_MARK_RULE, NO_GRACE_BIT, NO_CALL_CHECK, NO_CALL_WAIT:
- * mistakes, which must be found.
+ * Each of NO_SECOND_LOOK, NO_MARK_RULE, NO_GRACE_BIT, NO_CALL_CHECK and
+ * NO_CALL_WAIT makes a mistake, which Spin must find.
  */
 
 #ifndef READERS
@@ -57,7 +58,10 @@ inline unlock_mutex() { mutex = false }
 #define in_use_is_good(l) \
     assert(life == l && !other_bucket && phase != FREE && phase != FILLING)
 
-/* With the lock, which is let go of over the call: mcache_slots_unmap_locked(). */
+/*
+ * mcache_slots_unmap_locked(): called with the lock, which is released during
+ * the system call.
+ */
 inline unmap(g)
 {
     d_step { phase = GOING; g = gen; calls[g]++ };
@@ -67,7 +71,7 @@ inline unmap(g)
     d_step { filled_gen = 0; mapped_gen = 0; phase = FREE; calls[g]-- }
 }
 
-/* mcache_mark(): a mark only gets newer. */
+/* mcache_mark(): a mark is only replaced by a newer one. */
 inline make_mark(g)
 {
 #ifdef NO_MARK_RULE
@@ -206,8 +210,8 @@ end:
 }
 
 /*
- * slot_retire_locked(): lookups do not find it any more; RETIRED unless DMA holds
- * it.
+ * slot_retire_locked(): lookups do not find it any more; RETIRED unless DMA
+ * holds it.
  */
 inline retire(held)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For how long a QEMU's main loop is held, seen from inside: preloaded into
+ * Measures how long QEMU's main loop is held.  This library is preloaded into
  * any QEMU, beside the simulated Xen.
  *
- * The main loop is held from the moment that it has been woken up (poll
- * returns in the main thread, after which it takes the BQL) until it asks
- * GLib again what to wait for.  A poll within a handler, as in
- * bdrv_drain_all(), is not the main loop's: the stretch goes on.  The longest
- * stretch is written to the file that LOOP_PROBE names, which a test maps: see
- * xen-loop-probe.h.  Both the wall clock's time and the thread's own CPU time
- * are kept, since a busy machine takes the processor away.
+ * A round of the main loop begins when poll() returns in the main thread,
+ * which then takes the BQL. It ends when the main thread asks GLib again what
+ * to wait for.  A poll() within a handler, as in bdrv_drain_all(), does not
+ * end a round.  The longest round is written to the file that LOOP_PROBE
+ * names, which a test maps (xen-loop-probe.h). Both the time of the clock and
+ * the thread's CPU time are kept, because on a busy machine other processes
+ * take the processor.
  *
  * Only the main thread writes.
  */

@@ -2,16 +2,15 @@
 /*
  * The Xen mapcache's benchmark: one implementation, all scenarios.
  *
- * Prints a line for each: name, unit, value, separated by tabs.  Values are
- * the least of several rounds where they are times, and exact where they are
- * counts.  After a time come the simulated map calls and the ends of mappings
- * in one operation.  tools/bench runs it for each implementation and prints
- * ratios.
+ * Prints a line for each scenario: name, unit and value, separated by tabs.  A
+ * time is the least of several rounds; a count is exact.  After a time come the
+ * numbers of simulated map calls and of unmapped mappings in one operation.
+ * tools/bench runs the program for each implementation and prints ratios.
  *
- * Fair terms: frames are contiguous within a bucket, and what a simulated map
- * and unmap of a bucket cost is measured too ("map-call", "unmap-call", and
- * "unmap-run" for each of many neighbours that end by one system call), so that
- * it can be taken off.
+ * Fair terms: frames are contiguous within a bucket.  The cost of a simulated
+ * map call of a bucket ("map-call") and of its unmapping is measured too, so
+ * that it can be subtracted: "unmap-call" is the cost of one, "unmap-run" that
+ * of each of many adjacent ones that one system call unmaps.
  */
 #include "qemu/osdep.h"
 #include <sys/mman.h>

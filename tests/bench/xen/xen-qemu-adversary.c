@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest can list many times: pieces of a disk's request and of a
- * picture, all the same page, all different ones, all absent.
+ * Requests of a disk, and pictures, that have many pieces: all pieces are the
+ * same page, all are different pages, or all are absent pages.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The benchmark of whole QEMU: one binary, its guest's devices at work.
+ * The benchmark of whole QEMU: runs one binary, with all loads.
  *
- * Prints a line for each load and measure, separated by tabs: load, measure,
- * value for one request (or packet, or access), "-" for what this machine
- * cannot count.  tools/bench runs it for each binary and prints ratios.
+ * Prints a line for each load and measure, separated by tabs: the load, the
+ * measure, and the value for one request (or packet, or access), or "-" if
+ * this machine cannot count it.  tools/bench runs it for each binary and
+ * prints ratios.
  */
 #include "qemu/osdep.h"
 #include "xen-qemu-bench.h"

@@ -2,10 +2,10 @@
 /*
  * What the guest does with its devices; see xen-qemu-bench.h.
  *
- * What is behind a device costs as little as it can: reads come from a disk
- * of zeroes that has no file, and are a memset() into guest memory; writes go
- * to a file in memory.  Data goes to and from WARM_BYTES of guest memory; the
- * driver's own lists are in another bucket.
+ * The devices' backends cost as little as possible.  Reads come from a disk of
+ * zeroes without a file, and are a memset() into guest memory.  Writes go to a
+ * file in memory.  The data is in WARM_BYTES of guest memory; the driver's own
+ * lists are in another bucket.
  */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>

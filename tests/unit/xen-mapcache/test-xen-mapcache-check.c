@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The walk that every other test relies on (xen-mapcache-check.c): each thing
- * that it checks is made wrong once, in a process of its own, and must be
- * named, with the slot.
+ * Every other test relies on the walk in xen-mapcache-check.c.  Here each
+ * condition that it checks is broken once, in a process of its own.  The walk
+ * must name the condition and the slot.
  */
 #include "qemu/osdep.h"
 #include "qemu/rcu.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What Xen does with a guest's access: find the ioreq server that claims it,
- * put the request into the vCPU's slot of the shared page, send the event,
- * wait for the answer's event.
+ * Serves a guest's access as Xen does: finds the ioreq server that claims it,
+ * puts the request into the vCPU's slot of the shared page, sends the event,
+ * and waits for the event of the answer.
  */
 #include "xen-abi.h"
 

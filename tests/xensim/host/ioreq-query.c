@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ioreq servers, seen from outside: which there are, and whether one serves
- * the guest yet.
+ * Questions about ioreq servers: which ones exist, and whether one serves the
+ * guest.
  */
 #include <time.h>
 

@@ -3,9 +3,10 @@
  * What the requests to the simulated xenstored do.
  *
  * A transaction works on a snapshot of the tree.  It notes the generation of
- * each node that it reads or changes; at its end, one that is no longer the
- * same in the store means a conflict (EAGAIN), else its changes are made
- * again in the store.  Watches fire then, not before.
+ * each node that it reads or changes.  If one of these nodes has another
+ * generation in the store when the transaction ends, that is a conflict
+ * (EAGAIN). Otherwise the transaction's changes are made in the store, and
+ * only then do watches fire.
  */
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The simulated xenstored's connections: one thread, one poll() over the
- * listening socket, the clients, and an eventfd by which other threads say
- * that there is output to send.  What a request says is xenstore-wire.c's
- * matter.
+ * The simulated xenstored's thread and its sockets.  The thread waits by one
+ * poll() for the listening socket, the clients, and an eventfd by which other
+ * threads tell that there is output to send.  xenstore-wire.c serves the
+ * requests.
  */
 
 #ifndef _GNU_SOURCE

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The xenstore's place in a simulation: started and stopped with it, and the
- * keys that libxl writes for a domain written when there is one.  The core
- * calls the xensim_xenstore_*() functions below (host-priv.h).
+ * The xenstore of a simulation.  It is started and stopped with the simulation,
+ * and gets the keys that libxl writes for each domain.  The host library calls
+ * the xensim_xenstore_*() functions below (host-priv.h).
  */
 
 #include <stdio.h>
