@@ -21,7 +21,10 @@ for bind in $binds; do
     mkdir -p "$root${bind#*:}"
     mount --bind "${bind%%:*}" "$root${bind#*:}"
 done
-exec chroot "$root" "$@"
+status=0
+# no exec: the first process of a namespace is not ended by its own abort()
+chroot "$root" "$@" || status=$?
+exit $status
 '''
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 

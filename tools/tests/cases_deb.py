@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+import debroot
 from bench import Skip, has
 from cases_check import load
 
@@ -47,3 +48,16 @@ def test_nothing_to_test(b):
     os.makedirs(b.path('build'))
     has(b.run('check-deb', '--build', b.path('build'), fails=True),
         'has no qemu-system-xen', 'make deb')
+
+
+def test_a_command_in_a_root_may_abort(b):
+    """The first process of a namespace would not notice its own signal."""
+    if os.geteuid() != 0:
+        raise Skip('a root of its own takes root')
+    argv = debroot.command('/', [], ['sh', '-c', 'kill -ABRT $$; echo lives'])
+    if subprocess.run(['unshare', '--mount', '--pid', '--fork', 'true'],
+                      check=False, capture_output=True).returncode:
+        raise Skip('this root may not make a namespace')
+    res = subprocess.run(argv, text=True, capture_output=True, timeout=60,
+                         check=False)
+    assert res.returncode == 128 + 6 and 'lives' not in res.stdout, res
