@@ -11,8 +11,7 @@
  * belongs to the guest too.  But it is mapped as a whole when it is allocated,
  * and is ordinary RAM to the memory core from then on.
  *
- * The memory of backends is QEMU's own, as on other accelerators.  Xen knows
- * nothing of it.
+ * The memory of backends is QEMU's own (xen-ram-own.c).
  *
  * A page is present, absent or unavailable.  An absent page is treated as
  * unassigned memory.  An unavailable page is copied through a mapping that is
@@ -24,7 +23,6 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
-#include "qemu/range.h"
 #include "qemu/units.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
@@ -32,7 +30,6 @@
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-reservation.h"
-#include "system/hostmem.h"
 #include "system/runstate.h"
 #include "system/xen.h"
 #include "system/xen-mapcache.h"
@@ -373,12 +370,6 @@ static void device_populate(RAMBlock *block, Error **errp)
 
 /* --- allocation ----------------------------------------------------------- */
 
-/* True if @block is in the way of [@at, @at + @size). */
-static bool overlaps(const RAMBlock *block, ram_addr_t at, ram_addr_t size)
-{
-    return ranges_overlap(block->offset, block->max_length, at, size);
-}
-
 /*
  * Guest RAM begins at 0, since the ram_addr_t of each of its pages is the
  * page's guest address.
@@ -395,14 +386,13 @@ static void guest_ram_init(RAMBlock *block, Error **errp)
     }
     if (!xen_mr_is_grants(mr)) {
         block->offset = 0;
-        RAMBLOCK_FOREACH(other) {
-            if (overlaps(other, 0, block->max_length)) {
-                error_setg(errp, "xen: the guest's RAM ends at 0x%" PRIx64
-                           ", beyond the beginning of memory '%s'",
-                           (uint64_t)block->max_length,
-                           memory_region_name(other->mr));
-                return;
-            }
+        other = xen_ram_block_in(0, block->max_length);
+        if (other) {
+            error_setg(errp, "xen: the guest's RAM ends at 0x%" PRIx64
+                       ", beyond the beginning of memory '%s'",
+                       (uint64_t)block->max_length,
+                       memory_region_name(other->mr));
+            return;
         }
     }
     block->foreign = &ram_ops;
@@ -414,81 +404,6 @@ static void guest_ram_init(RAMBlock *block, Error **errp)
     ram_block_discard_disable(true);
 }
 
-/* --- memory of QEMU's own ------------------------------------------------- */
-
-static bool is_backend(MemoryRegion *mr)
-{
-    return object_dynamic_cast(memory_region_owner(mr), TYPE_MEMORY_BACKEND);
-}
-
-/* True if whoever restores the guest finds what is in @block. */
-static bool outlives_qemu(RAMBlock *block)
-{
-    return block->flags & RAM_NAMED_FILE && qemu_ram_is_shared(block);
-}
-
-bool xen_ram_can_be_saved(Error **errp)
-{
-    RAMBlock *block;
-
-    RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH(block) {
-        if (is_backend(block->mr) && !outlives_qemu(block) &&
-            host_memory_backend_is_mapped(
-                MEMORY_BACKEND(memory_region_owner(block->mr)))) {
-            error_setg(errp, "xen: what is in memory backend '%s' would not be "
-                       "saved: use a memory-backend-file with share=on",
-                       object_get_canonical_path_component(
-                           memory_region_owner(block->mr)));
-            return false;
-        }
-    }
-    return true;
-}
-
-/*
- * A place for @block beyond all guest addresses that RAM may have (xenpvh's may
- * begin at 768 GiB) and far from device memory.  So it does not matter when a
- * backend is created: initial ranges are the same with it and without it.
- */
-static ram_addr_t own_place(RAMBlock *block)
-{
-    const ram_addr_t align = (ram_addr_t)BITS_PER_LONG << XC_PAGE_SHIFT;
-    ram_addr_t at = ROUND_UP(current_machine->ram_size, align) + TiB;
-    RAMBlock *other;
-    bool again;
-
-    do {
-        again = false;
-        RAMBLOCK_FOREACH(other) {
-            if (overlaps(other, at, block->max_length)) {
-                at = ROUND_UP(other->offset + other->max_length, align);
-                again = true;
-            }
-        }
-    } while (again);
-    return at;
-}
-
-/*
- * The memory of backends, and what has a file descriptor, has no frames in the
- * guest, which reaches it through ioreqs.
- */
-static void own_init(RAMBlock *block, Error **errp)
-{
-    block->offset = own_place(block);
-    if (block->host) {
-        return;
-    }
-    block->host = qemu_anon_ram_alloc(block->max_length, &block->mr->align,
-                                      qemu_ram_is_shared(block),
-                                      qemu_ram_is_noreserve(block));
-    if (!block->host) {
-        error_setg_errno(errp, errno, "cannot allocate memory for '%s'",
-                         memory_region_name(block->mr));
-    }
-}
-
 void xen_ram_alloc(RAMBlock *block, Error **errp)
 {
     if (xen_mr_is_memory(block->mr)) {
@@ -498,8 +413,8 @@ void xen_ram_alloc(RAMBlock *block, Error **errp)
     if (block->flags & RAM_PREALLOC) {
         return;
     }
-    if (block->host || is_backend(block->mr)) {
-        own_init(block, errp);
+    if (block->host || xen_ram_is_backend(block->mr)) {
+        xen_ram_own_init(block, errp);
         return;
     }
     if (!xen_map_cache_ready()) {

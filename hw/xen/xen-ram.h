@@ -75,4 +75,21 @@ bool xen_ram_stand_in_end(const void *host);
  */
 bool xen_ram_stand_in_find(const void *host, ram_addr_t *offset);
 
+/* --- blocks of QEMU's own ------------------------------------------------- */
+
+/* True if @mr is a backend's. */
+bool xen_ram_is_backend(MemoryRegion *mr);
+
+/*
+ * To be called for a block that is about to be added, with the ramlist lock.
+ * Sets its offset, and allocates its memory if it has no host address yet.
+ */
+void xen_ram_own_init(RAMBlock *block, Error **errp);
+
+/*
+ * A block that has any of the @size bytes at @addr, or NULL.  With the ramlist
+ * lock.
+ */
+RAMBlock *xen_ram_block_in(ram_addr_t addr, ram_addr_t size);
+
 #endif /* HW_XEN_RAM_H */
