@@ -10,7 +10,8 @@
  *
  * A ram_addr_t of guest RAM or device memory is a guest address, and where
  * device memory begins must not depend on when a backend was created.  So the
- * ram_addr_t of these blocks are far above.
+ * ram_addr_t of these blocks are far above.  QEMU's dirty bitmaps reach up to
+ * there, mostly untouched: 2 MiB of resident memory, 100 MiB of address space.
  */
 
 #include "qemu/osdep.h"
