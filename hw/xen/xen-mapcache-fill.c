@@ -194,7 +194,7 @@ static void fill_take_locked(Fill *f)
             f->err = ENOMEM;
             break;
         }
-        mcache_slot_take_locked(f->nr + i, &f->call);
+        mcache_slot_take_locked(f->nr + i, f->first + i, &f->call);
     }
     f->n = i;
 }

@@ -391,10 +391,11 @@ uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
  */
 void mcache_arena_init(void);
 
-static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
-{
-    qatomic_set(&s->state, MCACHE_STATE(phase, 0));
-}
+/* Puts a slot that nobody has locked into @phase, and traces that. */
+void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase);
+
+/* Traces that slot @nr, which has @bucket, is in @phase now. */
+void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase);
 
 /*
  * Makes the slot's part of the table accessible.  False, with errno, if there
@@ -403,10 +404,11 @@ static inline void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
 bool mcache_slot_make_locked(uint32_t nr);
 
 /*
- * Changes the slot's phase: from FREE to FILLING by the call @by; back to FREE;
- * from FILLING to LOST.
+ * Changes the slot's phase: from FREE to FILLING by the call @by, which maps
+ * @bucket; back to FREE; from FILLING to LOST.
  */
-void mcache_slot_take_locked(uint32_t nr, const MapCacheCall *by);
+void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
+                             const MapCacheCall *by);
 void mcache_slot_give_back_locked(uint32_t nr);
 void mcache_slot_lose_locked(uint32_t nr);
 

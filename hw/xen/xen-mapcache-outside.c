@@ -91,6 +91,16 @@ static Outside *outside_find(const void *ptr)
     return o;
 }
 
+/* As traces have it. */
+static const char *const kind_name[OUTSIDE_KINDS] = {
+    [OUTSIDE_BLOCK] = "device memory",
+    [OUTSIDE_DUMMY] = "dummy",
+    [OUTSIDE_GRANT] = "grant",
+    [OUTSIDE_TRANSFER] = "transfer",
+    [OUTSIDE_HELD] = "held",
+    [OUTSIDE_SLOT] = "bucket",
+};
+
 Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
                                    ram_addr_t addr, hwaddr size)
 {
@@ -103,12 +113,15 @@ Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
     o->size = size;
     o->memfd = -1;
     interval_tree_insert(&o->node, &outside_tree);
+    trace_xen_map_cache_outside(kind_name[kind], addr, size, host);
     return o;
 }
 
 void mcache_outside_remove_locked(Outside *o)
 {
     interval_tree_remove(&o->node, &outside_tree);
+    trace_xen_map_cache_outside_end(kind_name[o->kind], o->addr, o->size,
+                                    outside_host(o));
     g_free_rcu(o, rcu);
 }
 

@@ -64,6 +64,8 @@ static bool slot_retire_locked(uint32_t nr)
                                mcache_in_phase(old, held ? MCACHE_STALE
                                                          : MCACHE_RETIRED));
         if (seen == old) {
+            mcache_slot_trace(nr, s->bucket, held ? MCACHE_STALE
+                                                  : MCACHE_RETIRED);
             return !held;
         }
     }
@@ -99,6 +101,7 @@ void mcache_stale_unlocked(uint32_t nr)
     qemu_mutex_lock(&mapcache.lock);
     if (qatomic_cmpxchg(&s->state, stale,
                         MCACHE_STATE(MCACHE_RETIRED, 0)) == stale) {
+        mcache_slot_trace(nr, s->bucket, MCACHE_RETIRED);
         /*
          * A slot becomes STALE by an invalidate, or because it is replaced
          * within its generation.  After an invalidate, pointers that were got

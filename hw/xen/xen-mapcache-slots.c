@@ -274,11 +274,35 @@ bool mcache_slot_make_locked(uint32_t nr)
     return true;
 }
 
-void mcache_slot_take_locked(uint32_t nr, const MapCacheCall *by)
+void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase)
+{
+    static const char *const name[] = {
+        [MCACHE_FREE] = "free",
+        [MCACHE_FILLING] = "filling",
+        [MCACHE_LIVE] = "live",
+        [MCACHE_STALE] = "stale",
+        [MCACHE_RETIRED] = "retired",
+        [MCACHE_GOING] = "going",
+        [MCACHE_LOST] = "lost",
+    };
+
+    trace_xen_map_cache_slot(nr, bucket, name[phase]);
+}
+
+void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
+{
+    qatomic_set(&s->state, MCACHE_STATE(phase, 0));
+    mcache_slot_trace(s - mapcache.slot, s->bucket, phase);
+}
+
+void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
+                             const MapCacheCall *by)
 {
     assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
            MCACHE_FREE);
-    mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_FILLING);
+    /* The slot has its last bucket until the new one is mapped. */
+    qatomic_set(&mapcache.slot[nr].state, MCACHE_STATE(MCACHE_FILLING, 0));
+    mcache_slot_trace(nr, bucket, MCACHE_FILLING);
     set_bit(nr, mapcache.used_map);
     mapcache.slot[nr].idle = 0;
     qatomic_set(&mapcache.slot[nr].info, (uintptr_t)by);

@@ -98,6 +98,18 @@ def test_packagers_are_told_each_file_that_changes(b):
     assert not missing, ', '.join(missing)
 
 
+def test_trace_events_are_in_the_manual(b):
+    with open(os.path.join(b.real_repo, 'docs', 'system', 'i386',
+                           'xen-device-model.rst'), encoding='utf-8') as src:
+        told = set(re.findall(r'``(\w+)``', src.read()))
+    events = set()
+    for folder in ('hw/xen', 'hw/i386/xen'):
+        with open(os.path.join(b.real_repo, folder, 'trace-events.patch'),
+                  encoding='utf-8') as src:
+            events.update(re.findall(r'(?m)^\+(\w+)\(', src.read()))
+    assert events and not events - told, sorted(events - told)
+
+
 def test_targets_that_are_named_are_there(b):
     """Each "make TARGET" of the documents."""
     with open(os.path.join(b.real_repo, 'Makefile'), encoding='utf-8') as src:
