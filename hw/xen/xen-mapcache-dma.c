@@ -346,7 +346,8 @@ bool mcache_dma_any_young_locked(void)
     for (i = 0; i < SHARDS; i++) {
         QEMU_LOCK_GUARD(&shards[i].lock);
         if (shards[i].transfers &&
-            now - shards[i].last_transfer <= MCACHE_DMA_LONG_SECONDS) {
+            mcache_seconds_since(shards[i].last_transfer, now) <=
+            MCACHE_DMA_LONG_SECONDS) {
             return true;
         }
     }
@@ -512,7 +513,7 @@ static void report_print(const DmaReport *r)
         const DmaLine *l = &r->line[i];
         const char *owner = mcache_owner_name(mcache_dma_owner(l->info));
         bool is_write = l->info & MCACHE_DMA_WRITE;
-        uint32_t age = r->now - mcache_dma_seconds(l->info);
+        uint32_t age = mcache_dma_age(l->info, r->now);
 
         trace_xen_invalidate_map_cache(l->addr, l->size, is_write, owner, age);
         warn_report("xen mapcache: invalidate with DMA outstanding: guest "

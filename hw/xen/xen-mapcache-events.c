@@ -79,7 +79,7 @@ XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now)
     dma->device = g_strdup(mcache_owner_name(mcache_dma_owner(m->info)));
     dma->writes = m->info & MCACHE_DMA_WRITE;
     dma->held = m->info & MCACHE_DMA_HELD;
-    dma->age = now - mcache_dma_seconds(m->info);
+    dma->age = mcache_dma_age(m->info, now);
     return dma;
 }
 
@@ -96,8 +96,8 @@ static void note_transfer(const MapCacheDma *m, void *opaque)
     if (m->info & MCACHE_DMA_HELD) {
         return;
     }
-    if (!t->count || t->now - mcache_dma_seconds(m->info) >
-                     t->now - mcache_dma_seconds(t->oldest.info)) {
+    if (!t->count || mcache_dma_age(m->info, t->now) >
+                     mcache_dma_age(t->oldest.info, t->now)) {
         t->oldest = *m;
     }
     t->count += m->count;

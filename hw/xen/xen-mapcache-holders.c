@@ -36,8 +36,8 @@ static gint by_age(gconstpointer a, gconstpointer b, gpointer opaque)
 {
     const MapCacheDma *x = a, *y = b;
     uint32_t now = *(uint32_t *)opaque;
-    uint32_t age_x = now - mcache_dma_seconds(x->info);
-    uint32_t age_y = now - mcache_dma_seconds(y->info);
+    uint32_t age_x = mcache_dma_age(x->info, now);
+    uint32_t age_y = mcache_dma_age(y->info, now);
 
     if (age_x != age_y) {
         return age_x > age_y ? -1 : 1;

@@ -590,11 +590,28 @@ static inline uint32_t mcache_dma_seconds(uint64_t info)
     return info >> MCACHE_SECONDS_SHIFT;
 }
 
+/*
+ * The seconds from @then to @now.  0 if @then is later: another thread may have
+ * made a mapping after the caller got the time.
+ */
+static inline uint32_t mcache_seconds_since(uint32_t then, uint32_t now)
+{
+    int32_t seconds = now - then;
+
+    return MAX(seconds, 0);
+}
+
+/* The age of a mapping, in seconds. */
+static inline uint32_t mcache_dma_age(uint64_t info, uint32_t now)
+{
+    return mcache_seconds_since(mcache_dma_seconds(info), now);
+}
+
 /* True for a transfer that is not old enough to count as held. */
 static inline bool mcache_dma_is_young(uint64_t info, uint32_t now)
 {
     return !(info & MCACHE_DMA_HELD) &&
-           now - mcache_dma_seconds(info) <= MCACHE_DMA_LONG_SECONDS;
+           mcache_dma_age(info, now) <= MCACHE_DMA_LONG_SECONDS;
 }
 
 /* @count outstanding mappings whose records are equal. */

@@ -249,6 +249,24 @@ static unsigned lines_with(const char *text, const char *what)
     return n;
 }
 
+/* What another thread maps while mappings are listed is new, not old. */
+static void test_newer_than_now(void)
+{
+    uint32_t now = mcache_seconds();
+    uint64_t newer = mcache_dma_info(0, 1, now + 1);
+    uint64_t older = mcache_dma_info(0, 1,
+                                     now - MCACHE_DMA_LONG_SECONDS - 1);
+
+    g_assert_true(mcache_dma_is_young(newer, now));
+    g_assert_cmpuint(mcache_dma_age(newer, now), ==, 0);
+    g_assert_false(mcache_dma_is_young(older, now));
+    g_assert_cmpuint(mcache_dma_age(older, now), ==,
+                     MCACHE_DMA_LONG_SECONDS + 1);
+    /* The seconds are 32 bits, and wrap. */
+    g_assert_cmpuint(mcache_dma_age(mcache_dma_info(0, 1, UINT32_MAX), 4), ==,
+                     5);
+}
+
 static void test_long_transfers(void)
 {
     g_autofree char *text = NULL, *err = NULL;
@@ -349,6 +367,8 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/registry/many-devices", test_many_devices);
     g_test_add_func("/xen-mapcache/registry/owner-of-thread",
                     test_owner_of_thread);
+    g_test_add_func("/xen-mapcache/registry/newer-than-now",
+                    test_newer_than_now);
     g_test_add_func("/xen-mapcache/registry/long-transfers",
                     test_long_transfers);
     g_test_add_func("/xen-mapcache/registry/long-transfers/subprocess",
