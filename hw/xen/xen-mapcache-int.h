@@ -820,8 +820,9 @@ void mcache_unmap_again_locked(void);
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
-/* The number of grant mappings. */
+/* Grants that are mapped; bytes that mcache_pages_map() has mapped. */
 uint64_t mcache_grants_locked(void);
+uint64_t mcache_exact_bytes_locked(void);
 
 /* --- xen-mapcache-block.c -------------------------------------------- */
 

@@ -142,6 +142,7 @@ static void fill_sizes(XenMapcacheInfo *info, const XenMapCacheStats *stats)
     info->idle_seconds = mapcache.idle;
     info->bytes_mapped = mapped << XC_PAGE_SHIFT;
     info->bytes_retained = retained << XC_PAGE_SHIFT;
+    info->bytes_exact = stats->exact_bytes;
     info->bytes_blocks = stats->block_bytes;
 }
 
@@ -248,9 +249,9 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    PRIu64 " of them dummies; %" PRIu64 " grants\n",
                    info->blocks, info->dummies, info->grants);
     monitor_printf(mon, "bytes: %" PRIu64 " mapped of guest RAM, %" PRIu64
-                   " of them retained; %" PRIu64 " of device memory\n",
-                   info->bytes_mapped, info->bytes_retained,
-                   info->bytes_blocks);
+                   " of them retained; %" PRIu64 " of device memory; %" PRIu64
+                   " for single DMA mappings\n", info->bytes_mapped,
+                   info->bytes_retained, info->bytes_blocks, info->bytes_exact);
     monitor_printf(mon, "limits: %" PRIu64 " bytes of guest RAM; unused "
                    "buckets are unmapped after %" PRIu32 " s%s\n",
                    info->bytes_max, info->idle_seconds,

@@ -47,6 +47,7 @@ static uint64_t nr_grants;
 #define HELD_FIRST_MAX  1024
 #define HELD_MAX        (16 * 1024)
 static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
+static uint64_t exact_bytes;                /* of all of them; likewise */
 
 void mcache_outside_init(void)
 {
@@ -365,6 +366,7 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
     o->held = held;
     o->len = len;
     mapcache.nr_held += o->kind == OUTSIDE_HELD;
+    exact_bytes += o->size;
     return true;
 }
 
@@ -441,6 +443,7 @@ static void pages_end_locked(Outside *o)
     mcache_dma_remove(o->held, o->len);
     mapcache.nr_held -= o->kind == OUTSIDE_HELD;
     nr_exact[o->kind]--;
+    exact_bytes -= o->size;
 }
 
 /* --- copies, where nothing can be kept ----------------------------------- */
@@ -551,4 +554,9 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
 uint64_t mcache_grants_locked(void)
 {
     return nr_grants;
+}
+
+uint64_t mcache_exact_bytes_locked(void)
+{
+    return exact_bytes;
 }

@@ -49,6 +49,7 @@ static const Statistic statistics[] = {
     GAUGE("buckets-pending", STATS_UNIT__MAX, buckets_pending),
     GAUGE("blocks", STATS_UNIT__MAX, blocks),
     GAUGE("bytes-blocks", STATS_UNIT_BYTES, block_bytes),
+    GAUGE("bytes-exact", STATS_UNIT_BYTES, exact_bytes),
     GAUGE("dummies", STATS_UNIT__MAX, dummies),
     GAUGE("grants", STATS_UNIT__MAX, grants),
     GAUGE("dma", STATS_UNIT__MAX, dma),

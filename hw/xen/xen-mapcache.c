@@ -895,6 +895,7 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
     stats->buckets = mapcache.nr_used - mapcache.nr_pending;
     stats->buckets_pending = mapcache.nr_pending;
     stats->grants = mcache_grants_locked();
+    stats->exact_bytes = mcache_exact_bytes_locked();
     stats->dma = mcache_dma_outstanding_locked();
     stats->held = mapcache.nr_held;
     stats->unmatched = qatomic_read(&mapcache.unmatched);

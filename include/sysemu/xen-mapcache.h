@@ -85,6 +85,8 @@ typedef struct XenMapCacheStats {
     uint64_t dummies;          /* how many of @blocks are dummies */
     uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
     uint64_t grants;           /* grant mappings that exist now */
+    uint64_t exact_bytes;      /* RAM that is mapped outside the buckets now,
+                                * each mapping for one DMA mapping */
     uint64_t dma;              /* outstanding transfers, and held mappings that
                                 * hold their buckets; no grants */
     uint64_t held;             /* outstanding held mappings of exact pages */

@@ -40,6 +40,7 @@ HUMAN = {
     'bytes-mapped': r'^bytes: (\d+) mapped',
     'bytes-retained': r'^bytes: .*?(\d+) of them retained',
     'bytes-blocks': r'^bytes: .*?(\d+) of device memory',
+    'bytes-exact': r'^bytes: .*?(\d+) for single DMA mappings',
 }
 
 

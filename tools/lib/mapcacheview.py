@@ -40,7 +40,7 @@ def row_of(guest, sample, before, seconds):
     if mapped is None and 'buckets' in now:
         mapped = now['buckets'] * BUCKET
     elif mapped is not None:
-        mapped += now.get('bytes-blocks', 0)
+        mapped += now.get('bytes-blocks', 0) + now.get('bytes-exact', 0)
     oldest = sample['oldest']
     return {
         'domid': guest.domid, 'name': sample['name'], 'hit-percent': percent,

@@ -186,7 +186,7 @@ static const char *statistics(XenTest *t)
 {
     static const char *const names[] = {
         "hits", "misses", "map-calls", "map-pages", "buckets", "blocks",
-        "bytes-blocks", "dma", "held", "invalidates", "idle",
+        "bytes-blocks", "bytes-exact", "dma", "held", "invalidates", "idle",
     };
     QDict *stats, *schemas, *some;
     QList *values, *kinds;
@@ -196,6 +196,9 @@ static const char *statistics(XenTest *t)
     xen_test_dma_read(t, 0, 0x400000, 16);
     xensim_invalidate(t->dom);
     xen_test_dma_read(t, 0, 0x400000, 16);
+    XEN_REQUIRE(xen_test_stat(t, "bytes-exact") == 2 * XEN_TEST_PAGE,
+                "counts %" PRIu64 " bytes for a list and an area that are held",
+                xen_test_stat(t, "bytes-exact"));
     stats = qtest_qmp(t->qts, "{'execute': 'query-stats', 'arguments': {"
                       "'target': 'vm', 'providers': [{" PROVIDER "}]}}");
     schemas = qtest_qmp(t->qts, "{'execute': 'query-stats-schemas', "
