@@ -5,6 +5,7 @@
  */
 #include "qemu/osdep.h"
 #include "drivers/ahci.h"
+#include "drivers/e1000.h"
 #include "drivers/virtio.h"
 #include "xen-test-common.h"
 
@@ -168,6 +169,27 @@ static const char *gpu(XenTest *t)
     return NULL;
 }
 
+/*
+ * A card that copies has nothing mapped, while it waits for packets or has just
+ * sent one: nothing is told of it.
+ */
+static const char *e1000(XenTest *t)
+{
+    const GuestSg sg = { DATA, 1000 };
+    GuestE1000 nic;
+    const char *all;
+
+    xen_test_start(t, "-netdev hubport,id=net,hubid=0 "
+                   "-device e1000,netdev=net,addr=7,id=card,romfile= ");
+    xen_test_ok(t, guest_e1000_init(t->pc, &nic, REGISTERS, DRIVER));
+    xen_test_ok(t, guest_e1000_init_tx(&nic, TABLE));
+    xen_test_ok(t, guest_e1000_send(&nic, &sg, 1));
+    all = xen_test_keep(t, qtest_hmp(t->qts, "info xen-mapcache dma"));
+    XEN_REQUIRE(g_str_equal(all, "outstanding DMA mappings: 0\r\n"),
+                "tells of a card that copies: %s", all);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -176,5 +198,6 @@ int main(int argc, char **argv)
     xen_test_add("holders/virtio-scsi-iothread", scsi_iothread, NULL);
     xen_test_add("holders/ahci", ahci, NULL);
     xen_test_add("holders/virtio-gpu", gpu, NULL);
+    xen_test_add("holders/e1000", e1000, NULL);
     return g_test_run();
 }

@@ -4,6 +4,8 @@
  * what the devices hold.
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qobject/qjson.h"
 #include "qobject/qlist.h"
 #include "qobject/qnum.h"
 #include "xen-test-common.h"
@@ -518,6 +520,16 @@ static const char *physmap_elsewhere(XenTest *t)
     return NULL;
 }
 
+/* A restored device model tells the same as the one that was saved. */
+static const char *physmap_restored(XenTest *t)
+{
+    boot(t, XEN_TEST_VGA);
+    xen_test_vga(t);
+    xen_test_save_restore(t, xen_test_keep(t, g_strconcat(
+        xen_test_disk(t, DISK_PAGES, SEED), XEN_TEST_VGA, NULL)));
+    return memory_is(t, XEN_TEST_LFB, XEN_TEST_LFB, true);
+}
+
 /* What another device's registers cover goes back; each piece is told. */
 static const char *physmap_pieces(XenTest *t)
 {
@@ -671,6 +683,137 @@ static const char *event_low(XenTest *t)
     return NULL;
 }
 
+/* ---- odd questions ---- */
+
+/* What is wrong is said, and nothing else happens. */
+static const char *odd_arguments(XenTest *t)
+{
+    static const struct {
+        const char *command, *arguments, *said;
+    } odd[] = {
+        { "x-query-xen-mapcache-dma", "{'limit': 0}", "from 1 to 65536" },
+        { "x-query-xen-mapcache-dma", "{'limit': 65537}", "from 1 to 65536" },
+        { "x-query-xen-mapcache-dma", "{'limit': 4294967295}",
+          "from 1 to 65536" },
+        { "x-query-xen-mapcache-dma", "{'limit': 4294967296}", "limit" },
+        { "x-query-xen-mapcache-dma", "{'limit': -1}", "limit" },
+        { "x-query-xen-mapcache-dma", "{'limit': 1.5}", "limit" },
+        { "x-query-xen-mapcache-dma", "{'limit': '1'}", "limit" },
+        { "x-query-xen-mapcache-dma", "{'limit': null}", "limit" },
+        { "x-query-xen-mapcache-dma", "{'held': 1}", "held" },
+        { "x-query-xen-mapcache-dma", "{'other': 1}", "other" },
+        { "x-query-xen-physmap", "{'other': 1}", "other" },
+        { "query-xen-mapcache", "{'other': 1}", "other" },
+    };
+    static const char *const lines[] = {
+        "info xen-mapcache %n%s%s", "info xen-mapcache dma transfers",
+        "info xen-mapcache \"\"", "info xen-physmap vga",
+    };
+
+    boot(t, XEN_TEST_VGA);
+    for (unsigned i = 0; i < ARRAY_SIZE(odd); i++) {
+        QDict *rsp = qtest_qmp(t->qts, "{'execute': %s, 'arguments': %p}",
+                               odd[i].command,
+                               qobject_from_json(odd[i].arguments,
+                                                 &error_abort));
+        QDict *err = qdict_get_qdict(rsp, "error");
+
+        XEN_REQUIRE(err && strstr(qdict_get_str(err, "desc"), odd[i].said),
+                    "takes %s of %s: %s", odd[i].arguments, odd[i].command,
+                    err ? qdict_get_str(err, "desc") : "answers");
+        qobject_unref(rsp);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+        const char *said = human(t, lines[i]);
+
+        XEN_REQUIRE(*said && !strstr(said, "lookups") && !strstr(said, "vga."),
+                    "takes \"%s\": %s", lines[i], said);
+    }
+    return NULL;
+}
+
+/* What a command returns, whichever events come before it. */
+static QDict *answer(XenTest *t)
+{
+    for (;;) {
+        QDict *rsp = qtest_qmp_receive_dict(t->qts);
+
+        if (!qdict_haskey(rsp, "event")) {
+            return rsp;
+        }
+        qobject_unref(rsp);
+    }
+}
+
+/* A mapping is no older than the test. */
+static const char *is_plausible(QDict *told)
+{
+    const QListEntry *e;
+    uint64_t n = 0;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(told, "mappings"), e) {
+        QDict *m = qobject_to(QDict, qlist_entry_obj(e));
+
+        XEN_REQUIRE(qdict_get_int(m, "age") < 1000, "tells of a mapping that "
+                    "is %" PRId64 " s old", qdict_get_int(m, "age"));
+        n += qdict_get_int(m, "count");
+    }
+    XEN_REQUIRE(n == qdict_get_int(told, "total"), "tells of %" PRIu64
+                " mappings, and of %" PRId64 " in all", n,
+                qdict_get_int(told, "total"));
+    return NULL;
+}
+#define is_plausible(...) XEN_AT(is_plausible(__VA_ARGS__))
+
+/* Questions while iothreads map and Xen invalidates. */
+static const char *crowd(XenTest *t)
+{
+    enum { DISKS = 3, IO = 0xc200, RINGS = 0x100000, ROUNDS = 300 };
+    g_autoptr(GString) args = g_string_new(XEN_TEST_VGA);
+    GuestVblk blk[DISKS];
+
+    for (unsigned i = 0; i < DISKS; i++) {
+        g_string_append_printf(args, "-object iothread,id=io%u "
+            "-drive if=none,id=d%u,format=raw,file.driver=null-co,"
+            "file.size=16777216,file.read-zeroes=on "
+            "-device virtio-blk-pci,drive=d%u,iothread=io%u,addr=%u,"
+            "disable-legacy=off,disable-modern=on ", i, i, i, i, 7 + i);
+    }
+    boot(t, args->str);
+    for (unsigned i = 0; i < DISKS; i++) {
+        xen_test_ok(t, guest_vblk_init(t->pc, &blk[i], i, IO + i * 0x100,
+                                       RINGS + i * 0x40000));
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        QDict *rsp;
+
+        for (unsigned i = 0; i < DISKS; i++) {
+            const GuestSg sg = {
+                (10 + (round * DISKS + i) % 40) * XEN_TEST_BUCKET, 65536
+            };
+
+            xen_test_ok(t, guest_vblk_start(&blk[i], false, 0, &sg, 1,
+                                            &(uint16_t) { 0 }));
+            xen_test_ok(t, guest_vblk_kick(&blk[i]));
+        }
+        qtest_qmp_send(t->qts, "{'execute': 'x-query-xen-mapcache-dma', "
+                       "'arguments': {'limit': 65536}}");
+        xensim_invalidate(t->dom);
+        rsp = answer(t);
+        XEN_REQUIRE(qdict_haskey(rsp, "return"), "does not answer");
+        XEN_TRY(is_plausible(qdict_get_qdict(rsp, "return")));
+        qobject_unref(rsp);
+        for (unsigned i = 0; i < DISKS; i++) {
+            xen_test_ok(t, guest_vblk_wait(&blk[i], NULL));
+        }
+    }
+    for (unsigned i = 0; i < DISKS; i++) {
+        xen_test_ok(t, guest_virtio_reset(&blk[i].dev));
+    }
+    XEN_REQUIRE(xen_test_settles(t, "dma", "held"), "keeps what has ended");
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -682,9 +825,12 @@ int main(int argc, char **argv)
     xen_test_add("inside/traces-slots", traces_slots, NULL);
     xen_test_add("inside/traces-outside", traces_outside, NULL);
     xen_test_add("inside/physmap", physmap, NULL);
+    xen_test_add("inside/physmap-restored", physmap_restored, NULL);
     xen_test_add("inside/physmap-elsewhere", physmap_elsewhere, NULL);
     xen_test_add("inside/physmap-pieces", physmap_pieces, NULL);
     xen_test_add("inside/event-outstanding", event_outstanding, NULL);
     xen_test_add("inside/event-low", event_low, NULL);
+    xen_test_add("inside/odd-arguments", odd_arguments, NULL);
+    xen_test_add("inside/crowd", crowd, NULL);
     return g_test_run();
 }
