@@ -111,7 +111,7 @@ def test_no_binary(b):
 
 
 def test_a_stream_from_bytes(b):
-    path = b.write('some.bytes', 'bytes that a fuzzer might give' * 20)
+    path = b.write('some.bytes', 'bytes that a fuzzer might give' * 40)
     saved = b.path('saved.stream')
     status, output = run(b, '--bytes', path, '--save', saved, '--actions',
                          '4', '--without', 'xen.fault', '--without', 'ide',
@@ -120,6 +120,21 @@ def test_a_stream_from_bytes(b):
     assert status == 0 and 'some.bytes: same: 4 actions' in output, output
     text = b.read('saved.stream')
     assert text.endswith('end 4\n') and 'ide' not in text, text
+
+
+def test_a_changed_stream(b):
+    path = b.write('good.stream', STREAM)
+    saved = b.path('saved.stream')
+    status, output = run(b, '--corpus', os.path.dirname(path), '--mutate',
+                         '--save', saved)
+    assert status == 0 and 'mutated-1: same: ' in output, output
+    assert b.read('saved.stream') != STREAM
+
+
+def test_nothing_to_change(b):
+    status, output = run(b, '--mutate')
+    assert status == 1, output
+    one_line(output, '--mutate', '--corpus names no stream')
 
 
 def test_a_device_that_nobody_knows(b):
