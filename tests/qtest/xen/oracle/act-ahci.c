@@ -14,15 +14,35 @@
 
 typedef struct ActAhci {
     GuestAhci ahci;
-    bool lost;
+    bool lost, failed;
     unsigned seen;              /* act_disturbances() then */
 } ActAhci;
+
+enum { REGISTERS_BAR = 5, VERSION = 0x10, VERSION_1_0 = 0x10000 };
+
+/*
+ * Are its registers behind another device's BAR?  A driver would wait for the
+ * port to stop until it gives up.
+ */
+static bool is_hidden(OracleSide *side, const OraclePlace *place)
+{
+    GuestPc *pc = oracle_pc(side);
+    uint64_t val;
+
+    guest_pci_place_bar(pc, place->devfn, REGISTERS_BAR, place->mmio);
+    guest_pci_command(pc, place->devfn, GUEST_PCI_MEMORY, 0);
+    return guest_mmio_in(pc, place->mmio + VERSION, 4, &val) ||
+           val != VERSION_1_0;
+}
 
 static int setup(OracleSide *side, const OracleDevice *device)
 {
     const OraclePlace *place = oracle_place(side, device);
     ActAhci *a = oracle_state(side, device);
 
+    if (is_hidden(side, place)) {
+        return -ENODEV;
+    }
     return guest_ahci_init(oracle_pc(side), &a->ahci, 0, place->mmio,
                            place->mem);
 }
@@ -32,12 +52,12 @@ static ActAhci *ready(OracleSide *side, const OracleDevice *device)
     ActAhci *a = oracle_state(side, device);
     unsigned now = act_disturbances(side);
 
-    if (a->lost || a->seen != now) {
+    if ((a->lost && !a->failed) || a->seen != now) {
         int rc = setup(side, device);
 
         rc = rc ?: guest_ahci_reset_link(&a->ahci);
         oracle_saw(side, "ahci: set up again", rc);
-        a->lost = rc;
+        a->lost = a->failed = rc;
         a->seen = now;
     }
     return a->lost ? NULL : a;

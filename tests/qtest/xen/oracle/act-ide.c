@@ -11,7 +11,7 @@
 
 typedef struct ActIde {
     GuestIde ide;
-    bool lost;
+    bool lost, failed;
     unsigned seen;              /* act_disturbances() then */
 } ActIde;
 
@@ -28,11 +28,11 @@ static GuestIde *ready(OracleSide *side, const OracleDevice *device)
     ActIde *i = oracle_state(side, device);
     unsigned now = act_disturbances(side);
 
-    if (i->lost || i->seen != now) {
+    if ((i->lost && !i->failed) || i->seen != now) {
         int rc = setup(side, device);
 
         oracle_saw(side, "ide: set up again", rc);
-        i->lost = rc;
+        i->lost = i->failed = rc;
         i->seen = now;
     }
     return i->lost ? NULL : &i->ide;

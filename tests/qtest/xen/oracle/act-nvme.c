@@ -17,7 +17,7 @@ enum { SGL_DATA = 0x00, SGL_SEGMENT = 0x20, SGL_LAST_SEGMENT = 0x30 };
 
 typedef struct ActNvme {
     GuestNvme nvme;
-    bool lost;
+    bool lost, failed;
     unsigned seen;              /* act_disturbances() then */
 } ActNvme;
 
@@ -42,11 +42,11 @@ static ActNvme *ready(OracleSide *side, const OracleDevice *device)
     ActNvme *n = oracle_state(side, device);
     unsigned now = act_disturbances(side);
 
-    if (n->lost || n->seen != now) {
+    if ((n->lost && !n->failed) || n->seen != now) {
         int rc = setup(side, device);
 
         oracle_saw(side, "nvme: set up again", rc);
-        n->lost = rc;
+        n->lost = n->failed = rc;
         n->seen = now;
     }
     return n->lost ? NULL : n;

@@ -8,7 +8,8 @@
 /*
  * How often the guest reached registers, BARs or PCI configuration behind its
  * drivers' backs.  A driver that finds another number than it did last sets
- * its device up again.
+ * its device up again.  If that fails, it waits for another number before it
+ * tries again: a device behind another one's BAR takes seconds each time.
  */
 unsigned act_disturbances(OracleSide *side);
 

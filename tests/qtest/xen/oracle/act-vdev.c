@@ -20,11 +20,11 @@ ActVdev *act_vdev_ready(OracleSide *side, const OracleDevice *device,
     ActVdev *v = oracle_state(side, device);
     unsigned now = act_disturbances(side);
 
-    if (v->lost || v->seen != now) {
+    if ((v->lost && !v->failed) || v->seen != now) {
         int rc = act_vdev_setup(side, device, kind);
 
         oracle_saw(side, "virtio device: set up again", rc);
-        v->lost = rc;
+        v->lost = v->failed = rc;
         v->seen = now;
     }
     return v->lost ? NULL : v;

@@ -9,6 +9,7 @@
 typedef struct ActVdev {
     GuestVdev vdev;
     bool lost;                  /* to be set up before it is used again */
+    bool failed;                /* that did not work, and nothing changed */
     unsigned seen;              /* act_disturbances() then */
 } ActVdev;
 

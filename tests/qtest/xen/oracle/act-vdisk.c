@@ -28,10 +28,10 @@ ActVdisk *act_vdisk_ready(OracleSide *side, const OracleDevice *device)
     unsigned now = act_disturbances(side);
     int rc;
 
-    if (disk->lost || disk->seen != now) {
+    if ((disk->lost && !disk->failed) || disk->seen != now) {
         rc = disk->ops->init(disk, side, oracle_place(side, device));
         oracle_saw(side, "virtio disk: set up again", rc);
-        disk->lost = rc;
+        disk->lost = disk->failed = rc;
         disk->seen = now;
     }
     return disk->lost ? NULL : disk;

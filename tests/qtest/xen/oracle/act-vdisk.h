@@ -44,6 +44,7 @@ struct ActVdisk {
     uint64_t tables;            /* ACT_VDISK_TABLES bytes for lists */
     uint32_t own;               /* bytes of the driver's memory before them */
     bool lost;                  /* to be set up before it is used again */
+    bool failed;                /* that did not work, and nothing changed */
     unsigned seen;              /* act_disturbances() then */
     union {
         GuestVblk blk;

@@ -19,7 +19,7 @@ enum {
 
 typedef struct ActVgpu {
     GuestVgpu gpu;
-    bool lost;
+    bool lost, failed;
     unsigned seen;              /* act_disturbances() then */
 } ActVgpu;
 
@@ -43,11 +43,11 @@ static ActVgpu *ready(OracleSide *side, const OracleDevice *device)
     ActVgpu *v = oracle_state(side, device);
     unsigned now = act_disturbances(side);
 
-    if (v->lost || v->seen != now) {
+    if ((v->lost && !v->failed) || v->seen != now) {
         int rc = setup(side, device);
 
         oracle_saw(side, "virtio-gpu: set up again", rc);
-        v->lost = rc;
+        v->lost = v->failed = rc;
         v->seen = now;
     }
     return v->lost ? NULL : v;
