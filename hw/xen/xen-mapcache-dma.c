@@ -33,10 +33,10 @@
 #include "qemu/osdep.h"
 #include "qemu/lockable.h"
 #include "qemu/error-report.h"
-#include "qemu/timer.h"
 #include "qemu/xxhash.h"
 
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-report.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 #include "trace.h"
@@ -45,8 +45,7 @@
 #define SHARDS              (1u << SHARD_BITS)
 #define SHARD_CHAINS_MIN    64u
 
-/* One burst of warnings a second, so many lines long. */
-#define REPORT_INTERVAL_MS  1000
+/* The most lines of one report. */
 #define REPORT_LINES        16
 
 /* @count mappings of one cell that have the same @info. */
@@ -525,10 +524,10 @@ static void report_print(const DmaReport *r)
 
 void mcache_dma_report(void)
 {
-    static int64_t last;
+    static XenReportLimit limit;
     static uint64_t unreported;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    bool due = !last || now - last >= REPORT_INTERVAL_MS;
+    bool due = xen_report_may(&limit);
+    uint32_t left_out;
     DmaReport r = {
         .now = mcache_seconds(),
         .wanted = due ? REPORT_LINES : 0,
@@ -550,12 +549,12 @@ void mcache_dma_report(void)
     }
     unreported += r.more;
     report_print(&r);
-    if (due && (r.lines || unreported)) {
+    if (due && (r.lines || unreported) &&
+        xen_report_is_due(&limit, &left_out)) {
         if (unreported) {
             warn_report("xen mapcache: %" PRIu64 " more such mappings since "
                         "the last report", unreported);
         }
-        last = now;
         unreported = 0;
     }
 }

@@ -21,13 +21,13 @@
 #include "qemu/main-loop.h"
 #include "qemu/memfd.h"
 #include "qemu/rcu.h"
-#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 
 #include <sys/resource.h>
 
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-report.h"
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
@@ -193,25 +193,14 @@ void mcache_arena_init(void)
     trace_xen_map_cache_init(n, table);
 }
 
-/* True once a second: the next report of a kind is due. */
-static bool report_is_due(int64_t *last)
-{
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    int64_t before = qatomic_read(last);
-
-    if (before && now - before < 1000) {
-        return false;
-    }
-    return qatomic_cmpxchg(last, before, now ? now : 1) == before;
-}
-
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err)
 {
-    static int64_t last;
+    static XenReportLimit limit;
+    uint32_t left_out;
 
     trace_xen_map_cache_failure(what, addr, pages, err);
-    if (!report_is_due(&last)) {
+    if (!xen_report_is_due(&limit, &left_out)) {
         return;
     }
     if (addr == HWADDR_MAX) {
@@ -225,11 +214,12 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
 
 void mcache_report_hole(hwaddr addr)
 {
-    static int64_t last;
+    static XenReportLimit limit;
+    uint32_t left_out;
 
     trace_xen_map_cache_hole(addr);
     if (bql_locked() && runstate_check(RUN_STATE_INMIGRATE) &&
-        report_is_due(&last)) {
+        xen_report_is_due(&limit, &left_out)) {
         error_report("xen mapcache: guest RAM at 0x%" HWADDR_PRIx " is "
                      "absent while the guest is restored: a device reads "
                      "zeros there instead of what was saved", addr);

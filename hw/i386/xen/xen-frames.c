@@ -24,6 +24,7 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-report.h"
 #include "system/runstate.h"
 #include "system/xen.h"
 #include "system/xen-mapcache.h"
@@ -31,26 +32,18 @@
 #include "xen-physmap-int.h"
 #include "trace.h"
 
-#define REPORT_MS   1000    /* from one report to the next */
-
 void xen_complain(const char *fmt, ...)
 {
-    static int64_t last;
-    static unsigned unsaid;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    static XenReportLimit limit;
+    uint32_t left_out = 0;
     va_list ap;
 
-    if (!runstate_check(RUN_STATE_INMIGRATE)) {
-        if (last && now - last < REPORT_MS) {
-            unsaid++;
-            return;
-        }
-        last = now;
+    if (!runstate_check(RUN_STATE_INMIGRATE) &&
+        !xen_report_is_due(&limit, &left_out)) {
+        return;
     }
-    if (unsaid) {
-        warn_report("reports like the next one that were left out before it: "
-                    "%u", unsaid);
-        unsaid = 0;
+    if (left_out) {
+        warn_report("%u reports like the next one were not written", left_out);
     }
     va_start(ap, fmt);
     error_vreport(fmt, ap);

@@ -1,0 +1,54 @@
+/*
+ * A limit on reports that a guest can cause as often as it likes
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * At most one report of a kind is written in a second.  Each kind has a static
+ * XenReportLimit of its own, which begins as zeros.  Any thread may call these
+ * functions.
+ */
+
+#ifndef HW_XEN_XEN_REPORT_H
+#define HW_XEN_XEN_REPORT_H
+
+#include "qemu/atomic.h"
+#include "qemu/timer.h"
+
+#define XEN_REPORT_INTERVAL_MS  1000
+
+typedef struct XenReportLimit {
+    int64_t last;       /* the time of the last report, in ms; 0: none */
+    uint32_t left_out;  /* how many were left out since then */
+} XenReportLimit;
+
+/* True if a report may be written now.  Changes nothing. */
+static inline bool xen_report_may(const XenReportLimit *r)
+{
+    int64_t last = qatomic_read(&r->last);
+
+    return !last || qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - last >=
+                    XEN_REPORT_INTERVAL_MS;
+}
+
+/*
+ * True if the caller is to write a report; then *@left_out is the number of
+ * reports that were left out since the last one.  False if this report is left
+ * out.
+ */
+static inline bool xen_report_is_due(XenReportLimit *r, uint32_t *left_out)
+{
+    int64_t last = qatomic_read(&r->last);
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if ((last && now - last < XEN_REPORT_INTERVAL_MS) ||
+        qatomic_cmpxchg(&r->last, last, now ? now : 1) != last) {
+        qatomic_inc(&r->left_out);
+        return false;
+    }
+    *left_out = qatomic_xchg(&r->left_out, 0);
+    return true;
+}
+
+#endif /* HW_XEN_XEN_REPORT_H */
