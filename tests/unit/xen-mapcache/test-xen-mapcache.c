@@ -49,15 +49,21 @@ static uint8_t *dma_map(uint64_t addr, hwaddr len)
     return host;
 }
 
-static void check_stamps(const uint8_t *host, uint64_t gfn, unsigned n,
-                         uint64_t seed)
+/* The pages at @host must have the stamps of @n gfns from @gfn on. */
+static void check_stamps_at(int line, const uint8_t *host, uint64_t gfn,
+                            unsigned n, uint64_t seed)
 {
     unsigned i;
 
     for (i = 0; i < n; i++) {
-        g_assert_true(xensim_stamp_page_ok(host + i * PAGE, gfn + i, seed));
+        if (!xensim_stamp_page_ok(host + i * PAGE, gfn + i, seed)) {
+            g_error("line %d: page %u of the mapping shows other bytes than "
+                    "gfn 0x%" PRIx64 ": %s", line, i, gfn + i,
+                    xensim_stamp_why());
+        }
     }
 }
+#define check_stamps(...) check_stamps_at(__LINE__, __VA_ARGS__)
 
 /* Warm DMA asks Xen for nothing; the mapping outlives its last release. */
 static void test_kept(void)
