@@ -275,7 +275,7 @@ def test_every_test_of_the_series_is_run(b):
     assert have and not missing, f'not in meson.build: {missing}'
 
 
-def refused(b, tool, *args):
+def tool_refuses(b, tool, *args):
     res = subprocess.run([os.path.join(b.real_repo, 'tools', tool), *args],
                          capture_output=True, text=True, check=False)
     assert res.returncode == 1, res
@@ -285,19 +285,21 @@ def refused(b, tool, *args):
 def test_wrong_arguments_are_named(b):
     b.write('build/obj/build.ninja', 'build tests/unit/test-a: link a.o\n')
     build = b.path('build')
-    has(refused(b, 'run-test', build), 'usage: ', ' NAME ', 'qtest-compat')
-    has(refused(b, 'run-test', b.path('no'), 'unit', 'test-a'),
+    has(tool_refuses(b, 'run-test', build), 'usage: ', ' NAME ',
+        'qtest-compat')
+    has(tool_refuses(b, 'run-test', b.path('no'), 'unit', 'test-a'),
         'error: ', 'no such build directory', 'make build')
-    has(refused(b, 'run-test', build, 'units', 'test-a'),
+    has(tool_refuses(b, 'run-test', build, 'units', 'test-a'),
         'error: no suite is called units: there are unit qtest ')
-    has(refused(b, 'run-test', build, 'unit', 'test-b'),
+    has(tool_refuses(b, 'run-test', build, 'unit', 'test-b'),
         'error: suite unit has no test test-b', '--list')
-    has(refused(b, 'run-test', build, 'unit', 'test-a'),
+    has(tool_refuses(b, 'run-test', build, 'unit', 'test-a'),
         'is not built: run ')
-    has(refused(b, 'tests/run', b.real_build, 'no-such-word:'),
+    has(tool_refuses(b, 'tests/run', b.real_build, 'no-such-word:'),
         'error: no case has no-such-word: in its name')
-    has(refused(b, 'get-source', '--version'), 'error: --version: ', 'usage: ')
-    has(refused(b, 'pictures', '--draw'), 'error: --draw: ', 'usage: ')
+    has(tool_refuses(b, 'get-source', '--version'), 'error: --version: ',
+        'usage: ')
+    has(tool_refuses(b, 'pictures', '--draw'), 'error: --draw: ', 'usage: ')
 
 
 def test_virtual_environment_is_left_out(b):
@@ -355,7 +357,8 @@ def test_no_function_is_longer_than_a_screen(b):
 
 # what mapcache.lock guards: the fields of MapCache after the lock
 GUARDED = re.compile(r'(?ms)QemuMutex lock;(.*?)^} MapCache;')
-TAKES = re.compile(r'qemu_mutex_(?:lock|init)\(|LOCK_GUARD\(&|mcache_call_lock\(')
+TAKES = re.compile(r'qemu_mutex_(?:lock|init)\(|LOCK_GUARD\(&|'
+                   r'mcache_call_lock\(')
 
 
 def without_suffix(header, source):
