@@ -16,6 +16,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "exec/address-spaces.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
@@ -115,12 +116,44 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
     return other;
 }
 
+/*
+ * Where frames of the guest's own were found.  They are probed first: a guest
+ * can change the memory map as often as it likes, and must not have the whole
+ * of a range probed each time.
+ */
+static hwaddr own_frames[8];
+
+/* True if no frame is at [@gaddr, @gaddr + @size), at most PROBE_BYTES. */
+static bool is_empty(hwaddr gaddr, uint64_t size)
+{
+    static unsigned next;
+    DECLARE_BITMAP(present, PROBE_BYTES / XEN_GUEST_PAGE_SIZE) = { 0 };
+    XenFrames frames = xen_map_cache_probe(gaddr, size, present);
+
+    if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
+        own_frames[next++ % G_N_ELEMENTS(own_frames)] = gaddr +
+            find_first_bit(present, size / XEN_GUEST_PAGE_SIZE) *
+            XEN_GUEST_PAGE_SIZE;
+    }
+    return frames == XEN_FRAMES_NONE;
+}
+
 /* True if frames may be put at @gaddr for the memory [@ram, @ram + @size). */
 static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 {
     uint64_t done, len;
     ram_addr_t other;
+    unsigned i;
 
+    for (i = 0; i < G_N_ELEMENTS(own_frames); i++) {
+        len = XEN_GUEST_PAGE_SIZE;
+        if (own_frames[i] - gaddr < size &&
+            xen_pieces_at(own_frames[i], &len, &other) == XEN_AT_UNKNOWN &&
+            xen_map_cache_probe(own_frames[i], len, NULL) !=
+            XEN_FRAMES_NONE) {
+            return false;
+        }
+    }
     for (done = 0; done < size; done += len) {
         len = MIN(size - done, PROBE_BYTES);
         if (is_shown_other(gaddr + done, ram + done, &len)) {
@@ -136,8 +169,7 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
         case XEN_AT_NEEDLESS:
             break;
         case XEN_AT_UNKNOWN:
-            if (xen_map_cache_probe(gaddr + done, len, NULL) !=
-                XEN_FRAMES_NONE) {
+            if (!is_empty(gaddr + done, len)) {
                 return false;
             }
             break;

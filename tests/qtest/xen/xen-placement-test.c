@@ -325,6 +325,40 @@ static const char *registers_over(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
+/*
+ * A page of the guest's own keeps the memory from its BAR.  That is looked at
+ * each time the memory map changes, but not by all pages of the BAR.
+ */
+static const char *looked_at(XenTest *t)
+{
+    enum { CARD = 9 << 3, TIMES = 100 };
+    const uint64_t own = RANGE_A / XEN_TEST_PAGE + PAGES - 1;
+    g_autofree char *args =
+        devmem_args(t, "-device VGA,addr=8 -device e1000,addr=9,romfile= ");
+    uint64_t pages;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, CARD, 0, RANGE_B));
+    g_assert_cmpint(xensim_populate(t->dom, own, 1), ==, 1);
+    xensim_stamp(t->dom, own, 1, 20);
+    devmem_place(t, &vga, RANGE_A);
+    pages = xen_test_stat(t, "map-pages");
+    for (unsigned i = 0; i < TIMES; i++) {
+        xen_test_ok(t, guest_pci_command(t->pc, CARD, 0, GUEST_PCI_MEMORY));
+        xen_test_ok(t, guest_pci_command(t->pc, CARD, GUEST_PCI_MEMORY, 0));
+    }
+    pages = xen_test_stat(t, "map-pages") - pages;
+    XEN_REQUIRE(xensim_stamp_check(t->dom, own, 1, 20) == XENSIM_NO_GFN,
+                "overwrote the guest's page");
+    XEN_REQUIRE(pages <= 8 * TIMES, "asked Xen for %" PRIu64 " pages in %u "
+                "changes of the memory map", pages, 2 * TIMES);
+    xensim_depopulate(t->dom, own, 1);
+    xen_test_ok(t, guest_pci_command(t->pc, CARD, 0, GUEST_PCI_MEMORY));
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -334,6 +368,7 @@ int main(int argc, char **argv)
     xen_test_add("placement/displaced-saved", displaced_saved, NULL);
     xen_test_add("placement/passed-through", passed_through, NULL);
     xen_test_add("placement/own-pages", own_pages, NULL);
+    xen_test_add("placement/looked-at", looked_at, NULL);
     xen_test_add("placement/firmware", firmware, NULL);
     if (qtest_has_device("qxl-vga")) {
         xen_test_add("placement/firmware-64", firmware_64, NULL);
