@@ -30,6 +30,7 @@
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-reservation.h"
+#include "system/numa.h"
 #include "system/runstate.h"
 #include "system/xen.h"
 #include "system/xen-mapcache.h"
@@ -379,7 +380,7 @@ static void guest_ram_init(RAMBlock *block, Error **errp)
     MemoryRegion *mr = block->mr;
     RAMBlock *other;
 
-    if (current_machine->ram) {
+    if (current_machine->ram || !numa_uses_legacy_mem()) {
         error_setg(errp, "xen: a memory backend cannot be the guest's RAM, "
                    "which Xen provides: leave out memory-backend= and memdev=");
         return;

@@ -283,7 +283,7 @@ static const char *refuses(XenTest *t, const char *args, const char *text)
     g_assert_cmpint(pid, >, 0);
     if (xensim_wait_ready(t->dom, 10000) == XENSIM_OK) {
         xensim_kill(t->sim, pid);
-        return NULL;
+        return "starts";
     }
     if (xensim_wait_exit(t->sim, pid, 10000, &wstatus)) {
         xensim_kill(t->sim, pid);
