@@ -79,6 +79,8 @@ struct OracleSide {
     PlainMachine *plain;        /* one of the two */
     Toolstack *ts;
     TsGuest *guest;
+    XensimCount maps_before;    /* map calls of former processes, */
+    bool maps_unknown;          /* ... which are to be found out */
     bool faulted;               /* a call to Xen was made to fail, once */
     OracleDirty *dirty;         /* the log is on; else NULL */
     GError *lost;               /* why nothing more can be done with it */
@@ -136,6 +138,17 @@ char *oracle_dirty_end(OracleSide *side);
 
 /* Forgets it: the domain is another one, or the log cannot be trusted. */
 void oracle_dirty_drop(OracleSide *side);
+
+/* ---- counts.c ---- */
+
+/*
+ * From here on a new process of the Xen side counts.  @known: no other makes
+ * calls to Xen any more.
+ */
+void oracle_counts_begin(OracleSide *side, bool known);
+
+/* NULL if that process counts what Xen counts; else both, in a line (g_free). */
+char *oracle_counts_compare(OracleSide *side, TsQmp *qmp);
 
 /* ---- draw.c ---- */
 

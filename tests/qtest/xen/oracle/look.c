@@ -379,6 +379,7 @@ static bool lets_go(OracleSide *side, TsQmp *qmp)
 static char *look_at_xen(OracleSide *side)
 {
     TsQmp *qmp = side->plain ? NULL : oracle_side_qmp(side);
+    char *text;
 
     if (!qmp) {
         return NULL;
@@ -388,6 +389,10 @@ static char *look_at_xen(OracleSide *side)
     }
     if (!settles(qmp, "dma")) {
         return outstanding(side);
+    }
+    text = oracle_counts_compare(side, qmp);
+    if (text) {
+        return text;
     }
     /* A call that failed may have left a ring to be held by its bucket. */
     if (!counter(qmp, "map-failures") &&

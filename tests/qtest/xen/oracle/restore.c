@@ -35,6 +35,7 @@ static TsGuest *save_and_restore(OracleSide *side, GError **err)
         ts_config_copy(&config, ts_config(side->guest));
         ts_destroy(side->guest);
         side->guest = NULL;
+        oracle_counts_begin(side, true);
         guest = ts_restore(side->ts, &config, dir, err);
         ts_config_clear(&config);
     }
@@ -60,6 +61,9 @@ void oracle_side_restore(OracleSide *side, bool live)
     }
     if (guest) {
         side->guest = guest;
+        if (live) {
+            oracle_counts_begin(side, false);
+        }
     } else {
         oracle_side_give_up(side, err);
     }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The oracle: does the mapcache count what the simulated Xen counts?
+ */
+#include "qemu/osdep.h"
+#include "engine.h"
+
+#define SETTLE_MS 5000
+
+/* Of one process of QEMU's. */
+typedef struct Counts {
+    uint64_t calls, pages, failures;    /* of map calls, since it began */
+    uint64_t mapped;                    /* pages, without grants; now */
+} Counts;
+
+static void add_foreign(void *opaque, const XensimMapRun *run)
+{
+    Counts *counts = opaque;
+
+    counts->mapped += run->grant || run->resource ? 0 : run->pages;
+}
+
+static Counts counts_of_xen(OracleSide *side)
+{
+    XensimCount now = xensim_count_maps(ts_sim(side->ts));
+    Counts counts = {
+        .calls = now.calls - side->maps_before.calls,
+        .pages = now.pages - side->maps_before.pages,
+        .failures = now.failures - side->maps_before.failures,
+    };
+
+    xensim_mappings_foreach(oracle_domain(side), add_foreign, &counts);
+    return counts;
+}
+
+static Counts counts_of_qemu(TsQmp *qmp)
+{
+    g_autoptr(TsJson) info = ts_qmp_command(qmp, "query-xen-mapcache", NULL,
+                                            NULL);
+
+    return (Counts) {
+        .calls = ts_json_get_int(info, "map-calls", 0),
+        .pages = ts_json_get_int(info, "map-pages", 0),
+        .failures = ts_json_get_int(info, "map-failures", 0),
+        .mapped = (ts_json_get_int(info, "bytes-mapped", 0) +
+                   ts_json_get_int(info, "bytes-exact", 0) +
+                   ts_json_get_int(info, "bytes-blocks", 0)) / ORACLE_PAGE,
+    };
+}
+
+void oracle_counts_begin(OracleSide *side, bool known)
+{
+    side->maps_before = xensim_count_maps(ts_sim(side->ts));
+    side->maps_unknown = !known;
+}
+
+char *oracle_counts_compare(OracleSide *side, TsQmp *qmp)
+{
+    Counts xen, qemu;
+    unsigned ms;
+
+    if (side->maps_unknown) {
+        XensimCount now = xensim_count_maps(ts_sim(side->ts));
+
+        qemu = counts_of_qemu(qmp);
+        side->maps_before.calls = now.calls - qemu.calls;
+        side->maps_before.pages = now.pages - qemu.pages;
+        side->maps_before.failures = now.failures - qemu.failures;
+        side->maps_unknown = false;
+    }
+    /* The reaper may unmap between the one and the other. */
+    for (ms = 0; ms < SETTLE_MS; ms++) {
+        qemu = counts_of_qemu(qmp);
+        xen = counts_of_xen(side);
+        if (!memcmp(&xen, &qemu, sizeof(xen))) {
+            return NULL;
+        }
+        g_usleep(1000);
+    }
+    return g_strdup_printf("the mapcache counts %" PRIu64 " map calls of %"
+                           PRIu64 " pages, %" PRIu64 " failed, and %" PRIu64
+                           " pages mapped; Xen counts %" PRIu64 " of %" PRIu64
+                           ", %" PRIu64 ", and %" PRIu64, qemu.calls,
+                           qemu.pages, qemu.failures, qemu.mapped, xen.calls,
+                           xen.pages, xen.failures, xen.mapped);
+}
