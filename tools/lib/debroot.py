@@ -26,6 +26,7 @@ status=0
 chroot "$root" "$@" || status=$?
 exit $status
 '''
+TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 
 
@@ -46,7 +47,7 @@ def apt_settings():
                    and not line.startswith('Acquire::IndexTargets'))
 
 
-def make(root, suite, mirror, packages, log, gib):
+def make(root, suite, mirror, packages, log, gib, architectures=()):
     """A root with these packages, whole or not at all."""
     need_space(os.path.dirname(root), gib, f'a bare {suite}')
     fresh = root + '.new'
@@ -57,9 +58,14 @@ def make(root, suite, mirror, packages, log, gib):
     with open(conf, 'w', encoding='utf-8') as out:
         out.write(apt_settings())
     argv = ['mmdebstrap', '--mode=root', '--variant=minbase',
-            '--aptopt=' + conf]
+            '--aptopt=' + conf,
+            # made anew if it is broken off: no file has to be on the disk
+            # before the next one is written
+            '--dpkgopt=force-unsafe-io']
     if packages:
         argv.append('--include=' + ','.join(packages))
+    if architectures:
+        argv.append('--architectures=' + ','.join(architectures))
     with open(log, 'wb') as out:
         res = subprocess.run(argv + [suite, fresh, mirror], check=False,
                              stdin=subprocess.DEVNULL, stdout=out,
@@ -76,6 +82,26 @@ def make(root, suite, mirror, packages, log, gib):
         shutil.copy('/etc/resolv.conf', os.path.join(fresh, 'etc/resolv.conf'))
     remove(root)
     os.rename(fresh, root)
+
+
+def make_once(root, suite, mirror, packages, log, gib, architectures=()):
+    """The same, unless the root is there and was made with these packages."""
+    stamp = os.path.join(root, 'etc', 'xen-mapcache-root')
+    key = ' '.join([suite, *architectures, *packages]) + '\n'
+    if os.path.exists(stamp):
+        with open(stamp, encoding='utf-8') as src:
+            if src.read() == key:
+                return
+    make(root, suite, mirror, packages, log, gib, architectures)
+    with open(stamp, 'w', encoding='utf-8') as out:
+        out.write(key)
+
+
+def mirror_of(build):
+    """The mirror of Debian that this machine uses."""
+    return subprocess.run(
+        [os.path.join(TOOLS, 'apt-private'), build, '--mirror'],
+        stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def remove(root):
