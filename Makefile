@@ -15,7 +15,7 @@ NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
         series-check check-bare check-xen check-xen-linux setup clean fuzz \
-        fuzz-qemu deb check-deb dist
+        fuzz-qemu deb check-deb check-arm64 dist
 .NOTPARALLEL:
 
 help:
@@ -38,6 +38,8 @@ help:
 #: make series-check the same, and compile what each patch affects (long)
 #: make deb          Debian 13 packages with the series: build/deb/packages/
 #: make check-deb    install them in a bare Debian 13, run the demo, purge (root)
+#: make check-arm64  build for Arm64 in a Debian 13, run the mapcache's unit tests
+#:                   under emulation (root, long)
 #: make dist         pack a release, the same bytes each time: build/dist/
 #: make check-bare SUITE=bookworm|trixie
 #:                   make run and make check in a bare Debian (root, long)
@@ -118,6 +120,10 @@ deb: series
 check-deb: deb
 	@$(NINJA) -C "$(BUILD)" --quiet xensim.stamp
 	@tools/check-deb --build "$(BUILD)"
+
+check-arm64: PACKAGES_TOO = mmdebstrap
+check-arm64: setup
+	@QEMU_SRC="$(QEMU_SRC)" tools/check-arm64 --build "$(BUILD)"
 
 check-bare:
 	@tools/check-bare-root $(or $(SUITE),bookworm)

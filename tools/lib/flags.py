@@ -18,6 +18,12 @@ ASAN_BUILD = XEN_BUILD + ['--enable-asan', '--enable-ubsan']
 TSAN_BUILD = XEN_BUILD + ['--enable-tsan']
 NOXEN_BUILD = (_COMMON + ' ' + _NOXEN).split()
 
+# for Arm64, on another processor; the unit tests of the mapcache take the
+# headers of the target i386, of which nothing else is built then
+ARM64_BUILD = (_COMMON + ''' --target-list=aarch64-softmmu,i386-softmmu
+    --enable-xen --disable-tcg --cross-prefix=aarch64-linux-gnu-''').split() + [
+    '--cc=ccache aarch64-linux-gnu-gcc']
+
 
 def compiler_flags():
     """ccache where it is installed; the user's own settings hold."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run a test program and read the TAP that it prints."""
+import contextlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ TODO = re.compile(r'#\s*todo\b', re.IGNORECASE)
 PLAN = re.compile(r'^1\.\.(\d+)(?:\s*#\s*skip\s*(.*))?', re.IGNORECASE)
 
 PASS, FAIL, SKIPPED = 'pass', 'fail', 'skip'
+_running = set()        # process groups
 
 
 def parse(text):
@@ -42,6 +44,13 @@ def parse(text):
     return results, plan
 
 
+def stop_all():
+    """End what is run now: a session of its own hears no Ctrl-C."""
+    for group in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
 def run(argv, cwd, env, timeout, tap=True):
     """Run one test program; return (results, output, seconds).
 
@@ -53,6 +62,7 @@ def run(argv, cwd, env, timeout, tap=True):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT,
                           start_new_session=True) as child:
+        _running.add(child.pid)
         try:
             output, _ = child.communicate(timeout=timeout)
             end = ''
@@ -60,6 +70,8 @@ def run(argv, cwd, env, timeout, tap=True):
             os.killpg(child.pid, signal.SIGKILL)
             output, _ = child.communicate()
             end = f'took longer than {timeout:.0f} s'
+        finally:
+            _running.discard(child.pid)
     seconds = time.monotonic() - started
     results, plan = parse(output) if tap else ({}, None)
     if not end and child.returncode < 0:
