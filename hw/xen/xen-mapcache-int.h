@@ -391,7 +391,7 @@ uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
  */
 void mcache_arena_init(void);
 
-/* Puts a slot that nobody has locked into @phase, and traces that. */
+/* Sets the phase of a slot that has no DMA lock, and traces that. */
 void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase);
 
 /* Traces that slot @nr, which has @bucket, is in @phase now. */
@@ -545,11 +545,11 @@ void mcache_evict_for_memory_locked(void);
 void mcache_reaper_init(void);
 
 /*
- * The time for the record of a DMA mapping: what mcache_seconds() returned
- * about a second ago at most.  It comes from mapcache.seconds, which the reaper
- * updates while there is DMA; asking the kernel would take longer than the rest
- * of a mapping.  If nobody updates it, this makes the reaper do so.  Without
- * the lock.
+ * The time for the record of a DMA mapping: a result of mcache_seconds() that
+ * is at most about a second old.  It comes from mapcache.seconds, which the
+ * reaper updates while there is DMA; asking the kernel would take longer than
+ * the rest of a mapping.  If nobody updates it, this makes the reaper do so.
+ * Without the lock.
  */
 uint32_t mcache_clock(void);
 
@@ -645,7 +645,7 @@ bool mcache_dma_add(uint8_t *host, uint64_t size, uint64_t info);
 bool mcache_dma_remove(const uint8_t *host, uint64_t size);
 
 /*
- * For a release whose length was not mapped.  Finds the shortest record at
+ * For a release whose length matches no record.  Finds the shortest record at
  * @host in the table.  If it is shorter than @limit, removes it and returns its
  * size.  Otherwise returns 0.
  */
@@ -765,9 +765,9 @@ static inline void mcache_count(uint64_t *counter)
 }
 
 /*
- * The number of outstanding DMA mappings that MapCacheCounts counts: exact
- * while no thread changes it, and otherwise never too small.  And the number of
- * those that were made since the start.
+ * The first returns how many of the DMA mappings that MapCacheCounts counts are
+ * outstanding: exact while no thread changes that, and otherwise never too
+ * small.  The second returns how many of them were made since the start.
  */
 uint64_t mcache_dma_outstanding_locked(void);
 uint64_t mcache_dma_made_locked(void);
@@ -775,7 +775,7 @@ uint64_t mcache_dma_made_locked(void);
 /* The number of hits since the start. */
 uint64_t mcache_hits_locked(void);
 
-/* Counts a miss that began at @start, of get_clock(), and ends now. */
+/* Counts a miss that ends now.  It began when get_clock() returned @start. */
 void mcache_miss_ended_locked(int64_t start);
 
 /* --- xen-mapcache-outside.c ----------------------------------------- */
@@ -845,16 +845,17 @@ void mcache_block_loaded(void);
 void mcache_events_init(void);
 
 /*
- * An invalidate found transfers outstanding; a lookup or a DMA mapping was
- * served by single pages or a copy.  Any thread, without the lock.  The events
- * are sent by the main loop, each at most once a second.
+ * The first is called when an invalidate found transfers outstanding.  The
+ * second is called when a lookup or a DMA mapping was served by single pages or
+ * a copy.  Any thread, without the lock.  The main loop sends the events, each
+ * at most once a second.
  */
 void mcache_event_outstanding(void);
 void mcache_event_low(void);
 
 /*
- * What the monitor tells of @m, of which one is as old as another; @now is of
- * mcache_seconds().  The caller's to free.
+ * Describes @m for the monitor; equal mappings have one age.  @now is the
+ * result of mcache_seconds().  The caller frees the description.
  */
 struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 

@@ -59,10 +59,10 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset);
 
 /*
  * Returns the substitute for the absent page of @addr: zeros, or, for a
- * transfer that writes, a page that is never read.  It costs nothing, so there
- * may be any number of transfers that use it.  The number of @held mappings is
- * limited to some thousands, because a guest could otherwise make any number of
- * them: NULL if there are too many.
+ * transfer that writes, a page that is never read.  The page itself costs
+ * nothing, so any number of transfers may use it.  But a device keeps an entry
+ * for each mapping that it holds.  So the number of @held mappings is limited
+ * to some thousands: NULL if there are too many.
  */
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write);
 

@@ -6,8 +6,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Xen's mapcache keeps records of DMA mappings, and reports the device of each.
- * Usually the address space tells the device.  But a virtio device uses the
- * system's address space, unless there is an IOMMU.
+ * Usually the address space identifies the device.  But a virtio device uses
+ * the system's address space, unless there is an IOMMU.
  */
 
 #ifndef SYSTEM_DMA_OWNER_H

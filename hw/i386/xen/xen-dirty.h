@@ -15,8 +15,9 @@
 #include "exec/memory.h"
 
 /*
- * A display starts to follow the writes to @section; it stops, or @section
- * disappears, whether or not it is logged.
+ * The first is called when a display begins to follow the writes to @section.
+ * The second is called when the display stops following them, and when @section
+ * disappears, even if no display follows it.
  */
 void xen_dirty_vram_start(MemoryRegionSection *section);
 void xen_dirty_vram_stop(MemoryRegionSection *section);

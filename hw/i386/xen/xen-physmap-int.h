@@ -144,8 +144,9 @@ bool xen_pieces_are_initial(ram_addr_t ram, uint64_t size);
 bool xen_pieces_cover(ram_addr_t ram, uint64_t size);
 
 /*
- * The frames at [@gaddr, @gaddr + @size) are abandoned, until other memory is
- * there or the frames went back.  They are no memory's according to the pieces.
+ * The first records the frames at [@gaddr, @gaddr + @size) as abandoned.  They
+ * must belong to no piece of device memory.  The second ends that, when other
+ * memory is there or the frames went back to Xen.
  */
 void xen_pieces_abandon(hwaddr gaddr, uint64_t size);
 void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
@@ -215,8 +216,9 @@ static inline void xen_physmap_compat_sync(void)
  */
 
 /*
- * The device memory that the guest's memory map shows, a piece for each section
- * with whole pages of it, in the order in which they appeared.
+ * The device memory that the guest's memory map shows: one piece for each
+ * section that has whole pages of device memory, in the order in which the
+ * sections appeared.
  */
 extern XenPieceList xen_shown;
 
@@ -236,10 +238,9 @@ MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 void xen_physmap_settle(void);
 
 /*
- * To be called when a block is about to be made that is to have its initial
- * range at [@ram, @ram + @size).  Relocates other devices' frames that are
- * there, and gives frames back to Xen that unplugged devices left there.  False
- * if something else is there.
+ * To be called before a block with the initial range [@ram, @ram + @size) is
+ * made.  Relocates other devices' frames that are there, and gives frames back
+ * to Xen that unplugged devices left there.  False if something else is there.
  */
 bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
 
@@ -260,8 +261,8 @@ void xen_physmap_restore_look(void);
 
 /*
  * To be called when the section was loaded and the pieces are complete.  @list
- * is what the section says; whole blocks there are at XEN_NO_FRAMES, if they
- * have none.
+ * is what the section says.  A block without frames is one piece there, with
+ * the guest address XEN_NO_FRAMES.
  */
 #define XEN_NO_FRAMES UINT64_MAX
 void xen_physmap_restore_known(const XenPieceList *list);

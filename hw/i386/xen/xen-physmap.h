@@ -53,7 +53,8 @@ void xen_physmap_commit(void);
 /*
  * Which frames of device memory are at the guest address of @section; the guest
  * writes to these without an ioreq.  XEN_FRAMES_ALL: all whole pages of
- * @section are there.  XEN_FRAMES_PART: only some are, or other memory is.
+ * @section are there.  XEN_FRAMES_PART: only some of them are there, or frames
+ * of other memory.
  */
 XenFrames xen_physmap_frames_at(const MemoryRegionSection *section);
 

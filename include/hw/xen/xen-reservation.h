@@ -16,10 +16,10 @@
 #include "exec/hwaddr.h"
 
 /*
- * Has Xen put frames at the guest addresses [@gaddr, @gaddr + @size). @present
- * has a bit for each page that has a frame already; these pages are left out.
- * NULL: no page has a frame.  If a page had a frame that @present does not
- * name, that frame would be lost: Xen does not free it.
+ * Asks Xen to put frames at the guest addresses [@gaddr, @gaddr + @size).
+ * @present has a bit for each page that has a frame already; these pages are
+ * left out.  NULL: no page has a frame.  If a page had a frame that @present
+ * does not name, that frame would be lost: Xen does not free it.
  *
  * Returns 0 or -errno.  After an error, some of the pages may have frames.
  */
@@ -27,9 +27,9 @@ int xen_reservation_populate(hwaddr gaddr, uint64_t size,
                              const unsigned long *present);
 
 /*
- * Gives the frames at [@gaddr, @gaddr + @size) back to Xen.  Xen frees a frame
- * that is still mapped when it is unmapped.  @present has a bit for each page
- * that has a frame; NULL: all pages have one.
+ * Gives the frames at [@gaddr, @gaddr + @size) back to Xen.  If a frame is
+ * still mapped, Xen frees it only when it is unmapped.  @present has a bit for
+ * each page that has a frame; NULL: all pages have one.
  *
  * Returns 0 or -errno.  After an error, some of the frames may have been given
  * back.
