@@ -74,8 +74,9 @@ typedef enum XenStage {
 } XenStage;
 
 /*
- * Does the same on the plain machine, by migration to a file.  Returns how far
- * the case came.  *@why says how it ended (g_free); NULL if it was completed.
+ * Starts the plain machine with @args, saves it by migration to a file, and
+ * restores it.  Returns how far the case came.  *@why says how it ended
+ * (g_free); NULL if it was completed.
  */
 XenStage xen_every_plain(const char *args, const char *dir, char **why);
 
@@ -123,7 +124,7 @@ const char *xen_every_check(XenTest *t, XenEveryGuest *g);
 /* Reads by DMA with each driver that there is, and looks for interrupts. */
 const char *xen_every_use(XenTest *t, XenEveryGuest *g);
 
-/* Lets the guest's drivers continue with the present device model. */
+/* Lets the guest's drivers continue with the device model that runs now. */
 void xen_every_moved(XenTest *t, XenEveryGuest *g);
 
 /* Makes all devices release the guest memory that they hold. */

@@ -118,8 +118,8 @@ GBytes *ts_physmap_get(XensimXs *xs, uint32_t domid);
 void ts_physmap_put(XensimXs *xs, uint32_t domid, GBytes *physmap);
 
 /*
- * Tells GUEST's configuration that a device was plugged in by QMP.  DEVICE is
- * the argument of -device that describes it (copied), or NULL when no such
+ * Records in GUEST's configuration that a device was plugged in by QMP.  DEVICE
+ * is the argument of -device that describes it (copied), or NULL when no such
  * device is left.  The next device model of the guest has the device, and its
  * next domain may have as many pages as this one.
  */

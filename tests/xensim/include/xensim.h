@@ -242,7 +242,10 @@ typedef struct XensimMemInfo {
 void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info);
 void xensim_set_max_pages(XensimDomain *dom, uint64_t pages);
 
-/* How often device models map the frame that is at @gfn now / @mfn. */
+/*
+ * How many mapped pages of device models show the frame that is at @gfn now;
+ * the frame @mfn.
+ */
 unsigned xensim_gfn_mappings(XensimDomain *dom, uint64_t gfn);
 unsigned xensim_mfn_mappings(Xensim *sim, uint64_t mfn);
 
@@ -329,7 +332,7 @@ enum {
     XENSIM_IOREQ_PIO = 0,
     XENSIM_IOREQ_COPY = 1,
     XENSIM_IOREQ_PCI_CONFIG = 2,
-    XENSIM_IOREQ_VMPORT = 3,    /* by its first port; not in Xen's headers */
+    XENSIM_IOREQ_VMPORT = 3,    /* by the access's first port; ours, not Xen's */
     XENSIM_IOREQ_TIMEOFFSET = 7,
     XENSIM_IOREQ_INVALIDATE = 8,
 };
@@ -505,7 +508,10 @@ void xensim_vram_tracking(XensimDomain *dom, uint64_t *gfn, uint64_t *pages);
 
 /* New unbound port of @dom for domain @remote (0: device models). */
 int xensim_evtchn_alloc(XensimDomain *dom, uint32_t remote);
-/* Bind to port @remote_port that @remote (0) has left unbound for @dom. */
+/*
+ * Bind to port @remote_port, which @remote (0: device models) has left unbound
+ * for @dom.
+ */
 int xensim_evtchn_bind(XensimDomain *dom, uint32_t remote,
                        uint32_t remote_port);
 int xensim_evtchn_close(XensimDomain *dom, uint32_t port);

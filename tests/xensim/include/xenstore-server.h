@@ -61,7 +61,10 @@ int xensim_xs_rm(XensimXs *xs, const char *path);
 /* The names of PATH's children (g_strfreev), or NULL if there is no PATH. */
 char **xensim_xs_directory(XensimXs *xs, const char *path);
 
-/* Set the N (>= 1) permissions of PATH; the first names owner and others. */
+/*
+ * Set the N (>= 1) permissions of PATH; the first has the owner, and the rights
+ * of all domains that are not named.
+ */
 int xensim_xs_set_perms(XensimXs *xs, const char *path,
                         const struct xs_permissions *perms, unsigned int n);
 
@@ -114,7 +117,9 @@ typedef enum XensimXsOp {
     XENSIM_XS_FROM_HOST = 1 << 11,      /* also what the toolstack did */
 } XensimXsOp;
 
-/* All operations that read a key; that change a key; and both. */
+/*
+ * Operations that read a key; that change a key; and all operations by clients.
+ */
 #define XENSIM_XS_LOOKS (XENSIM_XS_READ | XENSIM_XS_DIRECTORY | \
                          XENSIM_XS_GET_PERMS | XENSIM_XS_WATCH)
 #define XENSIM_XS_CHANGES (XENSIM_XS_WRITE | XENSIM_XS_MKDIR | \
