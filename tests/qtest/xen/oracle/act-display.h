@@ -19,13 +19,17 @@ void act_display_draw(OracleSide *side, OracleBytes *args, unsigned devfn,
                       uint64_t bytes);
 
 /*
- * A place of @len bytes in the VGA's video memory, at a page's start, for what
- * a driver gives to its device; 0 if the VGA has no frames there.
+ * The address of @len bytes in the VGA's video memory, at a page's start; a
+ * driver can give it to its device in a request.  0 if the VGA has no frames
+ * there.
  */
 uint64_t act_display_memory(OracleSide *side, OracleBytes *args,
                             uint64_t len);
 
-/* Tells all of it, if it is where it can be seen. */
+/*
+ * Tells (by oracle_saw_bytes()) the contents of the video memory of @bytes, as
+ * far as BAR 0 of @devfn shows it.
+ */
 void act_display_look(OracleSide *side, unsigned devfn, uint64_t bytes);
 
 /*

@@ -6,9 +6,9 @@
 #include "actions.h"
 
 /*
- * As oracle_draw_sg(), but with @wild only one piece of up to a page is where
- * there may be no RAM: QEMU has one page of bounce buffer for a device, and a
- * virtio device whose list needs more stops on the plain machine.
+ * As oracle_draw_sg(), but with @wild at most one piece may lie outside RAM,
+ * and only if it has at most a page.  QEMU has one page of bounce buffer for a
+ * device; on the plain machine a virtio device whose list needs more stops.
  */
 unsigned act_draw_list(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
                        unsigned max, uint32_t align, uint64_t total,

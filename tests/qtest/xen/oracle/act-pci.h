@@ -7,19 +7,21 @@
 
 /*
  * How often the guest reached registers, BARs or PCI configuration behind its
- * drivers' backs.  A driver that finds another number than it did last sets
- * its device up again.  If that fails, it waits for another number before it
- * tries again: a device behind another one's BAR takes seconds each time.
+ * drivers' backs.  If the number has changed since a driver last asked, the
+ * driver sets its device up again.  If that fails, the driver tries again only
+ * when the number has changed again: a device whose BAR is behind another
+ * device's takes seconds each time.
  */
 unsigned act_disturbances(OracleSide *side);
 
 /*
- * What was read of a register of @len bytes, for oracle_saw(): where a BAR has
- * none, QEMU reads as zeros, and Xen answers all ones itself.
+ * The value for oracle_saw() of a register of @len bytes that reads as @val.
+ * Where a BAR has no register, a read gives zeros in QEMU and all ones in Xen,
+ * so all ones become zeros.
  */
 uint64_t act_register(uint64_t val, unsigned len);
 
-/* Another action did so. */
+/* To be called by other actions that do so: steps act_disturbances(). */
 void act_disturb(OracleSide *side);
 
 #endif

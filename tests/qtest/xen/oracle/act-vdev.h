@@ -9,7 +9,7 @@
 typedef struct ActVdev {
     GuestVdev vdev;
     bool lost;                  /* to be set up before it is used again */
-    bool failed;                /* that did not work, and nothing changed */
+    bool failed;                /* the set-up failed; nothing changed since */
     unsigned seen;              /* act_disturbances() then */
 } ActVdev;
 
@@ -32,15 +32,15 @@ ActVdev *act_vdev_ready(OracleSide *side, const OracleDevice *device,
                         const ActVdevKind *kind);
 
 /*
- * A request from its start to its end in queue @index, from a table in the
- * driver's memory if its pieces are more than the queue has, and what became
- * of it is told.  True if the device has done it.
+ * Makes a request in queue @index, waits for its end, and tells the result.  If
+ * the pieces would fill more than half of the queue, they are in a table in the
+ * driver's memory.  True if the device has done the request.
  */
 bool act_vdev_request(OracleSide *side, const OracleDevice *device,
                       unsigned index, const GuestSg *sg, unsigned out,
                       unsigned in);
 
-/* The driver's own memory for what requests say. */
+/* The driver's own memory for the contents of requests. */
 uint64_t act_vdev_own(OracleSide *side, const OracleDevice *device);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the virtio disks have in common: their actions, which move data by
- * lists of pieces and read and write them anywhere.  act-vblk.c and act-vscsi.c
+ * What the virtio disks have in common: their actions, which read and write
+ * data by lists of pieces anywhere in the guest.  act-vblk.c and act-vscsi.c
  * say how a request is made.
  */
 #ifndef XEN_ORACLE_ACT_VDISK_H
@@ -25,14 +25,15 @@ typedef struct ActVdiskOps {
                  unsigned n, uint64_t table, uint16_t *tag);
     int (*status)(ActVdisk *disk, uint16_t tag, uint32_t *status);
     /*
-     * A disk that maps data twice (virtio-scsi) waits for its own bounce
-     * buffer for ever if there is no RAM where they are.
+     * False for a disk that maps data twice (virtio-scsi): if the data are
+     * outside RAM, it waits for its own bounce buffer for ever.
      */
     bool can_bounce;
     /*
-     * The longest piece that may be where a header is, 0: any.  virtio-scsi
-     * takes what was mapped first for the header, all of it (old BIOSes pad
-     * it), and a long mapping ends at an absent page.
+     * The longest piece that may stand in place of a header; 0: any.  For
+     * virtio-scsi the first mapping is the header, whatever its length (old
+     * BIOSes pad it).  A long mapping ends at an absent page, so the two sides
+     * would see headers of different lengths.
      */
     uint32_t header_max;
 } ActVdiskOps;
@@ -44,7 +45,7 @@ struct ActVdisk {
     uint64_t tables;            /* ACT_VDISK_TABLES bytes for lists */
     uint32_t own;               /* bytes of the driver's memory before them */
     bool lost;                  /* to be set up before it is used again */
-    bool failed;                /* that did not work, and nothing changed */
+    bool failed;                /* the set-up failed; nothing changed since */
     unsigned seen;              /* act_disturbances() then */
     union {
         GuestVblk blk;

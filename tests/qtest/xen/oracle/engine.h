@@ -31,12 +31,12 @@
 
 /* ---- shape.c ---- */
 
-/* The machine of a stream, but for where its RAM is. */
+/* The machine of a stream. */
 typedef struct OracleShape {
     uint32_t devices;           /* bit N: oracle_devices[N] */
     uint32_t ram_mib;
-    uint32_t cache_mib;         /* of the mapcache, which then also gives
-                                   back what is idle at once; 0: default */
+    uint32_t cache_mib;         /* of the mapcache, which then also unmaps
+                                   what is idle for a second; 0: default */
     bool iothread;
     bool scattered;             /* neighbouring frames are apart */
 } OracleShape;
@@ -103,7 +103,10 @@ TsQmp *oracle_side_qmp(OracleSide *side);
 /* Gives it up, with the reason. */
 void oracle_side_give_up(OracleSide *side, GError *err);
 
-/* In between are video memory and ROMs, which are no RAM on Xen. */
+/*
+ * True if page number @page is RAM.  Pages 0xa0 to 0xff are video memory and
+ * ROMs, which are no RAM on Xen.
+ */
 bool oracle_is_ram(uint64_t page);
 
 /* Removes @dir and the files in it. */
@@ -124,30 +127,41 @@ uint64_t oracle_hash(const uint8_t *data, size_t len);
 
 /* ---- dirty.c ---- */
 
-/* Turns the log of @side on, which is the Xen side. */
+/* Turns the log of dirty pages on.  @side is the Xen side. */
 void oracle_dirty_start(OracleSide *side);
 
-/* Xen knows without being told that the page of @gpa, and so on, are dirty. */
+/*
+ * Xen knows, without a report from QEMU, that the pages of the @len bytes at
+ * @gpa are dirty.
+ */
 void oracle_dirty_known(OracleSide *side, uint64_t gpa, uint64_t len);
 
 /*
- * Turns it off.  NULL if it was off, or all pages that have changed are known
- * to be dirty; else what is not, in a line (g_free).
+ * Turns the log off.  NULL if it was off, or if Xen knows of each page that has
+ * changed.  Otherwise a line that names a page of which Xen does not know
+ * (g_free).
  */
 char *oracle_dirty_end(OracleSide *side);
 
-/* Forgets it: the domain is another one, or the log cannot be trusted. */
+/*
+ * Forgets the log.  To be called when the domain is another one, or when the
+ * log cannot be trusted.
+ */
 void oracle_dirty_drop(OracleSide *side);
 
 /* ---- counts.c ---- */
 
 /*
- * From here on a new process of the Xen side counts.  @known: no other makes
- * calls to Xen any more.
+ * To be called when a new QEMU process begins on the Xen side: its map calls
+ * are counted from here on.  @known: true if no other process makes calls to
+ * Xen any more.
  */
 void oracle_counts_begin(OracleSide *side, bool known);
 
-/* NULL if that process counts what Xen counts; else both, in a line (g_free). */
+/*
+ * NULL if that process and Xen have the same counts.  Otherwise a line with the
+ * counts of both (g_free).
+ */
 char *oracle_counts_compare(OracleSide *side, TsQmp *qmp);
 
 /* ---- draw.c ---- */
@@ -186,7 +200,10 @@ void oracle_stream_add(OracleStream *stream, const OracleDevice *device,
 OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
                                    const char *const *without);
 
-/* The same by the @len bytes at @data, of a fuzzer, say; they may end first. */
+/*
+ * At most @n actions by the @len bytes at @data (for example a fuzzer's): the
+ * stream ends when the bytes end.
+ */
 OracleStream *oracle_stream_from_bytes(const void *data, size_t len,
                                        unsigned n,
                                        const char *const *without);
@@ -214,7 +231,10 @@ bool oracle_stream_save(const OracleStream *stream, const char *path,
  */
 char *oracle_look(OracleSide *a, OracleSide *b, bool whole);
 
-/* What actions and looks told: the same on both?  As above. */
+/*
+ * Compares what actions and looks told on both sides.  Returns what
+ * oracle_look() returns.
+ */
 char *oracle_compare_sights(OracleSide *a, OracleSide *b);
 
 /* ---- run.c ---- */
@@ -266,7 +286,8 @@ OracleJudgement oracle_judge(const OraclePlan *plan,
 
 /*
  * The least stream that ends as @stream did, found within some @seconds.
- * @result becomes that of the new one, looked at after each action.
+ * Everything is compared after each action of that stream; @result becomes the
+ * result of this run.
  */
 OracleStream *oracle_shrink(const OraclePlan *plan,
                             const OracleStream *stream, unsigned seconds,

@@ -28,9 +28,9 @@
 
 /*
  * The guest's address space.  Each driver has memory of its own below
- * ORACLE_DATA (OraclePlace); requests move data from there on up to the end
- * of RAM.  BARs lie in the windows that the engine gives to each device; the
- * last part of the hole belongs to nobody and reads as absent.
+ * ORACLE_DATA (OraclePlace).  Requests move data between ORACLE_DATA and the
+ * end of RAM.  BARs lie in the windows that the engine gives to each device;
+ * the last part of the hole belongs to nobody and reads as absent.
  */
 #define ORACLE_DRIVERS      0x200000u
 #define ORACLE_DATA         0x1000000u
@@ -71,8 +71,8 @@ const OraclePlace *oracle_place(const OracleSide *side,
 void *oracle_state(OracleSide *side, const OracleDevice *device);
 
 /*
- * A monitor command, with @args an object in JSON or NULL.  What comes of it
- * is told as by oracle_saw(): success, or the error's text.  True if it
+ * Runs a monitor command; @args is an object in JSON, or NULL.  Tells the
+ * result as oracle_saw() does: success, or the error's text.  True if it
  * succeeded.
  */
 bool oracle_qmp(OracleSide *side, const char *command, const char *args);
@@ -81,8 +81,9 @@ bool oracle_qmp(OracleSide *side, const char *command, const char *args);
 char *oracle_monitor(OracleSide *side, const char *line);
 
 /*
- * The machine has @device, an argument of -device, beside those that it was
- * started with: a restore has to know.  NULL: it has none any more.
+ * Records for a restore that the machine has @device (an argument of -device)
+ * beside the devices that it was started with.  NULL: it has no such device any
+ * more.
  */
 void oracle_side_plugged(OracleSide *side, const char *device);
 
@@ -97,21 +98,27 @@ XensimDomain *oracle_domain(OracleSide *side);
 
 /*
  * The other side, once devices are set up.  What an action does to the guest
- * may depend on the state of the Xen side, if it is asked in the same way by
- * the function's run on either side.
+ * may depend on the state of the Xen side.  Then the function must ask the Xen
+ * side in both of its runs, in the same way.
  */
 OracleSide *oracle_peer(OracleSide *side);
 
 /*
- * From now to the next quiet point, whatever the device model writes to it has
- * to report as dirty.  Xen side only.
+ * From now to the next quiet point, the device model has to report each page
+ * that it writes as dirty.  Xen side only.
  */
 void oracle_side_log_dirty(OracleSide *side);
 
-/* Pages that changed in a way that Xen knows of, or nothing is known of. */
+/*
+ * Records that the @len bytes at @gpa may change without a report: Xen knows of
+ * the change, or nothing is known of these pages.
+ */
 void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len);
 
-/* Calls to Xen are made to fail; were they ever? */
+/*
+ * The first records that calls to Xen are made to fail.  The second is true if
+ * the first was ever called.
+ */
 void oracle_side_fault(OracleSide *side);
 bool oracle_side_faulted(OracleSide *side);
 
@@ -127,8 +134,8 @@ void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
 #define oracle_saw(side, what, value) oracle_saw_at(side, what, 0, value)
 
 /*
- * The guest sees @len bytes at @buf, which begin at @start of what @what
- * names: the disk, say.  A difference is told by its page.
+ * The guest sees @len bytes at @buf, which begin at @start of what @what names:
+ * the disk, say.  A report of a difference names its page.
  */
 void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
                       const void *buf, size_t len);
@@ -161,9 +168,7 @@ uint64_t oracle_draw_gpa(OracleSide *side, OracleBytes *bytes);
 uint64_t oracle_draw_ram(OracleSide *side, OracleBytes *bytes, uint64_t len,
                          uint64_t align);
 
-/*
- * A number of @units (1 to @max): small ones are frequent, all are possible.
- */
+/* A number from 1 to @max: small ones are frequent, all are possible. */
 uint64_t oracle_draw_count(OracleBytes *bytes, uint64_t max);
 
 /*
@@ -206,8 +211,8 @@ struct OracleDevice {
     uint32_t mem_bytes, mmio_bytes, io_bytes;
     size_t state_bytes;
     /*
-     * Drives it for the first time.  An error ends the stream as a failure of
-     * the oracle itself.  May be NULL.
+     * Sets the device up, with its driver.  An error ends the stream as a
+     * failure of the oracle itself.  May be NULL.
      */
     int (*setup)(OracleSide *side, const OracleDevice *device);
     /* Tells all that can be seen, at a quiet point.  May be NULL. */
