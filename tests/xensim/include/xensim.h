@@ -332,7 +332,7 @@ enum {
     XENSIM_IOREQ_PIO = 0,
     XENSIM_IOREQ_COPY = 1,
     XENSIM_IOREQ_PCI_CONFIG = 2,
-    XENSIM_IOREQ_VMPORT = 3,    /* by the access's first port; ours, not Xen's */
+    XENSIM_IOREQ_VMPORT = 3,    /* by the first port; ours, not Xen's */
     XENSIM_IOREQ_TIMEOFFSET = 7,
     XENSIM_IOREQ_INVALIDATE = 8,
 };
