@@ -9,6 +9,7 @@
  *   sights.c    what the guest saw of it
  *   shape.c     which machine a stream runs on; its arguments and addresses
  *   look.c      what is compared at a quiet point
+ *   picture.c   the picture of each display
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
  *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
@@ -67,6 +68,7 @@ typedef struct OracleDirty OracleDirty;
 
 struct OracleSide {
     const char *name;           /* "plain", "xen" */
+    const char *qemu;           /* the binary */
     OracleShape shape;
     char *dir;
     GuestPc *pc;
@@ -75,6 +77,8 @@ struct OracleSide {
     void *state[ORACLE_MAX_DEVICES];
     GArray *sights;             /* OracleSight, since oracle_side_forget() */
     GPtrArray *texts;           /* that sights point to */
+    GBytes *picture[ORACLE_MAX_DEVICES]; /* of displays; NULL: none */
+    char *plugged;              /* arguments of a device that was, or NULL */
     uint64_t longest_ns;        /* that an access waited for its answer */
     PlainMachine *plain;        /* one of the two */
     Toolstack *ts;
@@ -82,6 +86,7 @@ struct OracleSide {
     XensimCount maps_before;    /* map calls of former processes, */
     bool maps_unknown;          /* ... which are to be found out */
     bool faulted;               /* a call to Xen was made to fail, once */
+    bool restored;              /* another process than it began with */
     OracleDirty *dirty;         /* the log is on; else NULL */
     GError *lost;               /* why nothing more can be done with it */
 };
@@ -108,6 +113,13 @@ void oracle_side_give_up(OracleSide *side, GError *err);
  * ROMs, which are no RAM on Xen.
  */
 bool oracle_is_ram(uint64_t page);
+
+/*
+ * Starts a copy of the plain side in @dir, with the disks of @side.  It waits
+ * for a state (migrate-incoming), and does not run then.  plain_machine_stop().
+ */
+PlainMachine *oracle_side_copy(OracleSide *side, const char *dir,
+                               GError **err);
 
 /* Removes @dir and the files in it. */
 void oracle_remove_dir(const char *dir);
@@ -163,6 +175,17 @@ void oracle_counts_begin(OracleSide *side, bool known);
  * counts of both (g_free).
  */
 char *oracle_counts_compare(OracleSide *side, TsQmp *qmp);
+
+/* ---- picture.c ---- */
+
+/* Takes the picture that display oracle_devices[@device] shows. */
+void oracle_picture_take(OracleSide *side, unsigned device);
+
+/*
+ * NULL if both sides show the same pictures, or @b those that QEMU shows after
+ * a restore; else what differs, in a line (g_free).
+ */
+char *oracle_pictures_compare(OracleSide *a, OracleSide *b);
 
 /* ---- draw.c ---- */
 

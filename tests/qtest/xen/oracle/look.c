@@ -231,24 +231,6 @@ static char *look_at_disks(OracleSide *a, OracleSide *b)
     return text;
 }
 
-/* ---- pictures ---- */
-
-/* What a user sees of it. */
-static void look_at_screen(OracleSide *side, const char *id)
-{
-    g_autofree char *path = g_build_filename(side->dir, "screen", NULL);
-    g_autofree char *args = g_strdup_printf("{\"filename\": \"%s\", "
-                                            "\"device\": \"%s\"}", path, id);
-    g_autofree char *data = NULL;
-    gsize len;
-
-    oracle_qmp(side, "screendump", args);
-    if (!side->lost && g_file_get_contents(path, &data, &len, NULL)) {
-        oracle_saw_bytes(side, "screen", 0, data, len);
-    }
-    unlink(path);
-}
-
 /* ---- all ---- */
 
 /* Lets block I/O end that an action left under way. */
@@ -281,7 +263,7 @@ static void look_at_side(OracleSide *side, bool whole)
             device->look(side, device);
         }
         if (device->screen) {
-            look_at_screen(side, device->screen);
+            oracle_picture_take(side, i);
         }
     }
 }
@@ -416,6 +398,7 @@ char *oracle_look(OracleSide *a, OracleSide *b, bool whole)
         return NULL;
     }
     text = oracle_compare_sights(a, b);
+    text = text ?: oracle_pictures_compare(a, b);
     text = text ?: look_at_disks(a, b);
     text = text ?: look_at_ram(a, b);
     text = text ?: oracle_dirty_end(b);

@@ -35,6 +35,7 @@ static TsGuest *save_and_restore(OracleSide *side, GError **err)
         ts_config_copy(&config, ts_config(side->guest));
         ts_destroy(side->guest);
         side->guest = NULL;
+        side->restored = true;
         oracle_counts_begin(side, true);
         guest = ts_restore(side->ts, &config, dir, err);
         ts_config_clear(&config);
@@ -52,8 +53,12 @@ void oracle_side_restore(OracleSide *side, bool live)
         return;
     }
     oracle_dirty_drop(side);
-    guest = live ? ts_migrate(side->guest, &err)
-                 : save_and_restore(side, &err);
+    if (live) {
+        guest = ts_migrate(side->guest, &err);
+        side->restored |= guest != NULL;
+    } else {
+        guest = save_and_restore(side, &err);
+    }
     if (!guest && live && err->domain == TS_QMP_ERROR) {
         /* The same for a migration, which has let it go on already. */
         g_clear_error(&err);

@@ -98,19 +98,25 @@ static bool is_lost_soon(OracleSide *side)
 
 /* ---- its start ---- */
 
-static bool start_plain(OracleSide *side, const char *qemu,
-                        const char *const *args, GError **err)
+static PlainMachine *plain_process(OracleSide *side, const char *dir,
+                                   const char *const *args, GError **err)
 {
     const PlainConfig config = {
-        .qemu = qemu,
+        .qemu = side->qemu,
         .machine = PLAIN_MACHINE,
         .ram_bytes = oracle_ram_bytes(side),
-        .dir = side->dir,
+        .dir = dir,
         .rom_dir = ROM_DIR,
         .args = args,
     };
 
-    side->plain = plain_machine_start(&config, err);
+    return plain_machine_start(&config, err);
+}
+
+static bool start_plain(OracleSide *side, const char *const *args,
+                        GError **err)
+{
+    side->plain = plain_process(side, side->dir, args, err);
     if (side->plain && plain_machine_watch_lines(side->plain)) {
         /* It did not start: a device that it does not have, say. */
         is_lost_soon(side);
@@ -121,6 +127,27 @@ static bool start_plain(OracleSide *side, const char *qemu,
     return side->plain;
 }
 
+PlainMachine *oracle_side_copy(OracleSide *side, const char *dir,
+                               GError **err)
+{
+    g_auto(GStrv) args = oracle_shape_args(&side->shape, side->dir);
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    char **arg;
+
+    for (arg = args; *arg; arg++) {
+        g_ptr_array_add(all, *arg);
+    }
+    if (side->plugged) {
+        g_ptr_array_add(all, (char *)"-device");
+        g_ptr_array_add(all, side->plugged);
+    }
+    g_ptr_array_add(all, (char *)"-S");
+    g_ptr_array_add(all, (char *)"-incoming");
+    g_ptr_array_add(all, (char *)"defer");
+    g_ptr_array_add(all, NULL);
+    return plain_process(side, dir, (const char *const *)all->pdata, err);
+}
+
 static char *xen_machine(const OracleShape *shape)
 {
     return shape->cache_mib ?
@@ -129,12 +156,11 @@ static char *xen_machine(const OracleShape *shape)
         g_strdup(XEN_MACHINE);
 }
 
-static bool start_xen(OracleSide *side, const char *qemu,
-                      const char *const *args, GError **err)
+static bool start_xen(OracleSide *side, const char *const *args, GError **err)
 {
     g_autofree char *machine = xen_machine(&side->shape);
     const TsConfig config = {
-        .qemu = qemu,
+        .qemu = side->qemu,
         .name = "oracle",
         .ram_bytes = oracle_ram_bytes(side),
         .dom_flags = side->shape.scattered ? XENSIM_DOM_SCATTERED : 0,
@@ -192,17 +218,19 @@ static void remove_left_over(const char *parent)
     while (d && (name = g_dir_read_name(d))) {
         g_autofree char *path = g_build_filename(parent, name, NULL);
         g_autofree char *state = g_build_filename(path, "state", NULL);
+        g_autofree char *copy = g_build_filename(path, "copy", NULL);
         int pid;
 
         if (sscanf(name, DIR_NAME "%d-", &pid) == 1 && pid > 0 &&
             kill(pid, 0) && errno == ESRCH) {
             oracle_remove_dir(state);
+            oracle_remove_dir(copy);
             oracle_remove_dir(path);
         }
     }
 }
 
-/* In memory: RAM, disks, and a state that is saved. */
+/* In memory: RAM, disks, a state that is saved, a copy of a machine. */
 static char *make_dir(const OracleShape *shape, GError **err)
 {
     const char *parent = getenv("XEN_ORACLE_DIR") ?: "/dev/shm";
@@ -234,6 +262,7 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     bool ok;
 
     side->name = name;
+    side->qemu = qemu;
     side->shape = *shape;
     side->sights = g_array_new(false, false, sizeof(OracleSight));
     side->texts = g_ptr_array_new_with_free_func(g_free);
@@ -246,8 +275,8 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     ok = side->dir && oracle_shape_files(shape, side->dir, err);
     if (ok) {
         args = oracle_shape_args(shape, side->dir);
-        ok = (xen ? start_xen : start_plain)(side, qemu,
-                                             (const char *const *)args, err);
+        ok = (xen ? start_xen : start_plain)(side, (const char *const *)args,
+                                             err);
     }
     if (!ok || !set_up(side, err)) {
         oracle_side_stop(side);
@@ -274,11 +303,13 @@ void oracle_side_stop(OracleSide *side)
     }
     for (i = 0; i < ORACLE_MAX_DEVICES; i++) {
         g_free(side->state[i]);
+        g_clear_pointer(&side->picture[i], g_bytes_unref);
     }
     guest_pc_free(side->pc);
     g_array_free(side->sights, true);
     g_ptr_array_free(side->texts, true);
     g_clear_error(&side->lost);
+    g_free(side->plugged);
     g_free(side->dir);
     g_free(side);
 }
@@ -398,6 +429,8 @@ char *oracle_monitor(OracleSide *side, const char *line)
 
 void oracle_side_plugged(OracleSide *side, const char *device)
 {
+    g_free(side->plugged);
+    side->plugged = g_strdup(device);
     if (side->guest) {
         ts_set_plugged(side->guest, device);
     }
