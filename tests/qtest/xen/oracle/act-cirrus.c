@@ -14,7 +14,13 @@ enum {
     COPY_LAST = 0x1b,
     COPY_START = 0x40,
     START = 2,
+    RESET = 4,
 };
+
+/* The graphics controller's registers; the one that starts a copy. */
+enum { INDEX = 0x3ce, DATA = 0x3cf, COPY_CONTROL = 0x31 };
+
+#define FED_WORDS   16u         /* to a copy that takes data from the CPU */
 
 typedef struct ActCirrus {
     unsigned devfn;
@@ -34,10 +40,22 @@ static int setup(OracleSide *side, const OracleDevice *device)
                                      place->mmio + BAR_BYTES);
 }
 
-/*
- * By accesses of the CPU: the card's memory is RAM to it or, while a copy that
- * takes data from the CPU is under way, registers.
- */
+void act_cirrus_end_copy(OracleSide *side)
+{
+    GuestPc *pc = oracle_pc(side);
+    uint32_t index;
+
+    if (!oracle_place(side, &oracle_cirrus) ||
+        guest_in(pc, INDEX, 1, &index)) {
+        return;
+    }
+    guest_out(pc, INDEX, 1, COPY_CONTROL);
+    guest_out(pc, DATA, 1, RESET);
+    guest_out(pc, DATA, 1, 0);
+    guest_out(pc, INDEX, 1, index);
+}
+
+/* By accesses of the CPU. */
 static void draw(OracleSide *side, const OracleDevice *device,
                  OracleBytes *bytes)
 {
@@ -55,14 +73,18 @@ static void draw(OracleSide *side, const OracleDevice *device,
     }
 }
 
-/* The card copies within its memory, by whatever its registers say. */
+/*
+ * The card copies within its memory, by whatever its registers say.  If the
+ * copy takes data from the CPU, the card's memory is registers meanwhile; the
+ * copy gets some data, and is ended.
+ */
 static void copy(OracleSide *side, const OracleDevice *device,
                  OracleBytes *bytes)
 {
     ActCirrus *c = oracle_state(side, device);
     GuestPc *pc = oracle_pc(side);
-    unsigned reg;
-    uint64_t val;
+    uint64_t at = act_display_at(side, c->devfn, BAR_BYTES), val;
+    unsigned reg, i;
 
     for (reg = 0; reg <= COPY_LAST; reg++) {
         guest_mmio_out(pc, c->registers + reg, 1, oracle_bits(bytes, 8));
@@ -71,6 +93,10 @@ static void copy(OracleSide *side, const OracleDevice *device,
     if (!guest_mmio_in(pc, c->registers + COPY_START, 1, &val)) {
         oracle_saw(side, "cirrus: copied", act_register(val, 1));
     }
+    for (i = 0; at && i < FED_WORDS; i++) {
+        guest_mmio_out(pc, at + 4 * i, 4, 0x01234567u * (i + 1));
+    }
+    act_cirrus_end_copy(side);
 }
 
 static void look(OracleSide *side, const OracleDevice *device)

@@ -133,6 +133,7 @@ static void registers(OracleSide *side, const OracleDevice *device,
 
         reach(side, raw & 1, read, at, len, draw_value(side, bytes));
     }
+    act_cirrus_end_copy(side);
 }
 
 #define CAPABILITIES    0x34    /* where the first one is */

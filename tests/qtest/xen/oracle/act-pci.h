@@ -24,4 +24,10 @@ uint64_t act_register(uint64_t val, unsigned len);
 /* To be called by other actions that do so: steps act_disturbances(). */
 void act_disturb(OracleSide *side);
 
+/*
+ * Ends a copy of the Cirrus card that takes data from the CPU, if one is under
+ * way: QEMU saves nothing of it, so a restore would lose it on any machine.
+ */
+void act_cirrus_end_copy(OracleSide *side);
+
 #endif
