@@ -261,8 +261,9 @@ void xen_physmap_restore_look(void);
 
 /*
  * To be called when the section was loaded and the pieces are complete.  @list
- * is what the section says.  A block without frames is one piece there, with
- * the guest address XEN_NO_FRAMES.
+ * is what the section says, and stays valid.  It has all of a block or nothing
+ * of it.  A block without frames is one piece there, with the guest address
+ * XEN_NO_FRAMES.
  */
 #define XEN_NO_FRAMES UINT64_MAX
 void xen_physmap_restore_known(const XenPieceList *list);
@@ -291,5 +292,13 @@ const XenPiece *xen_physmap_shown(const RAMBlock *block, bool *whole);
 
 /* Registers the section, which is written when it is needed. */
 void xen_physmap_state_init(void);
+
+/*
+ * To be called when device memory is plugged into a guest that runs, or when the
+ * block at @ram is freed: other blocks may have another ram_addr_t in the QEMU
+ * that is started for a restore.
+ */
+void xen_physmap_state_plugged(void);
+void xen_physmap_state_unplugged(ram_addr_t ram);
 
 #endif /* HW_I386_XEN_PHYSMAP_INT_H */

@@ -10,7 +10,7 @@
  * its frames are located, its memory is a dummy (xen-mapcache.h).
  *
  * The section "xen-physmap" of the state, which is loaded before any device's,
- * says where the frames are.  If the state does not have it, probing is enough
+ * says where all frames are.  If the state does not have it, probing is enough
  * to find them.  They are probed when a BAR has been loaded, because a device
  * may need its memory then, and again when everything is loaded:
  *
@@ -41,7 +41,8 @@
  * with QEMU.  If memory that nothing shows is not found, its contents are lost:
  * it gets blank frames, so that the guest can be saved and restored again, or
  * stays a dummy if Xen gives none.  A ROM that is not found reads as zeros; the
- * guest used it when it booted.
+ * guest used it when it booted.  So does memory that the section does not have:
+ * its device was unplugged, and the toolstack plugs it in again.
  */
 
 #include "qemu/osdep.h"
@@ -61,8 +62,11 @@
 /* Read by any thread. */
 static bool restoring;
 
-/* The section was loaded: all memory but that of ROMs is located, or lost. */
-static bool known;
+/*
+ * What the section says, if it was loaded.  The memory in it is located, and
+ * other memory is lost.  With an old libxen all memory is located but ROMs.
+ */
+static const XenPieceList *known;
 
 bool xen_physmap_is_restoring(void)
 {
@@ -81,6 +85,22 @@ static G_NORETURN void G_GNUC_PRINTF(1, 2) fail(const char *fmt, ...)
     exit(EXIT_FAILURE);
 }
 
+static const XenPiece *known_piece(const RAMBlock *block)
+{
+    uint64_t len = 1;
+
+    return xen_piece_of(known->p, known->n, block->offset, &len);
+}
+
+static bool is_known(const RAMBlock *block)
+{
+    if (!known) {
+        return false;
+    }
+    return xen_foreign_map_has_fixed() ? known_piece(block) != NULL
+                                       : xen_physmap_is_kept(block);
+}
+
 /* Maps @block if it has no mapping: to its frames, or as a dummy. */
 static void touch(RAMBlock *block)
 {
@@ -93,7 +113,7 @@ static void touch(RAMBlock *block)
 
 static bool is_located(const RAMBlock *block)
 {
-    return (known && !memory_region_is_rom(block->mr)) ||
+    return is_known(block) ||
            (block->host && !xen_map_cache_is_dummy(block->offset));
 }
 
@@ -212,22 +232,33 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
     return true;
 }
 
-/* Nothing shows @block, and only the pages @found of it are in the guest. */
+/*
+ * Nothing shows @block, and only the pages @found of it are in the guest.  Or
+ * @found is NULL: the section does not have the block.
+ */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
     bool covered = xen_pieces_cover(block->offset, block->max_length);
 
-    /* With an old libxen this was reported when the block was mapped. */
-    if (xen_foreign_map_has_fixed() || !covered) {
+    if (!found) {
+        warn_report("the saved state does not have the memory of %s (%" PRIu64
+                    " KiB): its contents are lost",
+                    xen_physmap_name(block->offset),
+                    (uint64_t)block->max_length / 1024);
+    } else if (xen_foreign_map_has_fixed() || !covered) {
+        /* With an old libxen this was reported when the block was mapped. */
         warn_report("the memory of %s (%" PRIu64 " KiB) is absent from its "
                     "initial range 0x" RAM_ADDR_FMT ": its contents are lost",
                     xen_physmap_name(block->offset),
                     (uint64_t)block->max_length / 1024, block->offset);
     }
-    if (memory_region_is_rom(block->mr)) {
+    if (found && memory_region_is_rom(block->mr)) {
         return;     /* A BAR was put over it; it reads as zeros. */
     }
     touch(block);
+    if (!found) {
+        covered = !xen_physmap_claim(block->offset, block->max_length);
+    }
     if (xen_foreign_map_has_fixed() && !covered &&
         xen_reservation_populate(block->offset, block->max_length,
                                  found) == 0) {
@@ -296,7 +327,11 @@ static void locate_all(bool final, bool shown)
             (shown && !xen_physmap_shown(block, &whole))) {
             continue;
         }
-        if (xen_pieces_are_initial(block->offset, block->max_length)) {
+        if (known && xen_foreign_map_has_fixed()) {
+            if (final && !shown) {
+                give_up(block, NULL);
+            }
+        } else if (xen_pieces_are_initial(block->offset, block->max_length)) {
             locate(block, final);
         } else {
             /* From xenstore. */
@@ -317,18 +352,17 @@ void xen_physmap_restore_known(const XenPieceList *list)
     if (!restoring) {
         return;
     }
+    known = list;
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
-        uint64_t len = 1;
-        const XenPiece *p = xen_piece_of(list->p, list->n, block->offset, &len);
+        const XenPiece *p = known_piece(block);
 
         if (p && p->gaddr == XEN_NO_FRAMES) {
             touch(block);
-        } else if (xen_physmap_is_kept(block)) {
+        } else if (is_known(block)) {
             set_located(block);
         }
     }
-    known = true;
 }
 
 void xen_physmap_restore_end(void)

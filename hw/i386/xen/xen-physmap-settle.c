@@ -254,11 +254,23 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
     return why;
 }
 
-/* Brings frames to their initial range, as far as nothing else is there. */
+/*
+ * Brings frames to their initial range, as far as nothing else is there.  If
+ * other frames of the same piece are there, these go with them.
+ */
 static void go_initial(ram_addr_t ram, uint64_t size)
 {
+    const XenPieces *now = xen_pieces();
+    uint64_t len = size;
+    const XenPiece *p = xen_piece_of(now->p, now->n, ram, &len);
+    g_autofree char *why = NULL;
     bool moved;
-    g_autofree char *why = relocate(ram, ram, size, &moved);
+
+    if (p && xen_overlap(p->ram, p->size, p->gaddr, p->size)) {
+        ram = p->ram;
+        size = p->size;
+    }
+    why = relocate(ram, ram, size, &moved);
 
     if (why) {
         xen_complain("%s", why);
@@ -276,6 +288,17 @@ static bool must_leave(const XenPieceList *targets, ram_addr_t ram,
     }
     return xen_piece_at(targets->p, targets->n, gaddr, len) ||
            is_shown_other(gaddr, ram, len);
+}
+
+/*
+ * A restore may find a ROM at the initial range that it had in another QEMU.
+ * Nothing shows it to the guest, and another device may need that range.
+ */
+static bool is_stray_rom(ram_addr_t ram)
+{
+    const RAMBlock *block = xen_physmap_block(ram);
+
+    return block && memory_region_is_rom(block->mr);
 }
 
 static void make_way(const XenPieceList *targets)
@@ -296,7 +319,12 @@ static void make_way(const XenPieceList *targets)
 
         for (done = 0; done < p[i].size; done += len) {
             len = p[i].size - done;
-            if (must_leave(targets, p[i].ram + done, p[i].gaddr + done,
+            if (is_stray_rom(p[i].ram)) {
+                bool moved;
+
+                /* If it cannot go yet, the next call tries it again. */
+                g_free(relocate(p[i].ram, p[i].ram, len, &moved));
+            } else if (must_leave(targets, p[i].ram + done, p[i].gaddr + done,
                            &len)) {
                 go_initial(p[i].ram + done, len);
             }

@@ -5,18 +5,29 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The section "xen-physmap" says where all pieces are.  It has the highest
- * priority, so it is loaded before the sections of devices.  It is written only
- * if probing could not tell where the frames are (xen-physmap-restore.c),
- * because a device model that does not know the section refuses the state.
+ * The section "xen-physmap" says where all frames of device memory are.  It has
+ * the highest priority, so it is loaded before the sections of devices.  It is
+ * written only if the next QEMU could not find the frames without it, because a
+ * device model that does not know the section refuses the state.  That is so
+ *
+ *  - if probing could not tell where the frames are (xen-physmap-restore.c), or
+ *  - if a block may have another ram_addr_t in the next QEMU, because memory was
+ *    plugged in, or was unplugged below the block.
+ *
  * With an old libxen the pieces are in xenstore, and the section is written only
  * if memory has no frames.
  *
- * A section is accepted only if it is possible: its pages belong to device
- * memory, each page is at one guest address, and each guest address has one
- * page and is not the guest's RAM.  Whether the frames are present is found out
- * when they are mapped.  A damaged address could still be that of other frames,
- * and on Xen no mark follows a section, so the section has a checksum.
+ * The next QEMU has the same devices, but has made them in another order.  So a
+ * record of the section has the name of a RAM block, which is that of migration,
+ * and an offset in the block.  A record without a name has frames that are not
+ * needed any more: of a device that was unplugged, or of a ROM that is not whole
+ * any more.  The next QEMU gives them back to Xen.
+ *
+ * A section is accepted only if it is possible: it has all of a block or nothing
+ * of it, each page is at one guest address, and each guest address has one page
+ * and is not the guest's RAM.  Whether the frames are present is found out when
+ * they are mapped.  A damaged address could still be that of other frames, and
+ * on Xen no mark follows a section, so the section has a checksum.
  */
 
 #include "qemu/osdep.h"
@@ -26,6 +37,7 @@
 #include "qemu/rcu.h"
 #include "qemu/rcu_queue.h"
 #include "exec/ramlist.h"
+#include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
 #include "migration/vmstate.h"
 #include "system/xen-mapcache.h"
@@ -34,33 +46,63 @@
 
 #define MAX_SAVED       4096
 #define GADDR_LIMIT     (1ULL << 52)
+#define NAME_SIZE       sizeof_field(RAMBlock, idstr)
+
+typedef struct Record {
+    char name[NAME_SIZE];   /* of the block; empty: the frames are not needed */
+    uint64_t offset;        /* in the block */
+    uint64_t gaddr;         /* XEN_NO_FRAMES: the block has none */
+    uint64_t size;
+} Record;
 
 typedef struct Saved {
-    XenPieceList list;
+    int32_t n;
+    Record *r;
     uint32_t sum;
 } Saved;
 
 static Saved saved;
 
-/* The checksum of the pieces as they are in the stream. */
-static uint32_t sum_of_pieces(void)
+/* The checksum of the records as they are in the stream. */
+static uint32_t sum_of_records(void)
 {
     uint32_t sum = UINT32_MAX;
     int i;
 
-    for (i = 0; i < saved.list.n; i++) {
-        const XenPiece *p = &saved.list.p[i];
-        const uint64_t field[] = { cpu_to_be64(p->ram), cpu_to_be64(p->gaddr),
-                                   cpu_to_be64(p->size) };
+    for (i = 0; i < saved.n; i++) {
+        Record r = saved.r[i];
 
-        sum = crc32c(sum, (const uint8_t *)field, sizeof(field));
+        r.offset = cpu_to_be64(r.offset);
+        r.gaddr = cpu_to_be64(r.gaddr);
+        r.size = cpu_to_be64(r.size);
+        sum = crc32c(sum, (const uint8_t *)&r, sizeof(r));
     }
     return sum;
+}
+
+/* True if the device of @block was unplugged, but somebody refers to it yet. */
+static bool is_unplugged(const RAMBlock *block)
+{
+    return block->mr->dev && !block->mr->dev->realized;
 }
 
 /*
  * Saving
  */
+
+/* What may let a block have another ram_addr_t in the next QEMU. */
+static bool any_plugged;
+static ram_addr_t first_unplugged = RAM_ADDR_MAX;
+
+void xen_physmap_state_plugged(void)
+{
+    any_plugged = true;
+}
+
+void xen_physmap_state_unplugged(ram_addr_t ram)
+{
+    first_unplugged = MIN(first_unplugged, ram);
+}
 
 /* True if probing would tell where the frames of @block are. */
 static bool is_plain(RAMBlock *block)
@@ -85,43 +127,168 @@ static bool is_plain(RAMBlock *block)
              : all.gaddr == all.ram;
 }
 
-static bool state_needed(void *opaque)
+/* Sets @unplugged to the lowest memory that the next QEMU may not have. */
+static void find_unplugged(ram_addr_t *unplugged)
 {
     RAMBlock *block;
 
-    RCU_READ_LOCK_GUARD();
+    *unplugged = first_unplugged;
     RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_is_kept(block) && !is_plain(block)) {
+        if (xen_physmap_has_frames(block) && is_unplugged(block)) {
+            *unplugged = MIN(*unplugged, block->offset);
+        }
+    }
+}
+
+static bool state_needed(void *opaque)
+{
+    bool fixed = xen_foreign_map_has_fixed();
+    ram_addr_t unplugged;
+    RAMBlock *block;
+
+    if (fixed && any_plugged) {
+        return true;
+    }
+    RCU_READ_LOCK_GUARD();
+    find_unplugged(&unplugged);
+    RAMBLOCK_FOREACH(block) {
+        if (!xen_physmap_has_frames(block) || is_unplugged(block)) {
+            continue;
+        }
+        if (fixed && block->offset > unplugged) {
+            return true;
+        }
+        if (xen_physmap_is_kept(block) ? !is_plain(block)
+            : fixed && !xen_pieces_are_initial(block->offset,
+                                               block->max_length)) {
             return true;
         }
     }
     return false;
 }
 
+static void add_record(const char *name, uint64_t offset, hwaddr gaddr,
+                       uint64_t size)
+{
+    Record *last = saved.n ? &saved.r[saved.n - 1] : NULL;
+    Record *r;
+
+    if (last && last->gaddr + last->size == gaddr &&
+        !strcmp(last->name, name) &&
+        (!*name || last->offset + last->size == offset)) {
+        last->size += size;
+        return;
+    }
+    saved.r = g_renew(Record, saved.r, saved.n + 1);
+    r = &saved.r[saved.n++];
+    *r = (Record) { .offset = *name ? offset : 0, .gaddr = gaddr,
+                    .size = size };
+    g_strlcpy(r->name, name, sizeof(r->name));
+}
+
+/*
+ * Returns where the frames of @ram are, or XEN_NO_FRAMES if it has none.  @len:
+ * in: bytes asked for; out: the number of bytes for which the answer is right.
+ */
+static hwaddr frames_of(ram_addr_t ram, uint64_t *len)
+{
+    hwaddr gaddr = xen_physmap_translate(ram, len);
+    ram_addr_t other;
+
+    return xen_pieces_at(gaddr, len, &other) == XEN_AT_UNKNOWN || other != ram
+           ? XEN_NO_FRAMES : gaddr;
+}
+
+/*
+ * A part of a ROM may have been overwritten, or the guest gave pages away; QEMU
+ * has its mapping.
+ */
+static bool is_rom_in_part(const RAMBlock *block)
+{
+    uint64_t done, len;
+    hwaddr gaddr;
+
+    if (!memory_region_is_rom(block->mr)) {
+        return false;
+    }
+    for (done = 0; done < block->max_length; done += len) {
+        len = block->max_length - done;
+        gaddr = frames_of(block->offset + done, &len);
+        if (gaddr == XEN_NO_FRAMES ||
+            xen_map_cache_probe(gaddr, len, NULL) != XEN_FRAMES_ALL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_block(const RAMBlock *block)
+{
+    bool needed = !is_unplugged(block) && !is_rom_in_part(block);
+    const char *name = needed ? xen_physmap_name(block->offset) : "";
+    uint64_t done, len;
+
+    for (done = 0; done < block->max_length; done += len) {
+        hwaddr gaddr;
+
+        len = block->max_length - done;
+        gaddr = frames_of(block->offset + done, &len);
+        if (gaddr != XEN_NO_FRAMES) {
+            add_record(name, done, gaddr, len);
+        }
+    }
+}
+
 static int state_pre_save(void *opaque)
 {
     const XenPieces *now = xen_pieces();
     RAMBlock *block;
+    unsigned i;
 
-    g_free(saved.list.p);
-    saved.list.n = xen_foreign_map_has_fixed() ? now->n : 0;
-    saved.list.p = g_memdup2(now->p, saved.list.n * sizeof(now->p[0]));
+    g_free(saved.r);
+    saved = (Saved) { 0 };
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_is_kept(block) &&
-            xen_map_cache_is_dummy(block->offset)) {
-            xen_piece_add(&saved.list,
-                          &(XenPiece) { block->offset, XEN_NO_FRAMES,
-                                        block->max_length });
+        if (!xen_physmap_has_frames(block)) {
+            continue;
+        }
+        if (xen_map_cache_is_dummy(block->offset)) {
+            if (xen_physmap_is_kept(block) && !is_unplugged(block)) {
+                add_record(xen_physmap_name(block->offset), 0, XEN_NO_FRAMES,
+                           block->max_length);
+            }
+        } else if (xen_foreign_map_has_fixed()) {
+            add_block(block);
         }
     }
-    saved.sum = sum_of_pieces();
-    return saved.list.n > MAX_SAVED ? -E2BIG : 0;
+    for (i = now->n; i < now->all && xen_foreign_map_has_fixed(); i++) {
+        add_record("", 0, now->p[i].gaddr, now->p[i].size);
+    }
+    saved.sum = sum_of_records();
+    return saved.n > MAX_SAVED ? -E2BIG : 0;
 }
 
 /*
  * Loading
  */
+
+/* What the section says. */
+static XenPieceList loaded;
+
+static RAMBlock *block_with_name(const char *name)
+{
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH(block) {
+        if (xen_physmap_has_frames(block) && !is_unplugged(block) &&
+            !strcmp(xen_physmap_name(block->offset), name)) {
+            /* Not freed while the BQL is held. */
+            return block;
+        }
+    }
+    return NULL;
+}
 
 /* True if any of [@gaddr, @gaddr + @size) is the guest's RAM. */
 static bool is_guest_ram(hwaddr gaddr, uint64_t size)
@@ -140,135 +307,164 @@ static bool is_guest_ram(hwaddr gaddr, uint64_t size)
     return false;
 }
 
-/* Returns what is wrong with @p, or NULL. */
-static const char *what_is_wrong(const XenPiece *p)
+/* Returns what is wrong with where the block of @r is, or NULL.  @ram: out. */
+static const char *find_memory(const Record *r, ram_addr_t *ram)
 {
-    RAMBlock *block = xen_physmap_block(p->ram);
+    RAMBlock *block;
 
-    if (!p->size || !QEMU_IS_ALIGNED(p->ram | p->size, XEN_GUEST_PAGE_SIZE)) {
+    if (!memchr(r->name, 0, sizeof(r->name))) {
+        return "has a name without an end";
+    }
+    if (!r->size ||
+        !QEMU_IS_ALIGNED(r->offset | r->size, XEN_GUEST_PAGE_SIZE)) {
         return "does not consist of whole pages";
     }
-    if (!block || !xen_physmap_has_frames(block)) {
-        return "is not device memory";
+    if (!*r->name) {
+        *ram = XEN_ABANDONED + r->gaddr;
+        return r->offset ? "has an offset, but no name" : NULL;
     }
-    if (p->size > block->offset + block->max_length - p->ram) {
+    block = block_with_name(r->name);
+    if (!block) {
+        return "is of a device that this machine does not have";
+    }
+    if (r->offset >= block->max_length ||
+        r->size > block->max_length - r->offset) {
         return "is larger than the device's memory";
     }
-    if (p->gaddr == XEN_NO_FRAMES) {
-        return p->ram == block->offset && p->size == block->max_length
-               ? NULL : "is a part of a device's memory, and has no frames";
+    *ram = block->offset + r->offset;
+    return r->gaddr == XEN_NO_FRAMES && r->size != block->max_length
+           ? "is a part of a device's memory, and has no frames" : NULL;
+}
+
+/* Returns what is wrong with @r, or NULL.  Then @p is that piece. */
+static const char *take_record(const Record *r, XenPiece *p)
+{
+    const char *wrong = find_memory(r, &p->ram);
+
+    p->gaddr = r->gaddr;
+    p->size = r->size;
+    if (wrong || (r->gaddr == XEN_NO_FRAMES && *r->name)) {
+        return wrong;
     }
     if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
     }
-    if (is_guest_ram(p->gaddr, p->size)) {
-        return "is where the guest's RAM is";
-    }
-    return p->gaddr == p->ram ? "is at its initial range" : NULL;
+    return is_guest_ram(p->gaddr, p->size) ? "is where the guest's RAM is"
+                                           : NULL;
 }
 
-/* True if a piece is at the initial range of memory that is still there. */
-static bool is_over_unmoved(void)
+/* True if the pieces have all of the block of @piece. */
+static bool has_whole_block(const XenPiece *piece)
 {
-    RAMBlock *block;
+    const RAMBlock *block = xen_physmap_block(piece->ram);
+    uint64_t sum = 0;
+    int i;
 
-    RCU_READ_LOCK_GUARD();
-    RAMBLOCK_FOREACH(block) {
-        ram_addr_t ram = block->offset, end = ram + block->max_length;
-        uint64_t len = 1;
-        const XenPiece *p = xen_piece_of(saved.list.p, saved.list.n, ram, &len);
-
-        if (!xen_physmap_is_kept(block) ||
-            (p && p->gaddr == XEN_NO_FRAMES)) {
-            continue;
-        }
-        for (; ram < end; ram += len) {
-            len = end - ram;
-            if (xen_physmap_translate(ram, &len) == ram &&
-                xen_pieces_cover(ram, len)) {
-                return true;
-            }
+    for (i = 0; block && i < loaded.n; i++) {
+        if (loaded.p[i].ram - block->offset < block->max_length) {
+            sum += loaded.p[i].size;
         }
     }
-    return false;
+    return !block || sum == block->max_length;
 }
 
 /*
  * Returns what is wrong with the section, or NULL.  The pieces are then those
- * that it says.
+ * that it says.  @which: out: the record that is wrong.
  */
-static const char *take_pieces(void)
+static const char *take_pieces(int *which)
 {
-    const char *wrong = NULL;
+    const char *wrong;
+    XenPiece p;
     int i;
 
-    if (saved.sum != sum_of_pieces()) {
+    *which = 0;
+    if (saved.sum != sum_of_records()) {
         return "is damaged";
     }
-    for (i = 0; i < saved.list.n && !wrong; i++) {
-        wrong = what_is_wrong(&saved.list.p[i]);
-        if (!wrong && xen_piece_clashes(saved.list.p, i, &saved.list.p[i])) {
-            wrong = "overlaps another piece";
+    for (i = 0; i < saved.n; i++) {
+        *which = i;
+        wrong = take_record(&saved.r[i], &p);
+        if (wrong) {
+            return wrong;
+        }
+        if (xen_piece_clashes(loaded.p, loaded.n, &p)) {
+            return "overlaps another piece";
+        }
+        xen_piece_add(&loaded, &p);
+    }
+    for (i = 0; i < saved.n; i++) {
+        *which = i;
+        if (!has_whole_block(&loaded.p[i])) {
+            return "is of memory of which another piece is missing";
         }
     }
-    if (!wrong && !xen_physmap_is_restoring()) {
-        wrong = "cannot be located: the guest has run in this QEMU already";
+    if (!xen_physmap_is_restoring()) {
+        return "cannot be located: the guest has run in this QEMU already";
     }
-    for (i = 0; i < saved.list.n && !wrong; i++) {
-        const XenPiece *p = &saved.list.p[i];
-
-        if (p->gaddr != XEN_NO_FRAMES) {
-            xen_pieces_put(p->ram, p->gaddr, p->size);
+    for (i = 0; i < saved.n; i++) {
+        p = loaded.p[i];
+        if (p.ram >= XEN_ABANDONED) {
+            xen_pieces_abandon(p.gaddr, p.size);
+        } else if (p.gaddr != XEN_NO_FRAMES) {
+            xen_pieces_put(p.ram, p.gaddr, p.size);
         }
     }
-    return wrong ?: is_over_unmoved() ? "is where other device memory is"
-                                      : NULL;
+    return NULL;
 }
 
 static int state_post_load(void *opaque, int version_id)
 {
-    const char *wrong = take_pieces();
+    const char *wrong;
+    int which;
 
+    g_free(loaded.p);
+    loaded = (XenPieceList) { 0 };
+    wrong = take_pieces(&which);
     if (wrong) {
+        g_autofree char *name = g_strndup(saved.n ? saved.r[which].name : "",
+                                          NAME_SIZE);
+        g_autofree char *printed = g_strescape(name, NULL);
+
         error_report("invalid section 'xen-physmap' in the saved state: a "
-                     "piece of device memory %s", wrong);
+                     "piece of device memory ('%s') %s", printed, wrong);
         return -EINVAL;
     }
-    xen_physmap_restore_known(&saved.list);
+    xen_physmap_restore_known(&loaded);
     return 0;
 }
 
 static bool is_count_valid(void *opaque, int version_id)
 {
-    return saved.list.n >= 0 && saved.list.n <= MAX_SAVED;
+    return saved.n >= 0 && saved.n <= MAX_SAVED;
 }
 
-static const VMStateDescription vmstate_piece = {
+static const VMStateDescription vmstate_record = {
     .name = "xen-physmap/piece",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .fields = (const VMStateField[]) {
-        VMSTATE_UINT64(ram, XenPiece),
-        VMSTATE_UINT64(gaddr, XenPiece),
-        VMSTATE_UINT64(size, XenPiece),
+        VMSTATE_BUFFER_UNSAFE(name, Record, 0, NAME_SIZE),
+        VMSTATE_UINT64(offset, Record),
+        VMSTATE_UINT64(gaddr, Record),
+        VMSTATE_UINT64(size, Record),
         VMSTATE_END_OF_LIST()
     },
 };
 
 static const VMStateDescription vmstate_physmap = {
     .name = "xen-physmap",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .priority = MIG_PRI_MAX,
     .needed = state_needed,
     .pre_save = state_pre_save,
     .post_load = state_post_load,
     .fields = (const VMStateField[]) {
-        VMSTATE_INT32(list.n, Saved),
+        VMSTATE_INT32(n, Saved),
         VMSTATE_VALIDATE("number of pieces", is_count_valid),
-        VMSTATE_STRUCT_VARRAY_ALLOC(list.p, Saved, list.n, 1, vmstate_piece,
-                                    XenPiece),
+        VMSTATE_STRUCT_VARRAY_ALLOC(r, Saved, n, 2, vmstate_record, Record),
         VMSTATE_UINT32(sum, Saved),
         VMSTATE_END_OF_LIST()
     },

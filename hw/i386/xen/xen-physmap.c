@@ -52,6 +52,11 @@
  * mapping of the old frames.  After a restore that mapping is gone, and the ROM
  * reads as zeros until the guest is started anew.
  *
+ * In a restore a block may have another initial range than in the QEMU that was
+ * saved, because devices were plugged in or unplugged there.  Its frames stay
+ * where they are, and count as displaced.  A ROM's are relocated when its
+ * initial range is free.
+ *
  * When a device is unplugged, its frames go back to Xen, wherever they are.  A
  * device that is plugged in gets new frames at its initial range.  It is refused
  * if the guest has something else there.
@@ -122,6 +127,12 @@ static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
     }
 }
 
+static bool block_claim(ram_addr_t addr, ram_addr_t size)
+{
+    xen_physmap_state_plugged();
+    return xen_physmap_claim(addr, size);
+}
+
 /*
  * To be called when a block is freed and nothing shows it any more.  The next
  * block may get the same initial range.
@@ -130,6 +141,7 @@ static void block_gone(ram_addr_t addr, ram_addr_t size)
 {
     uint64_t done, len;
 
+    xen_physmap_state_unplugged(addr);
     for (done = 0; done < size; done += len) {
         hwaddr gaddr;
 
@@ -145,7 +157,7 @@ static void block_gone(ram_addr_t addr, ram_addr_t size)
 static const XenBlockOps block_ops = {
     .place = block_place,
     .gaddr = xen_physmap_translate,
-    .claim = xen_physmap_claim,
+    .claim = block_claim,
     .gone = block_gone,
     .loaded = xen_physmap_restore_end,
 };

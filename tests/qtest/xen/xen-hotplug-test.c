@@ -85,12 +85,19 @@ static const char *plug_rom(XenTest *t)
 }
 #define plug_rom(...) XEN_AT(plug_rom(__VA_ARGS__))
 
-/* The device is asked to go; the guest lets it; it is gone. */
-static void unplug(XenTest *t)
+/* The device is asked to go, and the guest lets it. */
+static void eject(XenTest *t)
 {
     qtest_qmp_assert_success(t->qts, "{'execute': 'device_del',"
                              " 'arguments': {'id': 'dev'}}");
     xensim_outl(t->dom, EJECT, 1u << SLOT);
+}
+#define eject(...) XEN_AT(eject(__VA_ARGS__))
+
+/* The same, and it is gone. */
+static void unplug(XenTest *t)
+{
+    eject(t);
     qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
 }
 #define unplug(...) XEN_AT(unplug(__VA_ARGS__))
@@ -644,6 +651,208 @@ static const char *displaced(XenTest *t)
     return NULL;
 }
 
+/* ---- a restore, in which memory gets another initial range ---- */
+
+enum { DISPLAY = 9 << 3, DISPLAY_SEED = 30 };
+
+#define DISPLAY_ARGS "-device secondary-vga,id=two,vgamem_mb=1,addr=9 "
+
+/* The last device is the display, which is nowhere yet: it gets stamps. */
+static void draw_display(XenTest *t)
+{
+    uint64_t home = top_of(t) - MEM_PAGES * XEN_TEST_PAGE;
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < MEM_PAGES; i++) {
+        xensim_stamp_page(page, FIRST / XEN_TEST_PAGE + i, DISPLAY_SEED);
+        xensim_write(t->dom, home + i * XEN_TEST_PAGE, page, sizeof(page));
+    }
+}
+#define draw_display(...) XEN_AT(draw_display(__VA_ARGS__))
+
+static void plug_display(XenTest *t)
+{
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments':"
+                             " {'driver': 'secondary-vga', 'id': 'two',"
+                             " 'vgamem_mb': 1, 'addr': '9'}}");
+    draw_display(t);
+}
+#define plug_display(...) XEN_AT(plug_display(__VA_ARGS__))
+
+static const char *has_display(XenTest *t)
+{
+    xen_test_ok(t, guest_pci_place_bar(t->pc, DISPLAY, 0, FIRST));
+    xen_test_ok(t, guest_pci_command(t->pc, DISPLAY, GUEST_PCI_MEMORY, 0));
+    XEN_TRY(same_memory(t, FIRST, DISPLAY_SEED));
+    /* DMA has written to it. */
+    xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, DISPLAY_SEED);
+    return NULL;
+}
+#define has_display(...) XEN_AT(has_display(__VA_ARGS__))
+
+static char *with_rom(XenTest *t, const char *before, const char *after)
+{
+    g_autofree char *more =
+        g_strdup_printf(" %s-device e1000,id=dev,romfile='%s',addr=7 %s",
+                        before, rom_file(t), after);
+
+    return machine_with(t, more);
+}
+
+static bool says_where(XenTest *t)
+{
+    g_autofree char *state = NULL;
+    gsize len;
+
+    g_assert_true(g_file_get_contents(xen_test_save(t), &state, &len, NULL));
+    return memmem(state, len, "xen-physmap", strlen("xen-physmap"));
+}
+#define says_where(...) XEN_AT(says_where(__VA_ARGS__))
+
+/* Others come and go, and leave nothing. */
+static const char *others_come(XenTest *t)
+{
+    uint64_t blocks = xen_test_stat(t, "blocks"), before = counted(t);
+
+    for (unsigned i = 0; i < 2; i++) {
+        plug_rom(t);
+        unplug(t);
+        XEN_TRY(lets_go(t, blocks));
+        plug_memory(t);
+        unplug(t);
+        XEN_TRY(lets_go(t, blocks));
+    }
+    return given_back(t, before);
+}
+#define others_come(...) XEN_AT(others_come(__VA_ARGS__))
+
+/* The display came after a card that is gone. */
+static const char *gap(XenTest *t)
+{
+    g_autofree char *args = machine_with(t, " " DISPLAY_ARGS);
+    uint64_t before;
+
+    boot(t);
+    plug_rom(t);
+    before = counted(t);
+    plug_display(t);
+    unplug(t);
+    XEN_TRY(given_back(t, before - ROM_PAGES + MEM_PAGES));
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t pages = counted(t);
+
+        xen_test_save_restore(t, args);
+        XEN_REQUIRE(counted(t) == pages, "has %" PRIu64 " frames, not %" PRIu64,
+                    counted(t), pages);
+        XEN_TRY(others_come(t));
+        XEN_TRY(has_display(t));
+        XEN_REQUIRE(top_of(t) <= INITIAL, "left frames above RAM");
+        XEN_TRY(others_come(t));
+    }
+    return NULL;
+}
+
+/* Both stay, but the other is made first. */
+static const char *swapped(XenTest *t)
+{
+    g_autofree char *args = with_rom(t, DISPLAY_ARGS, "");
+    uint64_t blocks, pages;
+
+    boot(t);
+    blocks = xen_test_stat(t, "blocks");
+    plug_rom(t);
+    plug_display(t);
+    pages = counted(t);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        XEN_REQUIRE(counted(t) == pages, "has %" PRIu64 " frames, not %" PRIu64,
+                    counted(t), pages);
+        xensim_pci_write(t->dom, 0, DEVFN, ROM_REG, 4, SECOND | ROM_ENABLE);
+        xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_MEMORY, 0));
+        XEN_TRY(same_rom(t, SECOND));
+        XEN_TRY(has_display(t));
+        XEN_TRY(same_rom(t, SECOND));
+    }
+    unplug(t);
+    XEN_TRY(lets_go(t, blocks + 1));
+    XEN_TRY(given_back(t, pages - ROM_PAGES));
+    return others_come(t);
+}
+
+/* The guest has given away a page of the ROM: it gets a blank one. */
+static const char *rom_in_part(XenTest *t)
+{
+    g_autofree char *args = with_rom(t, DISPLAY_ARGS, "");
+    uint64_t pages;
+
+    boot(t);
+    plug_rom(t);
+    pages = counted(t);
+    xensim_depopulate(t->dom, top_of(t) / XEN_TEST_PAGE - 1, 1);
+    plug_display(t);
+    xen_test_save_restore(t, args);
+    XEN_TRY(given_back(t, pages + MEM_PAGES));
+    XEN_TRY(has_display(t));
+    unplug(t);
+    return given_back(t, pages + MEM_PAGES - ROM_PAGES);
+}
+
+/* QEMU never frees the display that went: the next QEMU has no such device. */
+static const char *never_freed(XenTest *t)
+{
+    g_autofree char *args = machine_with(t, " " DISPLAY_ARGS);
+    const Plugged *bochs = &all_plugged[BOCHS];
+    uint64_t before;
+
+    boot(t);
+    before = counted(t);
+    XEN_TRY(plug(t, bochs));
+    show(t, bochs, SECOND);
+    eject(t);
+    plug_display(t);
+    xen_test_save_restore(t, args);
+    XEN_TRY(given_back(t, before + MEM_PAGES));
+    XEN_TRY(has_display(t));
+    return others_come(t);
+}
+
+/* The card was there at the start, and the toolstack may have it again. */
+static const char *start_unplugged(XenTest *t)
+{
+    g_autofree char *both = with_rom(t, "", DISPLAY_ARGS);
+    g_autofree char *one = machine_with(t, " " DISPLAY_ARGS);
+    uint64_t blocks;
+
+    xen_test_start(t, both);
+    xen_test_ide(t);
+    blocks = xen_test_stat(t, "blocks");
+    draw_display(t);
+    XEN_REQUIRE(!says_where(t), "says where memory is that never moved");
+    xen_test_save_restore(t, both);
+    unplug(t);
+    XEN_TRY(lets_go(t, blocks - 1));
+    XEN_REQUIRE(says_where(t), "does not say where the display is");
+    xen_test_save_restore(t, t->data ? both : one);
+    XEN_TRY(has_display(t));
+    return t->data ? NULL : others_come(t);
+}
+
+/* The card that goes is the last device: all else is where it always is. */
+static const char *last_unplugged(XenTest *t)
+{
+    g_autofree char *both = with_rom(t, DISPLAY_ARGS, "");
+    g_autofree char *one = machine_with(t, " " DISPLAY_ARGS);
+
+    xen_test_start(t, both);
+    xen_test_ide(t);
+    unplug(t);
+    XEN_REQUIRE(!says_where(t), "says where memory is that never moved");
+    xen_test_save_restore(t, one);
+    draw_display(t);
+    XEN_TRY(has_display(t));
+    return others_come(t);
+}
+
 /* ---- at the domain's limit ---- */
 
 /* There are frames for none of the device, for a part, and for all but one. */
@@ -706,6 +915,18 @@ int main(int argc, char **argv)
     xen_test_add("hotplug/rom", rom, "ok");
     xen_test_add("hotplug/under-dma", under_dma, "ended by SIG*");
     xen_test_add("hotplug/restore", restored, "ended by SIG*");
+    if (!xen_test_compat()) {
+        static char again;
+
+        xen_test_add("hotplug/restore-gap", gap, NULL);
+        xen_test_add("hotplug/restore-swapped", swapped, NULL);
+        xen_test_add("hotplug/restore-rom-in-part", rom_in_part, NULL);
+        xen_test_add("hotplug/restore-never-freed", never_freed, NULL);
+        xen_test_add("hotplug/restore-unplugged", start_unplugged, NULL);
+        xen_test_add_data("hotplug/restore-unplugged-again", start_unplugged,
+                          &again, NULL);
+        xen_test_add("hotplug/restore-last-unplugged", last_unplugged, NULL);
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(plugged_cases); i++) {
         xen_test_add_data(plugged_cases[i].path, plugged_cases[i].scenario,
                           &all_plugged[plugged_cases[i].plugged],

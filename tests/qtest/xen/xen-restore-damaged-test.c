@@ -13,18 +13,25 @@
 
 #define NAME    "xen-physmap"
 
-/* Where fields are, from the section's name on: 4 bytes, or 8 of a piece. */
+/*
+ * Where fields are, from the section's name on: 4 bytes, or 8 of a piece.  There
+ * are two pieces, which are the memory of the two displays.
+ */
 enum {
     TYPE = -6,              /* 1 byte */
     LENGTH = -1,            /* of the name: 1 byte */
     INSTANCE = sizeof(NAME) - 1,
     VERSION = INSTANCE + 4,
-    COUNT = VERSION + 4,    /* of pieces; a checksum follows the last one */
-    RAM = COUNT + 4,
-    GADDR = RAM + 8,
+    COUNT = VERSION + 4,    /* of pieces: 2 */
+    BLOCK = COUNT + 4,      /* 0000:00:08.0/vga.vram, and zeros */
+    BLOCK_BYTES = 256,
+    SLOT_DIGIT = BLOCK + 9,
+    OFFSET = BLOCK + BLOCK_BYTES,
+    GADDR = OFFSET + 8,
     SIZE = GADDR + 8,
     NEXT = SIZE + 8,        /* the next piece */
-    PIECE = NEXT - RAM,
+    PIECE = NEXT - BLOCK,
+    SUM = BLOCK + 2 * PIECE,
 };
 
 typedef struct Saved {
@@ -142,25 +149,36 @@ static const char *restore(XenTest *t, Saved *s, gsize len, const char *what)
 typedef struct Bad {
     const char *what;
     int at;
-    unsigned bytes;
+    unsigned bytes;     /* more than 8: each is @value */
     uint64_t value;
 } Bad;
 
-/* Of @n pieces, which is where @s has that of its pieces. */
-static void fix_sum(Saved *s, unsigned n)
+static void fix_sum(Saved *s)
 {
     uint32_t sum = UINT32_MAX;
 
-    for (unsigned i = 0; i < n; i++) {
-        sum = crc32c(sum, s->state + s->at + RAM + i * PIECE, PIECE);
+    for (unsigned i = 0; i < 2; i++) {
+        sum = crc32c(sum, s->state + s->at + BLOCK + i * PIECE, PIECE);
     }
-    stl_be_p(s->state + s->at + RAM + n * PIECE, sum);
+    stl_be_p(s->state + s->at + SUM, sum);
+}
+
+static void damage(Saved *s, const Bad *bad)
+{
+    uint8_t *at = s->state + s->at + bad->at, new[8];
+
+    if (bad->bytes > sizeof(new)) {
+        memset(at, bad->value, bad->bytes);
+        return;
+    }
+    stq_be_p(new, bad->value);
+    memcpy(at, new + 8 - bad->bytes, bad->bytes);
 }
 
 /*
- * Each of @bad alone ends the restore of a guest that was saved with one piece,
- * or with two if @both displays were placed, and nothing else does.  @sums: the
- * checksum is as if it were meant so.
+ * Each of @bad alone ends the restore of a guest that was saved with one display
+ * displaced, or @both, and nothing else does.  @sums: the checksum is as if it
+ * were meant so.
  */
 static const char *all_bad(XenTest *t, bool both, bool sums, const Bad *bad,
                            unsigned cases)
@@ -172,13 +190,9 @@ static const char *all_bad(XenTest *t, bool both, bool sums, const Bad *bad,
     good = g_memdup2(s.state, s.len);
     XEN_TRY(restore(t, &s, s.len, NULL));
     for (unsigned i = 0; i < cases; i++) {
-        uint8_t new[8];
-
-        stq_be_p(new, bad[i].value);
-        memcpy(s.state + s.at + bad[i].at, new + 8 - bad[i].bytes,
-               bad[i].bytes);
+        damage(&s, &bad[i]);
         if (sums) {
-            fix_sum(&s, both ? 2 : 1);
+            fix_sum(&s);
         }
         XEN_TRY(restore(t, &s, s.len, bad[i].what));
         memcpy(s.state, good, s.len);
@@ -198,15 +212,20 @@ static const char *fields(XenTest *t)
         { "an unknown name", 0, 1, 'y' },
         { "another instance", INSTANCE, 4, 7 },
         { "version 0", VERSION, 4, 0 },
-        { "a version to come", VERSION, 4, 2 },
+        { "the version before", VERSION, 4, 1 },
+        { "a version to come", VERSION, 4, 3 },
         { "no piece", COUNT, 4, 0 },
         { "a negative count", COUNT, 4, 0x80000000u },
         { "a count without end", COUNT, 4, 0x7fffffff },
         { "more pieces than there are", COUNT, 4, 3 },
-        { "other memory", RAM, 8, DEVMEM_INITIAL + 2 * MiB },
+        { "a piece less", COUNT, 4, 1 },
+        { "other memory", SLOT_DIGIT, 1, '9' },
+        { "memory without a name", BLOCK, 1, 0 },
+        { "something behind the name", OFFSET - 1, 1, 'x' },
+        { "another half", OFFSET, 8, 1 * MiB },
         { "guest RAM, with frames", GADDR, 8, 0x100000 },
         { "half of the memory", SIZE, 8, 1 * MiB },
-        { "no checksum", NEXT, 4, 0 },
+        { "no checksum", SUM, 4, 0 },
     };
 
     return all_bad(t, false, false, bad, G_N_ELEMENTS(bad));
@@ -216,11 +235,17 @@ static const char *fields(XenTest *t)
 static const char *values(XenTest *t)
 {
     static const Bad bad[] = {
-        { "a part of a page of memory", RAM, 8, DEVMEM_INITIAL + 1 },
-        { "guest RAM", RAM, 8, 0x100000 },
+        { "a device that there is not", SLOT_DIGIT, 1, '7' },
+        { "another device's memory", SLOT_DIGIT, 1, '9' },
+        { "a name that ends early", SLOT_DIGIT, 1, 0 },
+        { "a name that is too long", BLOCK + 21, 1, '2' },
+        { "a name without an end", BLOCK, BLOCK_BYTES, 'x' },
+        { "a name of other bytes", BLOCK, BLOCK_BYTES - 1, 0xff },
+        { "a part of a page of memory", OFFSET, 8, 1 },
+        { "memory behind all", OFFSET, 8, UINT64_MAX - 0xfff },
+        { "memory right behind its end", OFFSET, 8, 2 * MiB },
+        { "memory past its end", OFFSET, 8, 0x1000 },
         { "the guest's own frames", GADDR, 8, 0x100000 },
-        { "memory behind all", RAM, 8, UINT64_MAX - 0xfff },
-        { "memory past its end", RAM, 8, DEVMEM_INITIAL + 0x1000 },
         { "a part of a page", GADDR, 8, RANGE_A + 1 },
         { "an address that is none", GADDR, 8, UINT64_MAX - 0xfff },
         { "frames that are not there", GADDR, 8, RANGE_A + 0x40000000 },
@@ -229,6 +254,7 @@ static const char *values(XenTest *t)
         { "no size", SIZE, 8, 0 },
         { "a size of part of a page", SIZE, 8, 0x1001 },
         { "a size past the end", SIZE, 8, 0x201000 },
+        { "a half of a memory", SIZE, 8, 1 * MiB },
         { "a size without end", SIZE, 8, UINT64_MAX - 0xfff },
     };
 
@@ -239,8 +265,7 @@ static const char *values(XenTest *t)
 static const char *clashes(XenTest *t)
 {
     static const Bad bad[] = {
-        { "one memory twice", PIECE + RAM, 8, DEVMEM_INITIAL },
-        { "a half of it twice", PIECE + RAM, 8, DEVMEM_INITIAL + 1 * MiB },
+        { "one memory twice", PIECE + SLOT_DIGIT, 1, '8' },
         { "one range twice", PIECE + GADDR, 8, RANGE_A },
         { "a half of one twice", PIECE + GADDR, 8, RANGE_A + 1 * MiB },
         { "each other's range, empty", GADDR, 8, DEVMEM_INITIAL + 2 * MiB },
@@ -249,14 +274,17 @@ static const char *clashes(XenTest *t)
     return all_bad(t, true, true, bad, G_N_ELEMENTS(bad));
 }
 
-/* Cut off before each byte of the section, and in places behind it. */
+/* Cut off before bytes of the section, and in places behind it. */
 static const char *cut_off(XenTest *t)
 {
     Saved s = { 0 };
     gsize end, step;
 
     save(t, &s, false);
-    for (end = s.at + TYPE; end < s.at + NEXT + 4; end++) {
+    for (end = s.at + TYPE; end < s.at + SUM + 4; end += step) {
+        /* Of a name only some, because most of it are zeros. */
+        step = end >= s.at + BLOCK && end < s.at + SUM &&
+               (end - s.at - BLOCK) % PIECE < BLOCK_BYTES - 40 ? 37 : 1;
         XEN_TRY(restore(t, &s, end, "a state that is cut off in the section"));
     }
     step = (s.len - s.at) / 12;
