@@ -9,13 +9,13 @@
 #define SLOT        31u         /* beyond those that devices have */
 #define DEVFN       (SLOT << 3)
 #define GONE_MS     5000
+#define DISPLAY_NAME "0000:00:1f.0/vga.vram"
 #define EJECT_PORT  0xae08      /* a bit for each slot: it may go */
 #define MAX_BYTES   0x400000u   /* of a BAR that is placed */
 #define ROOM_PAGES  0x3000u     /* what the toolstack allows for each */
 
 typedef struct ActPlug {
     bool plugged;
-    unsigned blocks;            /* of RAM, when nothing is plugged */
 } ActPlug;
 
 /*
@@ -105,31 +105,21 @@ static void unplug(OracleSide *side)
                                         1u << SLOT));
 }
 
-/* Blocks of RAM: the lines in which QEMU lists them. */
-static unsigned count_blocks(OracleSide *side)
-{
-    g_autofree char *told = oracle_monitor(side, "info ramblock");
-    unsigned n = 0;
-    const char *at;
-
-    for (at = told; at && (at = strchr(at, '\n')); at++) {
-        n++;
-    }
-    return n;
-}
-
 /*
  * QEMU frees the memory of what was unplugged a little later.  It ends itself,
- * with plain RAM as well, if a like device comes before that.  And the memory
- * of the next device would come to lie after it, where a QEMU that is started
- * for a restore does not look for it.
+ * with plain RAM as well, if a display comes while the memory of the last one
+ * still has the same name.  (A ROM loses its name at once.)
  */
-static void await_room(OracleSide *side, ActPlug *p)
+static void await_name(OracleSide *side)
 {
     unsigned ms;
 
-    p->blocks = p->blocks ?: count_blocks(side);
-    for (ms = 0; ms < GONE_MS && count_blocks(side) > p->blocks; ms++) {
+    for (ms = 0; ms < GONE_MS; ms++) {
+        g_autofree char *told = oracle_monitor(side, "info ramblock");
+
+        if (!told || !strstr(told, DISPLAY_NAME)) {
+            return;
+        }
         g_usleep(1000);
     }
 }
@@ -177,7 +167,7 @@ static void plug(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         unplug(side);
     }
-    await_room(side, p);
+    await_name(side);
     clear_all_room(side);
     allow_pages(side, ROOM_PAGES);
     p->plugged = oracle_qmp(side, "device_add", args);
@@ -216,7 +206,7 @@ static void at_the_limit(OracleSide *side, const OracleDevice *device,
     if (p->plugged) {
         return;
     }
-    await_room(side, p);
+    await_name(side);
     xensim_mem_info(dom, &info);
     xensim_set_max_pages(dom, info.tot_pages + room);
     oracle_qmp(side, "device_add", args);
