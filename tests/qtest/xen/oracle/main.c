@@ -82,7 +82,7 @@ static const char *const end_text[] = {
 };
 
 /* What came of it, in a line (g_free). */
-static char *describe(const OracleStream *stream, const OracleResult *r)
+static char *outcome(const OracleStream *stream, const OracleResult *r)
 {
     const OracleStep *step;
 
@@ -98,6 +98,15 @@ static char *describe(const OracleStream *stream, const OracleResult *r)
     return g_strdup_printf("%s at action %u, %s.%s: %s", end_text[r->end],
                            r->step, step->device->name, step->action->name,
                            r->text);
+}
+
+/* The same, to follow "# ": a comment of TAP also where it has more lines. */
+static char *describe(const OracleStream *stream, const OracleResult *r)
+{
+    g_autofree char *text = outcome(stream, r);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
+
+    return g_strjoinv("\n# ", lines);
 }
 
 /* A name by what is in it, so that the same finding comes once (g_free). */
