@@ -20,6 +20,8 @@
  * xen-mapcache-announce.c telling RAM block notifiers of device memory
  * xen-mapcache-events.c   QMP events
  * xen-mapcache-holders.c  which device holds what, for the monitor
+ * xen-mapcache-monitor.c  the user's options; other commands of the monitor
+ * xen-mapcache-provider.c the counters for query-stats
  * xen-mapcache-check.c    checking all of it, in a build for tests
  */
 
@@ -240,7 +242,10 @@ static inline uint8_t *mcache_slot_host(uint32_t nr)
 
 bool mcache_slot_of(const void *ptr, uint32_t *nr);
 
-/* Adds the slot's mapping to the tree, and removes it; with the lock. */
+/*
+ * The first adds the slot's mapping to the tree.  The second removes it.  With
+ * the lock.
+ */
 void mcache_slot_enter_locked(uint32_t nr);
 void mcache_slot_leave_locked(uint32_t nr);
 #endif
@@ -334,8 +339,8 @@ typedef struct MapCacheCall {
     uint32_t gen;           /* the generation in which it began */
     uint64_t bucket;        /* the first bucket that it maps */
     uint64_t n;             /* how many buckets it maps; 0: none */
-    bool again;             /* an invalidate has overtaken the first one; this
-                             * one is made with the lock */
+    bool again;             /* it repeats a call that an invalidate has
+                             * overtaken, and is made with the lock */
     QLIST_ENTRY(MapCacheCall) next;
 } MapCacheCall;
 
@@ -378,10 +383,10 @@ void mcache_calls_wait_old_locked(void);
 /* --- xen-mapcache-slots.c: with the lock, unless said otherwise ---------- */
 
 /*
- * The default of the most that is kept mapped, in bytes.  It is less where each
- * mapped page costs a frame of the domain that QEMU runs in: in every domain
- * that is not PV.  @guest_type: what Linux calls that domain, or NULL; @ram:
- * the domain's memory in bytes.  Needs no lock.
+ * The default of the cap, in bytes.  It is less where each mapped page costs a
+ * frame of the domain that QEMU runs in: in every domain that is not PV.
+ * @guest_type: what Linux calls that domain, or NULL; @ram: the domain's memory
+ * in bytes.  Needs no lock.
  */
 uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
 
@@ -415,7 +420,7 @@ void mcache_slot_lose_locked(uint32_t nr);
 /*
  * Reserves the slot's addresses again after a failed map call.  False if
  * another mapping may be there: then the caller makes the slot LOST, and the
- * reaper finds out.  Needs no lock.
+ * reaper finds out whether there is one.  Needs no lock.
  */
 bool mcache_slot_reserve_again(uint32_t nr);
 
@@ -477,8 +482,8 @@ void mcache_report_hole(hwaddr addr);
 /*
  * Maps the buckets [@first, @first + @n) as far as they are not mapped; into
  * adjacent slots if @n > 1.  Returns the status of the page @page in the first
- * bucket, or XEN_MAP_UNAVAILABLE if there are not as many adjacent slots.  Of
- * the other buckets some, or all, may be left unmapped.  The lock is released
+ * bucket, or XEN_MAP_UNAVAILABLE if @n adjacent slots cannot be had.  Of the
+ * other buckets some, or all, may be left unmapped.  The lock is released
  * meanwhile.
  */
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);
@@ -788,9 +793,10 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 
 /*
  * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
- * transfer that has no slot.  @info goes into its record.  @first: true if the
- * caller tries buckets next, so that a held mapping may leave the last
- * mappings of the budget to others.  Returns NULL, and sets *@status, if
+ * transfer that has no slot.  @info goes into its record.  The number of such
+ * mappings is limited.  @first: true if the caller locks buckets instead when
+ * this fails; a held mapping then fails a little below the limit, which leaves
+ * the rest to callers without that choice.  Returns NULL, and sets *@status, if
  * nothing was mapped.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
@@ -801,9 +807,10 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                bool is_write);
 
 /*
- * Releases the mapping that @host points into.  A grant and a mapping by
- * mcache_pages_map() are unmapped; device memory stays.  False if there is no
- * mapping.  *@dma is set if the mapping was a transfer's.
+ * Releases a mapping.  A grant, or a mapping by mcache_pages_map(), is unmapped
+ * if @host is the address that was handed out.  Device memory stays; @host may
+ * be anywhere in it.  False if @host is none of these.  *@dma: true if the
+ * mapping was a transfer's.
  */
 bool mcache_outside_release(uint8_t *host, bool *dma);
 
@@ -854,8 +861,9 @@ void mcache_event_outstanding(void);
 void mcache_event_low(void);
 
 /*
- * Describes @m for the monitor; equal mappings have one age.  @now is the
- * result of mcache_seconds().  The caller frees the description.
+ * Describes the equal mappings @m for the monitor, with the one age that all of
+ * them have.  @now is the result of mcache_seconds().  The caller frees the
+ * description.
  */
 struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 
@@ -863,8 +871,8 @@ struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 
 /*
  * xen_map_cache_get_stats() for the monitor and query-stats.  Transfers and
- * held mappings are counted from the registry, so that a held mapping that
- * holds its bucket counts as held.
+ * held mappings are counted from the registry.  So a held mapping also counts
+ * as held if it locks buckets in place of a mapping of exact pages.
  */
 void mcache_told_stats(XenMapCacheStats *stats);
 

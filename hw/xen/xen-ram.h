@@ -77,7 +77,7 @@ bool xen_ram_stand_in_find(const void *host, ram_addr_t *offset);
 
 /* --- blocks of QEMU's own ------------------------------------------------- */
 
-/* True if @mr is a backend's. */
+/* True if @mr is the memory of a memory backend. */
 bool xen_ram_is_backend(MemoryRegion *mr);
 
 /*

@@ -24,8 +24,8 @@ void xen_dirty_vram_stop(MemoryRegionSection *section);
 
 /*
  * Marks the pages of @section that the guest has written since the last call as
- * dirty; if Xen does not say which, all of them.  @section is logged for a
- * display.
+ * dirty; if Xen does not say which, all of them.  To be called only for a
+ * section whose writes a display follows.
  */
 void xen_dirty_vram_sync(MemoryRegionSection *section);
 
