@@ -18,9 +18,9 @@
  *   PROC     process slot           mapping records (mapping.h)
  *
  * Locks, all process-shared and robust, in the order in which they may be
- * taken:  XsimDom.lock -> XsimProc.lock, and XsimDom.lock -> alloc_lock,
- * evtchn_lock, fault_lock (leaves).  No system call that can block for long
- * is made under any of them.
+ * taken:  dir_lock -> XsimDom.lock -> XsimProc.lock, and XsimDom.lock ->
+ * alloc_lock, evtchn_lock, fault_lock (leaves).  No system call that can block
+ * for long is made under any of them.
  */
 #ifndef XENSIM_SHM_H
 #define XENSIM_SHM_H
@@ -139,7 +139,7 @@ typedef struct XsimChunk {
     uint32_t half_refs[2]; /* mappings that show all frames of a half */
     uint32_t gfn;          /* SUPER: first gfn */
     uint32_t next;         /* free list */
-    uint32_t unused;       /* so that segments are whole chunks */
+    uint32_t unused;       /* so that no item crosses a segment's end */
 } XsimChunk;
 
 /* ---- domains ---- */

@@ -153,7 +153,8 @@ void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
 /*
  * How many gfns from @gfn, at most @max, have frames that are neighbours; the
- * first is *@mfn.  May give less than there are, but 0 only if @gfn is absent.
+ * first is *@mfn.  May give less than there are, but 0 only if @gfn is absent
+ * or of type mmio_direct.
  */
 uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                       uint64_t *mfn);
@@ -193,7 +194,10 @@ void xsim_server_destroy(XsimView *v, unsigned slot, unsigned id);
 /* Frame 0 (buffered) or 1 of a server, allocated at first use. */
 uint64_t xsim_server_frame(XsimView *v, unsigned slot, unsigned id,
                            unsigned frame);
-/* Show a server page in the p2m, for device models without resources. */
+/*
+ * Show a server page in the p2m, for device models that do not map it by
+ * xenforeignmemory_map_resource().
+ */
 int xsim_server_show(XsimView *v, unsigned slot, unsigned id,
                      unsigned frame, uint64_t *gfn);
 void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on);
