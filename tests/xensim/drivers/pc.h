@@ -129,9 +129,9 @@ int guest_pci_next_capability(GuestPc *pc, unsigned devfn, uint8_t id,
 
 /*
  * Message signalled interrupts.  The first lets the device write DATA to ADDR
- * by MSI.  The second places BAR at TABLE, which has the table of MSI-X, and
- * the third lets vector VECTOR write DATA to ADDR.  The device must be a bus
- * master.
+ * by MSI.  The second places BAR, which begins with the table of MSI-X, at
+ * TABLE.  The third lets vector VECTOR write DATA to ADDR.  The device must be
+ * a bus master.
  */
 int guest_msi_enable(GuestPc *pc, unsigned devfn, uint64_t addr,
                      uint16_t data);

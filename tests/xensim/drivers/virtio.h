@@ -26,7 +26,7 @@ enum {
     GUEST_VIRTIO_GPU = 0x1050,
 };
 
-/* Features of all devices, of the lower 32. */
+/* A feature that every device can offer; a bit of the lower 32. */
 #define GUEST_VIRTIO_F_INDIRECT (1u << 28)
 
 typedef struct GuestVirtio {

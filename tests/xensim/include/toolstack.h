@@ -89,7 +89,10 @@ TsGuest *ts_create(Toolstack *ts, const TsConfig *config, GError **err);
  */
 gboolean ts_save(TsGuest *guest, const char *dir, GError **err);
 
-/* Removes DIR with what ts_save() wrote there, whole or not. */
+/*
+ * Removes DIR and the files that ts_save() wrote there, also those of a save
+ * that failed.
+ */
 void ts_forget_saved(const char *dir);
 
 /* Let the guest go on after ts_save(). */

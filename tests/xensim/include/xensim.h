@@ -236,15 +236,15 @@ typedef struct XensimMemInfo {
     uint64_t p2m_pages;     /* in the p2m */
     uint64_t held_pages;    /* out of the p2m, kept only by mappings */
     uint64_t lost_pages;    /* overwritten in the p2m by a populate */
-    uint64_t mappings;      /* live mappings by device models: calls */
+    uint64_t mappings;      /* live ones by device models, one per call */
     uint64_t mapped_pages;  /* pages in them that have a frame */
 } XensimMemInfo;
 void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info);
 void xensim_set_max_pages(XensimDomain *dom, uint64_t pages);
 
 /*
- * How many mapped pages of device models show the frame that is at @gfn now;
- * the frame @mfn.
+ * The first returns how many mapped pages of device models show the frame that
+ * is at @gfn now.  The second returns that for the frame @mfn.
  */
 unsigned xensim_gfn_mappings(XensimDomain *dom, uint64_t gfn);
 unsigned xensim_mfn_mappings(Xensim *sim, uint64_t mfn);
@@ -332,7 +332,11 @@ enum {
     XENSIM_IOREQ_PIO = 0,
     XENSIM_IOREQ_COPY = 1,
     XENSIM_IOREQ_PCI_CONFIG = 2,
-    XENSIM_IOREQ_VMPORT = 3,    /* by the first port; ours, not Xen's */
+    /*
+     * QEMU's number; Xen's header has none.  Goes to the server that claims the
+     * first port.
+     */
+    XENSIM_IOREQ_VMPORT = 3,
     XENSIM_IOREQ_TIMEOFFSET = 7,
     XENSIM_IOREQ_INVALIDATE = 8,
 };

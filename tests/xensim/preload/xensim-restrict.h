@@ -10,10 +10,9 @@
 #include <stdint.h>
 
 /*
- * True if this process has restricted itself.  Its calls by handles of xenctrl
- * and gnttab that it has opened before then fail with ENOTTY, as on /dev/null.
- * Xenstore requests, and opening a new handle, fail with EACCES.  Any thread;
- * no lock.
+ * True if this process has restricted itself.  From then on, its calls by
+ * handles of xenctrl and gnttab fail with ENOTTY, as on /dev/null.  Xenstore
+ * requests, and opening a new handle, fail with EACCES.  Any thread; no lock.
  */
 bool xensim_restricted(void);
 

@@ -6,7 +6,7 @@
  *   ports 0x100-0x10f   memory; rep ins gives 0xa0, 0xa1, ...; rep outs is
  *                       summed up in DmShared.sum
  *   MMIO 0xf0000000     memory, one page; copies with data pointers
- *   MMIO 0x000a0000     memory's first bytes (for buffered writes)
+ *   MMIO 0x000a0000     the same page, again and again (for buffered writes)
  *   PCI 00:05.0         256 bytes of memory
  */
 #ifndef XENSIM_TESTS_DM_H

@@ -47,8 +47,8 @@ int xs_run(void);
 void expect_clients(XensimXs *xs, unsigned int n);
 
 /*
- * put() writes VALUE.  expect() reads, and fails the test unless it finds
- * VALUE; NULL: unless there is no node.
+ * put() writes VALUE.  expect() fails the test if PATH has another value than
+ * VALUE, or no node; if VALUE is NULL, it fails the test if PATH has a node.
  */
 void put(struct xs_handle *h, xs_transaction_t t, const char *path,
          const char *value);

@@ -65,7 +65,7 @@ struct XensimXs {
     int client_domid;
     char *refused;              /* prefix, or NULL */
 
-    /* Fixed after xensim_xs_new(), save stop. */
+    /* Except stop, constant after xensim_xs_new(). */
     char *socket_path;
     int listen_fd;
     int wake_fd;                /* eventfd: output is waiting, or stop */
