@@ -21,12 +21,15 @@ unsigned act_disturbances(OracleSide *side);
  */
 uint64_t act_register(uint64_t val, unsigned len);
 
-/* To be called by other actions that do so: steps act_disturbances(). */
+/*
+ * Steps act_disturbances().  To be called by each other action that reaches
+ * such things behind the drivers' backs.
+ */
 void act_disturb(OracleSide *side);
 
 /*
- * Ends a copy of the Cirrus card that takes data from the CPU, if one is under
- * way: QEMU saves nothing of it, so a restore would lose it on any machine.
+ * If the Cirrus card is copying data that the CPU writes to it (a blit), ends
+ * that: QEMU saves nothing of it, so a restore would lose it on any machine.
  */
 void act_cirrus_end_copy(OracleSide *side);
 

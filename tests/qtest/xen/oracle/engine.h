@@ -11,6 +11,7 @@
  *   look.c      what is compared at a quiet point
  *   picture.c   the picture of each display
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
+ *   counts.c    QEMU's counts of map calls, compared with Xen's
  *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
  *   mutate.c    streams from other streams
@@ -78,7 +79,7 @@ struct OracleSide {
     GArray *sights;             /* OracleSight, since oracle_side_forget() */
     GPtrArray *texts;           /* that sights point to */
     GBytes *picture[ORACLE_MAX_DEVICES]; /* of displays; NULL: none */
-    char *plugged;              /* arguments of a device that was, or NULL */
+    char *plugged;              /* -device's argument, if plugged; else NULL */
     uint64_t longest_ns;        /* that an access waited for its answer */
     PlainMachine *plain;        /* one of the two */
     Toolstack *ts;
@@ -116,7 +117,8 @@ bool oracle_is_ram(uint64_t page);
 
 /*
  * Starts a copy of the plain side in @dir, with the disks of @side.  It waits
- * for a state (migrate-incoming), and does not run then.  plain_machine_stop().
+ * for a state (migrate-incoming), and stays paused when it has loaded that.
+ * plain_machine_stop().
  */
 PlainMachine *oracle_side_copy(OracleSide *side, const char *dir,
                                GError **err);
@@ -182,8 +184,9 @@ char *oracle_counts_compare(OracleSide *side, TsQmp *qmp);
 void oracle_picture_take(OracleSide *side, unsigned device);
 
 /*
- * NULL if both sides show the same pictures, or @b those that QEMU shows after
- * a restore; else what differs, in a line (g_free).
+ * NULL if both sides show the same pictures; else what differs, in a line
+ * (g_free).  If @b was restored, a picture of @b may also be the one that @a
+ * would show after a restore.
  */
 char *oracle_pictures_compare(OracleSide *a, OracleSide *b);
 
@@ -217,8 +220,8 @@ void oracle_stream_add(OracleStream *stream, const OracleDevice *device,
                        const OracleAction *action, GBytes *bytes);
 
 /*
- * @n actions by the random numbers of @seed.  @without names actions ("xen.fault")
- * or devices ("xen") that do not occur, NULL-terminated.
+ * @n actions by the random numbers of @seed.  @without names actions
+ * ("xen.fault") or devices ("xen") that do not occur, NULL-terminated.
  */
 OracleStream *oracle_stream_random(uint64_t seed, unsigned n,
                                    const char *const *without);
