@@ -78,7 +78,7 @@ static void remove_entry(const XenPiece *p)
 
     if (!xs_rm(xenstore, XBT_NULL, path) && errno != ENOENT) {
         xen_complain("cannot remove %s from xenstore: %s; if the guest is "
-                     "saved now, it may not be restored", path,
+                     "saved now, it cannot always be restored", path,
                      strerror(errno));
     }
 }
