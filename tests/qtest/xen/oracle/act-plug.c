@@ -55,6 +55,8 @@ static void allow_pages(OracleSide *side, uint64_t pages)
     XensimMemInfo info;
 
     if (dom) {
+        /* A device for whose memory a call fails is refused, and should be. */
+        xensim_fault_disarm_all(xensim_domain_sim(dom));
         xensim_mem_info(dom, &info);
         xensim_set_max_pages(dom, MAX(info.max_pages,
                                       info.tot_pages + pages));
