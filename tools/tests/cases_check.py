@@ -242,7 +242,7 @@ def test_cover_letter_has_the_figures(b):
     export = load(b, 'export-series')
     text = export.cover_letter(b.real_repo)
     assert len(text.splitlines()[0]) <= 72 and text.splitlines()[1] == ''
-    has(text, 'simulated Xen:\n\n|', 'map calls')
+    has(text, 'simulated Xen:\n\n', '\n| map calls')
     b.write('README.md', 'no figures\n')
     has(refused(export.cover_letter, b.scratch), 'no figures')
 
