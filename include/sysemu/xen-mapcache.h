@@ -29,10 +29,12 @@
  * thread-local variables, and a compiler may keep the address of such a
  * variable across a yield: so the functions must not be inlined.
  *
- * Failure: an absent page, a failed map call and a bad grant reference never
- * end QEMU.  The result is NULL (or a shorter length) and a XenMapStatus.
- * hw/xen/xen-ram.c treats an absent page as unassigned memory; it copies what
- * is unavailable, and if the copy fails too, the guest sees an error.
+ * Failure: with guest RAM and grants, an absent page, a failed map call and a
+ * bad grant reference never end QEMU.  The result is NULL (or a shorter length)
+ * and a XenMapStatus.  Of device memory, xen_map_cache_block() says what
+ * happens.  hw/xen/xen-ram.c treats an absent page as unassigned memory; it
+ * copies what is unavailable, and if the copy fails too, the guest sees an
+ * error.
  */
 
 #ifndef XEN_MAPCACHE_H
@@ -51,7 +53,7 @@ typedef enum XenMapUse {
 /* The answer for a page that was asked for. */
 typedef enum XenMapStatus {
     XEN_MAP_OK,
-    XEN_MAP_ABSENT,         /* the guest has no such page */
+    XEN_MAP_ABSENT,         /* the gfn has no frame */
     XEN_MAP_UNAVAILABLE,    /* it cannot be mapped, or Xen does not say */
 } XenMapStatus;
 
@@ -68,7 +70,8 @@ typedef enum XenMapStatus {
 typedef struct XenMapCacheStats {
     uint64_t hits;             /* lookups and DMA mappings without a call */
     uint64_t misses;           /* all others; nearly all made a map call */
-    uint64_t map_calls;        /* calls to Xen that map, of any kind */
+    uint64_t map_calls;        /* calls to Xen that map, of any kind; without
+                                * calls for grants that failed */
     uint64_t map_pages;        /* pages that these calls named */
     uint64_t map_failures;     /* map calls that failed as a whole */
     uint64_t holes;            /* misses that found the page absent */
@@ -85,10 +88,10 @@ typedef struct XenMapCacheStats {
     uint64_t dummies;          /* how many of @blocks are dummies */
     uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
     uint64_t grants;           /* grant mappings that exist now */
-    uint64_t exact_bytes;      /* RAM that is mapped outside the buckets now,
-                                * each mapping for one DMA mapping */
+    uint64_t exact_bytes;      /* bytes of guest RAM in mappings of exact pages
+                                * that exist now */
     uint64_t dma;              /* outstanding transfers, and held mappings that
-                                * hold their buckets; no grants */
+                                * lock buckets; no grants */
     uint64_t held;             /* outstanding held mappings of exact pages */
     uint64_t miss_latency[XEN_MAPCACHE_LATENCIES]; /* numbers of misses */
 } XenMapCacheStats;
@@ -99,11 +102,12 @@ typedef struct XenMapCacheStats {
  * Adds two properties to the class of the Xen accelerator.  Both can be set
  * until xen_map_cache_init().
  *
- * "mapcache-size": the most guest memory, in bytes, that is kept mapped, not
- * counting device memory and grants; at least 32 MiB.  The default is 32 GiB,
- * less where limits of the process leave less.  In a domain that is not PV
- * each mapped page costs a frame of that domain; the default there is an
- * eighth of the domain's memory, if that is less.
+ * "mapcache-size": the most guest memory, in bytes, that is kept mapped in
+ * buckets; at least 32 MiB.  Device memory, grants and mappings of exact pages
+ * do not count.  The default is 32 GiB, less where limits of the process leave
+ * less.  If the domain in which QEMU runs is not PV, each mapped page costs a
+ * frame of that domain; the default is then an eighth of that domain's memory,
+ * if that is less.
  *
  * "mapcache-idle": a bucket that nobody has used for this many seconds, or a
  * quarter longer, is unmapped; 0: never.  The default is 60.
@@ -163,7 +167,8 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
  * @block_offset: where @mr's block starts.  Needed for grants: the grant
  *        reference is the page number within the block.
  * @plen: in: bytes wanted, > 0; out: bytes mapped, contiguous from @addr, cut
- *        at the first absent page.
+ *        at the first absent page.  At most 16 MiB are mapped.  There is no
+ *        such limit for guest RAM in a restore, for a caller with the BQL.
  * @use:  XEN_MAP_DMA for a transfer: uses the mapped buckets.
  *        XEN_MAP_HELD for a mapping that a device keeps: maps its own pages
  *        alone, so that it keeps no other page mapped across an invalidate.
@@ -178,8 +183,9 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
  *
  * Returns NULL, with *plen 0, if nothing was mapped.  The mapping must be
  * released by xen_invalidate_map_cache_entry() with the pointer that was
- * returned; no RCU section is needed.  A hit takes no lock and makes no system
- * call.
+ * returned; no RCU section is needed.  The usual hit takes no lock and makes no
+ * system call: a transfer of up to 64 KiB in one bucket that no other DMA
+ * mapping uses.  Any other hit may take a lock for a short time.
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
@@ -190,9 +196,8 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
  * Ends the DMA mapping of @len bytes that was returned as @buffer, and
  * nothing else.  If several such mappings exist, one of them ends.  If none at
  * that address has that length, the shortest one there ends.  NULL and an
- * address in device memory do nothing: DMA that targets device memory takes no
- * lock.  An address that matches nothing does nothing and is counted as
- * unmatched.
+ * address in device memory do nothing.  An address that matches nothing does
+ * nothing and is counted as unmatched.
  */
 void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
 
@@ -202,24 +207,27 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  * later calls return the same address.
  *
  * During a restore the frames may not be located yet: then the result is a
- * dummy.  xen_replace_cache_entry() replaces it at the same address once they
- * are located.  (With XEN_COMPAT_PHYSMAP a dummy cannot be replaced: if the
- * frames are not located beforehand, the device keeps the dummy.)
+ * dummy.  xen_replace_cache_entry() or xen_map_cache_adopt() replaces it at the
+ * same address once they are located.  (With XEN_COMPAT_PHYSMAP a dummy cannot
+ * be replaced: if the frames are not located beforehand, the device keeps the
+ * dummy.)  If frames of other memory are at the initial range, the contents are
+ * lost: a warning says so, and the device keeps a dummy.
  *
  * Never returns NULL.  If device memory cannot be mapped, a message says so.
  * While the machine is being created or restored, QEMU then ends, because the
  * device cannot work without its memory.  A device that is plugged into a
  * running guest gets a dummy instead, and keeps it until it is unplugged; the
- * guest cannot see what is in the dummy.  RAM block notifiers are told of a
- * real mapping, never of a dummy.  They are told later: from a bottom half of
- * the main loop, when no state is being loaded.
+ * guest's accesses to that memory are emulated.  RAM block notifiers are told
+ * of a real mapping, never of a dummy.  They are told later: from a bottom half
+ * of the main loop, when no state is being loaded.
  */
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 
 /*
  * Unmaps the device memory that xen_map_cache_block() returned as @host.
  * The caller makes sure that nobody uses the block any more (it is an RCU
- * callback).  NULL does nothing.
+ * callback).  NULL does nothing.  Any other address does nothing and is counted
+ * as unmatched.
  */
 void xen_unmap_cache_block(uint8_t *host);
 
@@ -232,11 +240,14 @@ void xen_unmap_cache_block(uint8_t *host);
 bool xen_map_cache_block_is_announced(uint8_t *host);
 
 /*
- * Returns what xen_map_cache_block_is_announced() returns; that is false from
- * now on.  If the result is true, the caller tells the notifiers that the
- * memory is removed.  The block is about to be freed and is no longer found by
- * its address, because another one may be allocated there before
- * xen_unmap_cache_block() is called for this one.
+ * To be called, with the BQL, when the block of the device memory at @host is
+ * about to be freed.  Returns what xen_map_cache_block_is_announced() returns.
+ * If that is true, the caller tells the notifiers that the memory is removed.
+ *
+ * If the memory is the mapcache's, the machine is told (XenBlockOps.gone), and
+ * notifiers count as not told from now on.  Its ram_addr_t is forgotten:
+ * another block may be allocated there before xen_unmap_cache_block() is called
+ * for this one.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
 
@@ -287,9 +298,10 @@ typedef struct XenBlockOps {
      */
     hwaddr (*gaddr)(ram_addr_t addr, uint64_t *len);
     /*
-     * Called when memory that is not known yet is about to get frames, in a
-     * guest that runs.  Makes way, and says whether nothing else is there.
-     * With the BQL.
+     * Called before Xen populates the memory of a device that is plugged into a
+     * running guest.  Relocates frames of other devices that are in the range,
+     * and gives frames of unplugged devices back to Xen.  True if nothing is in
+     * the range then.  With the BQL.
      */
     bool (*claim)(ram_addr_t addr, ram_addr_t size);
     /* Called when memory that was mapped is freed, with the BQL. */
@@ -322,9 +334,9 @@ bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 bool xen_map_cache_is_dummy(ram_addr_t addr);
 
 /*
- * Returns the ram_addr_t of @ptr.  It is exact for any address in any live
- * mapping of any kind, and RAM_ADDR_INVALID for an address in none.  The
- * caller holds the mapping, or is in the RCU section in which it got @ptr.
+ * Returns the ram_addr_t of @ptr.  It is exact for any address in any mapping
+ * of any kind, and RAM_ADDR_INVALID for an address in none.  The caller holds
+ * the mapping, or is in the RCU section in which it got @ptr.
  */
 ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
 
@@ -333,9 +345,9 @@ ram_addr_t xen_ram_addr_from_mapcache(void *ptr);
  * lookup finds a mapping that was made before the call, except device memory.
  *
  * A bucket that no DMA holds and that only threads with the BQL have used since
- * it was mapped is unmapped on return.  A bucket that another thread has used
- * is unmapped by the reaper after an RCU grace period.  A bucket that DMA holds
- * stays mapped as a whole until its last release.
+ * it was mapped is unmapped on return.  A bucket that a thread without the BQL
+ * has used is unmapped by the reaper after an RCU grace period.  A bucket that
+ * DMA holds stays mapped as a whole until its last release.
  *
  * Outstanding DMA mappings are reported, at a limited rate; grants are not,
  * because they have no record.  If there are outstanding transfers that have
@@ -361,11 +373,15 @@ uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
 
 /*
  * The same, for the block at @addr, by the frames that XenBlockOps.gaddr()
- * names; these need not be contiguous in the guest.
+ * names; these need not be contiguous in the guest.  If no block is mapped at
+ * @addr, returns NULL without a report.
  */
 uint8_t *xen_map_cache_adopt(ram_addr_t addr);
 
-/* Fills @stats.  Takes time for each thread that has used the cache. */
+/*
+ * Fills @stats.  Takes longer the more threads there are that have used the
+ * cache.
+ */
 void xen_map_cache_get_stats(XenMapCacheStats *stats);
 
 #endif /* CONFIG_XEN_IS_POSSIBLE */

@@ -19,7 +19,8 @@
 #define XEN_REPORT_INTERVAL_MS  1000
 
 typedef struct XenReportLimit {
-    int64_t last;       /* the time of the last report, in ms; 0: none */
+    int64_t last;       /* the time of the last report, in ms of
+                         * QEMU_CLOCK_REALTIME; 0: none */
     uint32_t left_out;  /* how many were left out since then */
 } XenReportLimit;
 

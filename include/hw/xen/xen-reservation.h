@@ -37,7 +37,10 @@ int xen_reservation_populate(hwaddr gaddr, uint64_t size,
 int xen_reservation_depopulate(hwaddr gaddr, uint64_t size,
                                const unsigned long *present);
 
-/* Does the same, but asks Xen which pages have a frame. */
+/*
+ * Does the same, but asks Xen which pages have a frame.  -EIO if Xen does not
+ * say.
+ */
 int xen_reservation_give_back(hwaddr gaddr, uint64_t size);
 
 #endif /* HW_XEN_XEN_RESERVATION_H */

@@ -17,9 +17,9 @@
  *                        of device memory in the guest is kept in xenstore
  *                        across a save (xen-physmap-compat.c).
  *
- * Our wrappers are named xen_compat_* or xen_foreign_*.  In a build with
- * -Dxen_compat_physmap=true, libxen's headers may still declare the real
- * functions.
+ * Our wrappers are named xen_compat_* or xen_foreign_*.  They cannot have the
+ * names of libxen's functions: in a build with -Dxen_compat_physmap=true,
+ * libxen's headers may still declare these.
  *
  * Included by hw/xen/xen_native.h, after the headers of libxen.
  */
@@ -40,7 +40,7 @@
  *
  * @addr:  the first address, page-aligned, or NULL for any address
  * @prot:  PROT_READ, PROT_WRITE
- * @flags: flags of mmap(); with @addr: MAP_FIXED
+ * @flags: flags of mmap(): MAP_FIXED with @addr, 0 without
  * @errs:  gets a value for each frame: 0, or an errno, which is positive or
  *         negative as libxen has it.  If some frames fail, the call may still
  *         succeed; do not access the addresses of such frames (in a PV domain
@@ -49,9 +49,9 @@
  *
  * Returns the address, or NULL with errno.  If a call with MAP_FIXED fails,
  * libxen may or may not have unmapped what was at @addr: that depends on the
- * step that failed.  With XEN_COMPAT_PHYSMAP an @addr fails with ENOSYS, and
- * nothing is unmapped.  The mapping is ended by xenforeignmemory_unmap() or
- * munmap().  Any thread may call this.
+ * step that failed.  With XEN_COMPAT_PHYSMAP a call with @addr or @flags fails
+ * with ENOSYS, and nothing is unmapped.  The mapping is ended by
+ * xenforeignmemory_unmap() or munmap().  Any thread may call this.
  */
 #ifdef XEN_COMPAT_PHYSMAP
 static inline void *xen_compat_foreign_map(xenforeignmemory_handle *fmem,
