@@ -5,10 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Device memory is mapped as a whole when its device first accesses it, at an
- * address that the kernel chooses.  It stays mapped until the block is freed.
- * During a restore its frames may not be located yet.  Then it is a dummy,
- * which is later replaced at the same address.
+ * Device memory is mapped as a whole when its block is added, at an address
+ * that the kernel chooses.  It stays mapped until the block is freed.  During a
+ * restore its frames may not be located yet.  Then it is a dummy, which is
+ * later replaced at the same address.
  */
 
 #include "qemu/osdep.h"
@@ -372,9 +372,9 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
         }
     }
     /*
-     * Called without the lock, because it may take the lock.  The machine maps
-     * a block before it relocates it, so the answer is right until there is a
-     * mapping.
+     * The machine is asked without the lock, because it may take the lock.  Its
+     * answer stays right until the block is mapped: the machine maps a block
+     * before it relocates its frames.
      */
     place = block_place(addr, size);
 

@@ -13,7 +13,9 @@
  * thread sees the new generation, unmaps what it has mapped, and maps again
  * with the lock.
  *
- * The list has one entry for each thread that is in such a call.
+ * Not on the list are calls that map grants, that only probe, or that replace a
+ * dummy, and calls that only try again to unmap: an invalidate does not have to
+ * wait for them.
  */
 
 #include "qemu/osdep.h"

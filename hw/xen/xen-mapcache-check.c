@@ -5,9 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Only in a build with XEN_MAPCACHE_CHECK, as the unit tests are: there each
- * public call ends with a walk.  What does not hold is told with the slot that
- * it was found at; the slots and the sums follow, then abort().
+ * Only in a build with XEN_MAPCACHE_CHECK, such as that of the unit tests.
+ * There a miss, an invalidate and a query of the statistics end with a walk.
+ * If a rule does not hold, the rule and the slot are written to standard error,
+ * then the sums and the other slots, and abort() is called.
  */
 
 #include "qemu/osdep.h"
@@ -98,7 +99,7 @@ static void show_all_locked(uint32_t wrong)
     }
 }
 
-/* @what is to hold; @why says what is wrong if it does not, at slot @nr. */
+/* Ends the process unless @what; @why says what is wrong with slot @nr. */
 static void require_locked(bool what, uint32_t nr, const char *why)
 {
     if (likely(what)) {
@@ -123,7 +124,7 @@ static void check_slot_locked(uint32_t nr, Sums *sums)
     uint32_t *fwd;
 
     if (!mcache_slot_known(nr)) {
-        /* A thread that took the slot would access PROT_NONE memory. */
+        /* A thread that took the slot would write to read-only memory. */
         require_locked(!test_bit(nr, mapcache.used_map), nr,
                        "used, and its part of the table was never made");
         return;

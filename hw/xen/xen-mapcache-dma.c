@@ -15,14 +15,16 @@
  * both (xen-mapcache.c).  All other records are here, in a hash table by host
  * address and length.  All mappings of the same address and length share one
  * cell, because a guest may list a page as often as it likes.  The hash has a
- * seed.  The table grows and shrinks with its contents.  Its locks are held for
- * a few steps along a chain, or while the table is resized.
+ * seed, so that a guest cannot choose addresses for one chain.  The table grows
+ * and shrinks with its contents.  It has shards, each with a lock.  To make or
+ * end a mapping, a lock is held for a few steps along a chain, or while the
+ * shard is resized.  Reports, the monitor, and a release with a wrong length
+ * walk a whole shard under its lock.
  *
- * A release looks in the slot first, then in the table.  The release of an
- * existing mapping always finds a record, because equal records can take each
- * other's place.  If the slot's record is not equal to the one that a release
- * looks for, then all equal records are in the table.  Each release that comes
- * to the table has seen that, and there is one record in the table for each.
+ * A release looks in the slot first, then in the table.  Equal records can take
+ * each other's place, so a release may take any of them.  If the slot does not
+ * have an equal record, all equal records are in the table, as many as there
+ * are such mappings.  So the release of an existing mapping always finds one.
  *
  * Rejected: a list in each slot, because equal mappings make it arbitrarily
  * long; a table for each thread, because a release by another thread than the
@@ -70,8 +72,8 @@ typedef struct DmaShard {
     uint32_t chains;            /* a power of two */
     uint32_t cells;
     uint64_t mappings;
-    uint64_t transfers;         /* … of which are not held from the start */
-    uint64_t named;             /* … and of which a report has named */
+    uint64_t transfers;         /* @mappings that are not held from the start */
+    uint64_t named;             /* @mappings that a report has named */
     uint32_t last_transfer;     /* when the newest was made; seconds */
     QTAILQ_HEAD(, DmaCell) order; /* those that are named come last */
 } DmaShard;

@@ -1,14 +1,15 @@
 /*
- * Xen mapcache: events for who watches from outside
+ * Xen mapcache: QMP events
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A guest can cause what these events tell as often as it likes, in any
- * thread.  So an occurrence is only counted; the main loop sends the event, at
- * most one of a kind in EVENT_INTERVAL_MS, and looks at what it tells of no
- * more often either.  The last occurrences are told at the interval's end.
+ * A guest can cause an occurrence of which these events tell as often as it
+ * likes, in any thread.  So an occurrence is only counted.  The main loop sends
+ * the event, and collects what the event contains, at most once in
+ * EVENT_INTERVAL_MS for each kind.  Occurrences during an interval are sent at
+ * its end.
  */
 
 #include "qemu/osdep.h"
@@ -40,7 +41,7 @@ static void event_begin(MapCacheEvent *e)
     }
 }
 
-/* Something happened of which @e tells. */
+/* Counts an occurrence of which @e tells.  Any thread. */
 static void event_occurs(MapCacheEvent *e)
 {
     /* A full barrier; pairs with that in event_due(). */
@@ -50,7 +51,7 @@ static void event_occurs(MapCacheEvent *e)
     }
 }
 
-/* Nothing was sent in the last interval. */
+/* Sends the event if there were occurrences.  The last interval has ended. */
 static void event_due(void *opaque)
 {
     MapCacheEvent *e = opaque;
@@ -62,7 +63,10 @@ static void event_due(void *opaque)
                             EVENT_INTERVAL_MS);
         return;
     }
-    /* Who has counted before it is seen here, who does after begins anew. */
+    /*
+     * An occurrence that is counted before this is seen below.  One that is
+     * counted later calls event_begin() itself.
+     */
     qatomic_set_mb(&e->awaited, false);
     if (qatomic_read(&e->count)) {
         event_begin(e);

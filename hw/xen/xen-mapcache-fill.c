@@ -7,7 +7,8 @@
  *
  * These functions handle a miss: they find a slot for the bucket, map the
  * bucket into it, and publish the slot.  All of this is done under
- * mapcache.lock, except the map calls.
+ * mapcache.lock, except the map calls.  (A map call that is repeated is made
+ * under the lock, too.)
  */
 
 #include "qemu/osdep.h"
@@ -109,7 +110,7 @@ static void slot_publish_locked(uint32_t nr)
     uint32_t old = *fwd;
 
     mcache_slot_set_phase(s, MCACHE_LIVE);
-    /* Pairs with the acquire in mcache_find(). */
+    /* Pair with the acquires in mcache_hit() and mcache_find(). */
     qatomic_store_release(&s->gen, qatomic_read(&mapcache.gen));
     qatomic_store_release(fwd, nr + 1);
     if (old) {
@@ -141,9 +142,11 @@ static bool slot_serves_locked(uint32_t nr, uint64_t bucket)
 }
 
 /*
- * Where the run of buckets [@first, @first + @n) goes: around what is mapped
- * already if the slots behind it are free or serve it, else to fresh slots.
- * @fresh: what is mapped will not do.  Returns nr_slots if there is no room.
+ * Finds adjacent slots for the buckets [@first, @first + @n).  @now: the
+ * forward table's entry of the first.  A slot that is published for its bucket
+ * is used as it is if all the others are free.  Otherwise, and always if
+ * @fresh, all slots are free ones.  Returns the first, or nr_slots if there are
+ * none.
  */
 static uint32_t run_place_locked(uint64_t first, uint32_t n, uint32_t now,
                                  bool fresh)
@@ -166,12 +169,12 @@ typedef struct Fill {
     uint64_t first;         /* bucket */
     uint32_t n;             /* buckets */
     uint32_t nr;            /* the slot of the first */
-    uint32_t mapped;        /* of them, or served before */
-    int err;                /* why not the next one; 0: nothing failed */
-    bool lost;              /* … and its slot's addresses may not be ours */
+    uint32_t mapped;        /* how many are mapped, by this call or before */
+    int err;                /* why the next bucket is not mapped; 0: all are */
+    bool lost;              /* the next bucket's slot is to become LOST */
 } Fill;
 
-/* Is the slot of the run's bucket @i to be filled by it? */
+/* True if this call fills the slot of the run's bucket @i. */
 static bool fill_owns(const Fill *f, uint32_t i)
 {
     const MapCacheSlot *s = &mapcache.slot[f->nr + i];
@@ -259,7 +262,10 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
     uint32_t *fwd = mcache_forward(f->first);
     bool fresh;
 
-    /* A published slot without the page: a hole, unless it came since. */
+    /*
+     * If the slot is published without the page, that is a hole, unless the
+     * page has appeared since the slot was filled.
+     */
     fresh = *fwd && !test_bit(page, mapcache.slot[*fwd - 1].valid);
     if (fresh) {
         mcache_call_unlock(&f->call);

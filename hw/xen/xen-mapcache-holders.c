@@ -20,16 +20,16 @@ void mcache_told_stats(XenMapCacheStats *stats)
     mcache_dma_count(&stats->dma, &stats->held);
 }
 
-/* Mappings that are told, unless the caller says otherwise, and at most. */
+/* How many mappings are listed: by default, and at most. */
 #define LIMIT       64
 #define LIMIT_MAX   65536
 
 typedef struct Holders {
     GArray *oldest;     /* MapCacheDma; up to twice @limit, then cut */
     uint32_t limit;
-    bool transfers;     /* they are wanted, */
-    bool held;          /* ... and so is what is held */
-    uint64_t total;     /* mappings that are wanted, told or not */
+    bool transfers;     /* the caller wants transfers */
+    bool held;          /* the caller wants held mappings */
+    uint64_t total;     /* mappings that the caller wants, listed or not */
 } Holders;
 
 static gint by_age(gconstpointer a, gconstpointer b, gpointer opaque)

@@ -52,7 +52,10 @@
 #define MCACHE_BUCKET_SIZE      (1UL << MCACHE_BUCKET_SHIFT)
 #define MCACHE_BUCKET_PAGES     (MCACHE_BUCKET_SIZE >> XC_PAGE_SHIFT)
 
-/* The most that one DMA mapping spans; the caller asks again for the rest. */
+/*
+ * The most that one DMA mapping spans, except in a restore.  The caller asks
+ * again for the rest.
+ */
 #define MCACHE_DMA_MAX          (16 * MCACHE_BUCKET_SIZE)
 
 /*
@@ -102,7 +105,8 @@ typedef enum MapCachePhase {
     (((uint64_t)(phase) << MCACHE_PHASE_SHIFT) | (locks))
 
 /*
- * A slot; it has one cache line.  A slot that was never used is not accessible.
+ * A slot; it has one cache line, or two with XEN_COMPAT_PHYSMAP.  A slot that
+ * was never used reads as zeros, which means FREE, and cannot be written to.
  *
  * @state is changed by atomic operations only.  @bucket and @valid are written
  * while the slot is FILLING, and are constant from then on until it is FREE
@@ -119,7 +123,8 @@ typedef struct MapCacheSlot {
         uint64_t gens;      /* both, for one load */
     };
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
-    bool referenced;        /* used since the eviction's clock hand passed */
+    bool referenced;        /* used since the eviction's clock hand, or a round
+                             * for idle buckets, passed */
     uint8_t idle;           /* the reaper's rounds since it was last used;
                              * under the lock */
 #ifdef XEN_COMPAT_PHYSMAP
@@ -132,7 +137,7 @@ typedef struct MapCacheSlot {
 
 QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);
 
-/* The slot table is made accessible in parts, when slots are first used. */
+/* The slot table is made writable in parts, when slots are first used. */
 #define MCACHE_PART_BYTES   65536
 #define MCACHE_PART_SLOTS   (MCACHE_PART_BYTES / sizeof(MapCacheSlot))
 
@@ -150,18 +155,20 @@ typedef struct MapCache {
 
     /* Atomic; the generation is changed under the lock. */
     uint32_t gen;
-    unsigned long *table_map; /* the accessible parts of the slot table */
+    unsigned long *table_map; /* the writable parts of the slot table */
     uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t unmatched;
     uint32_t seconds;       /* the time for records; 0: nobody updates it */
-    bool held_came;         /* there are held mappings that no report named */
+    bool held_came;         /* there may be mappings that no report named */
 
     /*
-     * Guards everything below, changes of the forward table, and the phases of
-     * slots, except the DMA locks of a LIVE slot.  Taken after the BQL, never
-     * before it.  Not held during a call that maps or unmaps, except a map call
-     * that is repeated because an invalidate has overtaken it.  Never held
-     * while waiting for an RCU grace period.  A hit does not need it.
+     * Guards everything below, changes of the forward table, and changes of a
+     * slot's phase.  The DMA locks and the record in a slot's state are changed
+     * without it.  Taken after the BQL, never before it.  Not held during a
+     * call that maps or unmaps.  The exception is a map call that is repeated
+     * because an invalidate has overtaken it, with the calls that unmap a part
+     * of its result.  Never held while waiting for an RCU grace period.  A hit
+     * does not need it.
      */
     QemuMutex lock;
     unsigned long *used_map;    /* a bit for each slot that is not FREE */
@@ -243,14 +250,14 @@ static inline uint8_t *mcache_slot_host(uint32_t nr)
 bool mcache_slot_of(const void *ptr, uint32_t *nr);
 
 /*
- * The first adds the slot's mapping to the tree.  The second removes it.  With
- * the lock.
+ * The first adds the slot's mapping to the tree of the mappings outside the
+ * arena (xen-mapcache-outside.c).  The second removes it.  With the lock.
  */
 void mcache_slot_enter_locked(uint32_t nr);
 void mcache_slot_leave_locked(uint32_t nr);
 #endif
 
-/* True if slot @nr is accessible, because its part of the table was used. */
+/* True if slot @nr is writable, because its part of the table was used. */
 static inline bool mcache_slot_known(uint32_t nr)
 {
     return test_bit(nr / MCACHE_PART_SLOTS, mapcache.table_map);
@@ -304,7 +311,7 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
 }
 
-/* The seconds of a monotonic clock; never 0, which means: no time. */
+/* The seconds of a monotonic clock, plus 1: 0 means that no time is known. */
 static inline uint32_t mcache_seconds(void)
 {
     return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
@@ -322,7 +329,11 @@ static inline uint32_t mcache_seconds(void)
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err);
 
-/* Does the same for @pages frames from @first_gfn on. */
+/*
+ * Does the same for @pages frames from @first_gfn on.  Also returns NULL, with
+ * ENOMEM, if there is no memory for the list of the frames; then no call is
+ * made.
+ */
 void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err);
 
 /* Counts a call that maps @pages pages; counts a call that unmaps. */
@@ -403,8 +414,8 @@ void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase);
 void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase);
 
 /*
- * Makes the slot's part of the table accessible.  False, with errno, if there
- * is no memory for it.
+ * Makes the slot's part of the table writable.  False, with errno, if there is
+ * no memory for it.
  */
 bool mcache_slot_make_locked(uint32_t nr);
 
@@ -464,7 +475,8 @@ bool mcache_range_is_of(const void *host, size_t size, int fd);
 /*
  * Reports that something failed, at a limited rate.  @what: a phrase that ends
  * in the name of @addr, such as "mapping guest address"; @addr: a guest
- * address, a grant reference, or HWADDR_MAX for none.  Needs no lock.
+ * address, a grant reference, or HWADDR_MAX for none; @pages: how many pages
+ * the call was for; @err: a positive errno.  Needs no lock.
  */
 void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err);
@@ -519,16 +531,18 @@ void mcache_slots_unlock(uint32_t nr, uint32_t n);
 void mcache_retire_later_locked(uint32_t nr);
 
 /*
- * Retires slots until the spare slots are free again.  The next thread that
- * needs a slot is in an RCU section and cannot wait for a grace period.  The
+ * If more slots are live than the cap allows, retires that many of the slots
+ * that were not used lately.  The reaper frees them.  So a spare slot is free
+ * when the next thread needs one: that thread is in an RCU section and cannot
+ * wait for a grace period.  One call checks a part of the slots only.  The
  * slots [@keep, @keep + @n) are not retired: the caller is about to use them.
  */
 void mcache_evict_locked(uint32_t keep, uint32_t n);
 
 /*
  * Makes one round over the slots.  The reaper makes MCACHE_IDLE_ROUNDS rounds
- * in the time for which an unused bucket is kept.  Retires the slots that were
- * not used in so many successive rounds and that no DMA holds.  The lock is
+ * in the time for which an unused bucket is kept.  A slot that no DMA holds is
+ * retired when it was not used for MCACHE_IDLE_ROUNDS rounds.  The lock is
  * released now and then.
  */
 #define MCACHE_IDLE_ROUNDS  4
@@ -541,7 +555,7 @@ void mcache_idle_round_locked(void);
  */
 void mcache_evict_for_memory_locked(void);
 
-/* --- xen-mapcache-reaper.c: with the lock ------------------------------- */
+/* --- xen-mapcache-reaper.c: without the lock ---------------------------- */
 
 /*
  * Starts the thread, before the machine runs.  Later it might be impossible to
@@ -552,13 +566,16 @@ void mcache_reaper_init(void);
 /*
  * The time for the record of a DMA mapping: a result of mcache_seconds() that
  * is at most about a second old.  It comes from mapcache.seconds, which the
- * reaper updates while there is DMA; asking the kernel would take longer than
- * the rest of a mapping.  If nobody updates it, this makes the reaper do so.
- * Without the lock.
+ * reaper updates while there is DMA: to ask the kernel would take longer than
+ * all else that makes a DMA mapping.  If nobody updates it, this makes the
+ * reaper do so.
  */
 uint32_t mcache_clock(void);
 
-/* --- xen-mapcache-dma.c --------------------------------------------- */
+/*
+ * --- xen-mapcache-dma.c: takes the registry's locks ------------------------
+ * With the mapcache's lock or without it, unless said otherwise.
+ */
 
 /*
  * The info of a DMA mapping is what its record has besides address and length:
@@ -628,14 +645,18 @@ typedef struct MapCacheDma {
 } MapCacheDma;
 
 /*
- * Calls @func for all outstanding mappings; equal ones have one call.  @func is
- * called with the mapcache's lock and must take no lock.  Mappings that begin
- * or end meanwhile may be left out.
+ * Calls @func for all outstanding mappings.  Mappings whose records are equal
+ * may share one call.  @func is called with the mapcache's lock and a lock of
+ * the registry, and must take no lock.  Mappings that begin or end meanwhile
+ * may be left out.  Without the lock.
  */
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque);
 
-/* Counts the outstanding mappings: transfers, and held mappings. */
+/*
+ * Counts the outstanding mappings: transfers, and held mappings.  Without the
+ * lock.
+ */
 void mcache_dma_count(uint64_t *transfers, uint64_t *held);
 
 void mcache_dma_init(void);
@@ -660,8 +681,9 @@ uint64_t mcache_dma_remove_shortest(const uint8_t *host, uint64_t limit);
 bool mcache_dma_any_young_locked(void);
 
 /*
- * Warns of each outstanding DMA mapping, at a limited rate; of a held mapping
- * only once.  With the BQL, without the lock.
+ * Warns of outstanding DMA mappings, at a limited rate.  One report names up to
+ * 16 mappings and counts the others.  A held mapping, or a transfer that counts
+ * as held, is named only once.  With the BQL, without the lock.
  */
 void mcache_dma_report(void);
 
@@ -751,6 +773,11 @@ typedef struct MapCacheThread {
 /* NULL before the thread's first use of the cache. */
 extern __thread MapCacheThread *mcache_this_thread;
 
+/*
+ * Returns the counters of this thread, which last until the thread ends.  The
+ * first makes them, at a thread's first use of the cache; it takes the lock, so
+ * both are called without it.
+ */
 MapCacheThread *mcache_thread_enter(void);
 
 static inline MapCacheThread *mcache_thread(void)
@@ -761,8 +788,9 @@ static inline MapCacheThread *mcache_thread(void)
 }
 
 /*
- * The store-release makes sure that a thread which sees the end of a mapping
- * counted also sees its beginning counted.
+ * Increments a counter of this thread.  A thread that sees the end of a mapping
+ * counted must also see its beginning counted.  So this is a store-release; it
+ * pairs with the loads in xen-mapcache-stats.c.
  */
 static inline void mcache_count(uint64_t *counter)
 {
@@ -770,9 +798,10 @@ static inline void mcache_count(uint64_t *counter)
 }
 
 /*
- * The first returns how many of the DMA mappings that MapCacheCounts counts are
- * outstanding: exact while no thread changes that, and otherwise never too
- * small.  The second returns how many of them were made since the start.
+ * Both are about the DMA mappings that MapCacheCounts counts.  The first
+ * returns how many are outstanding.  The number is exact if none begins or ends
+ * meanwhile; otherwise it may be too large, but not too small.  The second
+ * returns how many were made since the start.
  */
 uint64_t mcache_dma_outstanding_locked(void);
 uint64_t mcache_dma_made_locked(void);
@@ -783,11 +812,14 @@ uint64_t mcache_hits_locked(void);
 /* Counts a miss that ends now.  It began when get_clock() returned @start. */
 void mcache_miss_ended_locked(int64_t start);
 
-/* --- xen-mapcache-outside.c ----------------------------------------- */
+/* --- xen-mapcache-outside.c: without the lock, unless said otherwise ---- */
 
 void mcache_outside_init(void);
 
-/* Maps a grant; arguments and result are those of xen_map_cache_dma(). */
+/*
+ * Maps grants.  Arguments and result are those of xen_map_cache_dma(), but
+ * @status must not be NULL, and *@plen is not changed if nothing is mapped.
+ */
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write, XenMapStatus *status);
 
@@ -795,9 +827,9 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
  * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
  * transfer that has no slot.  @info goes into its record.  The number of such
  * mappings is limited.  @first: true if the caller locks buckets instead when
- * this fails; a held mapping then fails a little below the limit, which leaves
- * the rest to callers without that choice.  Returns NULL, and sets *@status, if
- * nothing was mapped.
+ * this fails.  The limit for held mappings is then much lower (1024 and not
+ * 16,384), which leaves the rest to callers without that choice.  Returns NULL,
+ * and sets *@status, if nothing was mapped.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);
@@ -815,10 +847,10 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
 bool mcache_outside_release(uint8_t *host, bool *dma);
 
 /*
- * The first unmaps @pages foreign pages at @host, outside the arena, that
- * nobody uses.  It is called without the lock.  If that fails, it notes the
- * pages.  The second, which an invalidate calls, unmaps the noted pages; it
- * releases the lock meanwhile.
+ * The first unmaps @pages pages at @host, outside the arena, that nobody uses.
+ * It is called without the lock, because it takes the lock if the pages cannot
+ * be unmapped: then it notes them.  The second, which an invalidate calls,
+ * unmaps the noted pages; it releases the lock meanwhile.
  */
 void mcache_unmap(void *host, size_t pages);
 void mcache_unmap_again_locked(void);
@@ -827,7 +859,10 @@ void mcache_unmap_again_locked(void);
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
-/* Grants that are mapped; bytes that mcache_pages_map() has mapped. */
+/*
+ * The number of grant mappings that exist; the bytes that mcache_pages_map()
+ * has mapped and that are mapped still.
+ */
 uint64_t mcache_grants_locked(void);
 uint64_t mcache_exact_bytes_locked(void);
 
@@ -861,9 +896,8 @@ void mcache_event_outstanding(void);
 void mcache_event_low(void);
 
 /*
- * Describes the equal mappings @m for the monitor, with the one age that all of
- * them have.  @now is the result of mcache_seconds().  The caller frees the
- * description.
+ * Describes @m for the monitor.  The mappings that @m counts have the same age.
+ * @now is the result of mcache_seconds().  The caller frees the description.
  */
 struct XenMapcacheDma *mcache_dma_describe(const MapCacheDma *m, uint32_t now);
 

@@ -180,7 +180,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     return info;
 }
 
-/* All DMA mappings, or of those that are not held. */
+/* Prints all DMA mappings, or only transfers. */
 static void print_dma(Monitor *mon, bool transfers)
 {
     Error *err = NULL;

@@ -38,10 +38,11 @@ static xengnttab_handle *outside_gnttab;
 static uint64_t nr_grants;
 
 /*
- * Mappings of exactly their pages take an area of the kernel's, or two, each,
- * of the 65,530 that a process may have.  What devices hold leaves transfers
- * theirs.  A device that holds more should have it in buckets first; where
- * these are too few, it is given as many pieces as virtio-gpu asks for.
+ * The limits on mappings of exact pages.  Each takes one or two memory areas,
+ * of which a process may have 65,530.  Transfers and held mappings have
+ * separate limits, so that transfers always have some.  A held mapping beyond
+ * HELD_FIRST_MAX locks buckets instead.  If there are not enough buckets,
+ * HELD_MAX applies: it is as many pieces as the guest may give to a virtio-gpu.
  */
 #define TRANSFERS_MAX   1024
 #define HELD_FIRST_MAX  1024
@@ -92,7 +93,7 @@ static Outside *outside_find(const void *ptr)
     return o;
 }
 
-/* As traces have it. */
+/* The names in trace events. */
 static const char *const kind_name[OUTSIDE_KINDS] = {
     [OUTSIDE_BLOCK] = "device memory",
     [OUTSIDE_DUMMY] = "dummy",
@@ -192,7 +193,7 @@ typedef struct Leftover {
 
 static QLIST_HEAD(, Leftover) leftovers; /* under the lock */
 
-/* Without the lock, as the next. */
+/* False, with errno, if the kernel or Xen refuses.  Without the lock. */
 static bool unmap_call(void *host, size_t pages, bool grant)
 {
     mcache_count_unmap();
@@ -239,7 +240,10 @@ void mcache_unmap_again_locked(void)
 
 /* --- grants ----------------------------------------------------------- */
 
-/* The meaning of a failed call: the errno is EINVAL if Xen refuses a grant. */
+/*
+ * The status after a failed call with errno @err: EINVAL if Xen refuses a
+ * grant, ENODEV if there is no grant device.
+ */
 static XenMapStatus grant_status(int err)
 {
     return err == EINVAL || err == ENODEV ? XEN_MAP_ABSENT
@@ -265,7 +269,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         }
         host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
                                                xen_domid, refs, prot);
-        /* One bad reference spoils them all: the first half may be good. */
+        /* A bad reference makes the call fail: try the first half alone. */
         while (!host && pages > 1 && grant_status(errno) == XEN_MAP_ABSENT) {
             pages /= 2;
             host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
@@ -293,8 +297,9 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 /* --- mappings of exactly their pages ------------------------------------ */
 
 /*
- * Maps *@pages of @gfn's, cut at the first that is absent.  NULL and the
- * status if there is none.  Without the lock.
+ * Maps the pages from @gfn on, *@pages of them, up to the first absent one, and
+ * sets *@pages.  Returns NULL, and sets *@status, if nothing was mapped.
+ * Without the lock, unless the call is repeated.
  */
 static void *exact_map(uint64_t gfn, size_t *pages,
                               XenMapStatus *status)
@@ -318,7 +323,7 @@ static void *exact_map(uint64_t gfn, size_t *pages,
         if (present == *pages) {
             return host;
         }
-        /* Once more, for just what is there. */
+        /* Map again, only the pages before the first absent one. */
         mcache_unmap(host, *pages);
         *pages = present;
     }
@@ -331,7 +336,7 @@ static OutsideKind exact_kind(uint64_t info)
     return info & MCACHE_DMA_HELD ? OUTSIDE_HELD : OUTSIDE_TRANSFER;
 }
 
-/* Takes one off the budget that @info is of, or gives it back. */
+/* Counts a mapping with @info; false if that is beyond the limit. */
 static bool exact_take_locked(uint64_t info, bool first)
 {
     unsigned *nr = &nr_exact[exact_kind(info)];
@@ -350,8 +355,9 @@ static void exact_give_back_locked(uint64_t info)
 }
 
 /*
- * Enters what was mapped, of which @len bytes from @held on are wanted, with
- * its record.  False if there is no memory for that.
+ * Adds the mapping of @pages pages at @host to the tree, and the record of the
+ * DMA mapping: @len bytes at @held, which is in these pages.  False if there is
+ * no memory for the record.
  */
 static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
                                uint8_t *held, hwaddr len, uint64_t info)
@@ -371,8 +377,9 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
 }
 
 /*
- * Maps once, or @again.  True if the answer is *@host and *@status; false if an
- * invalidate came meanwhile.
+ * Makes one try to map; @again: it is the second one, which is made with the
+ * lock.  True if *@host and *@status are the answer; false if an invalidate
+ * came meanwhile.
  */
 static bool exact_once_locked(ram_addr_t addr, hwaddr *plen, uint64_t info,
                               bool again, uint8_t **host,
@@ -437,7 +444,7 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     return NULL;
 }
 
-/* The record of a mapping that ends; what is mapped is the caller's. */
+/* Removes the record and the counts of @o.  The caller unmaps @o. */
 static void pages_end_locked(Outside *o)
 {
     mcache_dma_remove(o->held, o->len);
@@ -486,7 +493,7 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
     MapCacheCall call;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        /* An invalidate waits for the copy, so it cannot show old frames. */
+        /* An invalidate waits until the copy has ended. */
         mcache_call_begin_locked(&call, 0, 0);
         qemu_mutex_unlock(&mapcache.lock);
         status = copy(addr, buf, plen, is_write);
@@ -503,7 +510,7 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
 
 /* --- release ------------------------------------------------------------ */
 
-/* Takes it out and unmaps it; lets go of the lock meanwhile. */
+/* Removes @o from the tree, and unmaps it without the lock. */
 static void outside_unmap_locked(Outside *o)
 {
     void *host = outside_host(o);

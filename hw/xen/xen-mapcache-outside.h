@@ -59,8 +59,8 @@ Outside *mcache_outside_find_rcu(const void *ptr);
 Outside *mcache_outside_find_locked(const void *ptr);
 
 /*
- * Adds a mapping of @size bytes at @host, whose first byte is @addr.  With the
- * lock.
+ * Adds a mapping of @size bytes at @host, whose first byte is @addr.  Returns
+ * it; it belongs to the tree.  With the lock.
  */
 Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
                                    ram_addr_t addr, hwaddr size);

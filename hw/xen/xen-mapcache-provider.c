@@ -76,7 +76,7 @@ static Stats *stats_of(const Statistic *s, const XenMapCacheStats *from)
     return stats;
 }
 
-/* Adds those of the names in @names, or all if there are none. */
+/* Adds the statistics that @names names, or all if @names is empty. */
 static void stats_retrieve(StatsResultList **result, StatsTarget target,
                            strList *names, strList *targets, Error **errp)
 {

@@ -6,7 +6,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A thread that waits for RCU grace periods without the BQL, and then unmaps
- * the slots that were retired before.
+ * the slots that were retired before.  It also makes the rounds for idle
+ * buckets, and keeps the time for the records of DMA mappings.
  */
 
 #include "qemu/osdep.h"
@@ -100,7 +101,7 @@ static void *reaper_thread(void *opaque)
         mapcache.grace_map = map;
         qemu_mutex_unlock(&mapcache.lock);
 
-        /* Afterwards no thread is in a section in which it found a slot. */
+        /* Afterwards no thread can have a pointer into one of these slots. */
         synchronize_rcu();
 
         qemu_mutex_lock(&mapcache.lock);

@@ -5,10 +5,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A slot is retired by an invalidate, by eviction, or because its bucket was
- * mapped again in another slot.  If nobody can have a pointer into it, it is
- * unmapped at once; otherwise the reaper unmaps it.  All of this is done under
- * mapcache.lock, except the unmapping.
+ * A slot is retired by an invalidate, by eviction, because nobody uses its
+ * bucket, or because its bucket was mapped again in another slot.  If nobody
+ * can have a pointer into it, it is unmapped at once; otherwise the reaper
+ * unmaps it.  All of this is done under mapcache.lock, except the unmapping.
  */
 
 #include "qemu/osdep.h"
@@ -148,7 +148,10 @@ static void flush_retire_locked(void)
                 mcache_reap_later_locked(nr);
             }
         } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
-            /* Retired before, and left to the reaper for this thread's sake. */
+            /*
+             * It was left to the reaper only because a thread with the BQL may
+             * have had a pointer into it.  Now this thread has the BQL.
+             */
             mcache_reap_not_locked(nr);
             set_bit(nr, mapcache.flush_map);
         }
@@ -161,7 +164,10 @@ void mcache_flush_locked(void)
     mcache_slots_unmap_all_locked(mapcache.flush_map, FLUSH_BITE);
 }
 
-/* Retires @most slots not used lately, except slots in [@keep, @keep + @n). */
+/*
+ * Retires up to @most slots that were not used lately, except slots in [@keep,
+ * @keep + @n).
+ */
 static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
 {
     uint32_t scanned;

@@ -12,6 +12,9 @@
  * The exception is a map call that fails: libxenforeignmemory may have unmapped
  * its target then, and mcache_slot_reserve_again() reserves the addresses
  * again, or the slot is LOST.
+ *
+ * In a build with XEN_COMPAT_PHYSMAP there is no arena.  Then only a slot that
+ * is in use has a mapping, where the kernel put it.
  */
 
 #include "qemu/osdep.h"
@@ -297,7 +300,7 @@ void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
     mapcache.slot[nr].idle = 0;
     qatomic_set(&mapcache.slot[nr].info, (uintptr_t)by);
     if (!mapcache.nr_used++) {
-        qemu_cond_signal(&mapcache.reap_cond); /* time passes from now on */
+        qemu_cond_signal(&mapcache.reap_cond); /* it must now make rounds */
     }
 }
 
@@ -392,7 +395,7 @@ void mcache_slots_find_lost_locked(void)
 static void slots_leave_locked(uint32_t nr, uint32_t n)
 {
     for (; n; n--, nr++) {
-        /* First: once it is unmapped, the address may be somebody else's. */
+        /* Before the unmapping: then the address may be used again. */
         mcache_slot_leave_locked(nr);
     }
 }

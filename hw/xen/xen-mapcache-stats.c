@@ -60,8 +60,8 @@ uint64_t mcache_dma_made_locked(void)
 }
 
 /*
- * What has ended is added up first: when it is seen, so is, later, that it was
- * made.
+ * Adds up the ends before the beginnings.  A thread that sees the end of a
+ * mapping also sees its beginning, so the difference is never too small.
  */
 uint64_t mcache_dma_outstanding_locked(void)
 {

@@ -29,7 +29,8 @@
  *      +------------ ^                                 | last release
  *                    +---------------------------------+
  *
- *     (LOST: after a failed map call its addresses may be another mapping's.)
+ *     (GOING: RETIRED, and a call is unmapping it.
+ *     LOST: after a failed map call its addresses may be another mapping's.)
  *
  * The phase and the number of DMA locks are in one atomic word.  So locking
  * fails once the slot is no longer LIVE, and a locked slot becomes STALE, not
@@ -58,14 +59,17 @@
  * into it.
  *
  * No call that maps or unmaps is made with mapcache.lock, with one exception.
- * Such a call is on a list (xen-mapcache-calls.c).  A thread that misses the
- * same bucket waits for the call, and so does an invalidate that begins
- * meanwhile.  If the generation has been stepped when a map call returns, its
- * thread unmaps what it has mapped before the invalidate ends, and maps again.
- * This second map call is the exception: it is made with the lock, so that
- * invalidates without a pause cannot overtake it for ever.
+ * Each call that maps guest RAM is on a list (xen-mapcache-calls.c).  A thread
+ * that misses the same bucket waits for the call, and so does an invalidate
+ * that begins meanwhile.  If the generation has been stepped when a map call
+ * returns, its thread unmaps what it has mapped before the invalidate ends, and
+ * maps again.  This second map call is the exception: it is made with the lock,
+ * so that invalidates without a pause cannot overtake it for ever.  A part of
+ * its result that is of no use is unmapped with the lock, too.
  *
- * Lock order: BQL, mapcache.lock, the registry's locks.  A hit needs none.
+ * Lock order: BQL, mapcache.lock, the locks of the registry, of the owners and
+ * of /proc/self/maps, of which a thread takes one at a time.  A hit of
+ * xen_map_cache() needs none, nor does the common hit of xen_map_cache_dma().
  * No thread waits for a grace period with the BQL, because a reader may be
  * waiting for the BQL.  No thread waits for the BQL while it is in a call.
  *
@@ -103,7 +107,7 @@ MapCache mapcache = {
 
 /* --- lookup ---------------------------------------------------------- */
 
-/* Xen counts in pages of 4 KiB, and a page of theirs has to be one of ours. */
+/* Xen counts in pages of 4 KiB; a page of this kernel must be as large. */
 static void check_host_page(void)
 {
     if (qemu_real_host_page_size() != XC_PAGE_SIZE) {
@@ -144,7 +148,7 @@ static inline void mcache_mark_seen(void)
 #if defined(__x86_64__) || defined(__aarch64__)
     smp_rmb();  /* the mark, then the generation */
 #else
-    smp_mb();   /* the same, and before what others do since */
+    smp_mb();   /* elsewhere threads may see stores in different orders */
 #endif
 }
 
@@ -224,7 +228,7 @@ static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
            (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* Returns the pointer of a hit, in all cases, or NULL for a miss. */
+/* Returns the pointer if it is a hit of any kind; NULL for a miss. */
 static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
@@ -321,7 +325,7 @@ static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
            (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* No thread without the BQL has used the slot in this generation. */
+/* For a slot that no thread without the BQL has used in this generation. */
 static G_NO_INLINE uint8_t *map_unmarked(MapCacheSlot *s, ram_addr_t addr,
                                          hwaddr *plen, XenMapStatus *status)
 {
@@ -458,10 +462,10 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
 }
 
 /*
- * Locks the mapping of *@plen bytes at @addr as it lies.  NULL if that needs
- * filling first, or the buckets do not lie side by side.  *@plen is cut at the
- * first absent page, and nowhere else: a device may have room for no more
- * pieces than the guest gave it.
+ * Locks the slots that have *@plen bytes from @addr on.  NULL if a bucket is
+ * not mapped, or if the slots are not adjacent.  *@plen is cut at the first
+ * absent page.  It is not cut at the end of a bucket: the guest lists a number
+ * of pieces, and a device may have no room for more.
  */
 static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
 {
@@ -507,7 +511,10 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
     return mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
-/* The record of a mapping in the form of the state word; 0: it is too long. */
+/*
+ * The record of a mapping in the form of the state word; 0 if the mapping is
+ * too long for it, or in more than one bucket.
+ */
 static inline uint64_t slot_record(uint32_t nr, const uint8_t *host,
                                    hwaddr len)
 {
@@ -584,7 +591,7 @@ static bool dma_end(uint32_t nr, const uint8_t *host, hwaddr len)
     return other != 0;
 }
 
-/* Maps buckets for *@plen bytes at @addr, and locks what could be had. */
+/* Maps buckets for *@plen bytes at @addr, and locks those that are mapped. */
 static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
                                      XenMapStatus *status)
 {
@@ -609,7 +616,10 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
     return p;
 }
 
-/* What there is no slot for, or no row of slots. */
+/*
+ * For a DMA mapping for which there are not enough free adjacent slots.
+ * Returns NULL for a short transfer, so that it is copied.
+ */
 static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
                               XenMapStatus *status)
 {
@@ -631,7 +641,7 @@ static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
     return p;
 }
 
-/* Guest RAM, by what is mapped or by mapping it. */
+/* xen_map_cache_dma() for guest RAM: what is mapped already is used. */
 static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
                             uint64_t info, XenMapStatus *status)
 {

@@ -31,7 +31,7 @@
 
 typedef struct RamCopy {
     IntervalTreeNode node;      /* the host addresses of @bytes */
-    IntervalTreeNode target;    /* the RAM that it is written to, if @written */
+    IntervalTreeNode target;    /* if @written: the ram_addr_t of the bytes */
     bool written;
     unsigned users;             /* mappings; under the lock */
     RAMBlock *block;
@@ -86,7 +86,7 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
     return c;
 }
 
-/* One user less. */
+/* Ends one use of @c; frees it after the last one. */
 static void copy_release(RamCopy *c)
 {
     WITH_QEMU_LOCK_GUARD(&copies_lock) {

@@ -26,7 +26,7 @@
 #include "system/xen.h"
 #include "xen-ram.h"
 
-/* From the end of a guest's RAM on; xenpvh's may begin at 768 GiB. */
+/* Above a guest's RAM; the RAM of a xenpvh guest may begin at 768 GiB. */
 #define OWN_DISTANCE    TiB
 
 bool xen_ram_is_backend(MemoryRegion *mr)

@@ -40,7 +40,7 @@
 /* --- retries ------------------------------------------------------------- */
 
 #define RETRIES             6
-#define RETRY_DELAY_US      100     /* the first; the others double: 6.3 ms */
+#define RETRY_DELAY_US      100     /* each is twice the last; sum: 6.3 ms */
 #define RETRY_PAUSE_MS      100
 
 /* Until this time (ms) nothing is tried again, because the failure lasts. */
@@ -48,8 +48,8 @@ static int64_t failing_until;
 
 /*
  * Waits a moment before a failed call is tried again.  False if it was tried
- * often enough.  The caller may hold the BQL, so a lasting failure must not
- * delay each access.
+ * RETRIES times; then nothing is tried again for RETRY_PAUSE_MS.  The caller
+ * may hold the BQL, so a lasting failure must not delay each access.
  */
 static bool wait_to_retry(unsigned *tries)
 {
@@ -90,7 +90,7 @@ static XenMapStatus grant_copy(RAMBlock *block, ram_addr_t addr, void *buf,
     return status;
 }
 
-/* Copies *@len bytes, or as many of them as have one answer. */
+/* Copies *@len bytes, or only the first of them, and sets *@len. */
 static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
                               hwaddr *len, bool is_write)
 {
@@ -101,8 +101,9 @@ static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
 }
 
 /*
- * What becomes of *@len bytes that were not copied: of an absent page, or all,
- * since one call failed for them.
+ * The result for bytes that were not copied; a read gets zeros.  If the page is
+ * absent, cuts *@len to the end of the page.  If a call failed, it failed for
+ * all *@len bytes.
  */
 static MemTxResult not_copied(XenMapStatus status, ram_addr_t addr, void *buf,
                               hwaddr *len, bool is_write)
@@ -179,7 +180,7 @@ static MemTxResult ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,
 
 /* --- loads and stores ----------------------------------------------------- */
 
-/* The host address of @size bytes that are there, in one page; else NULL. */
+/* The host address of @size bytes that are mapped, else NULL. */
 static inline void *ram_direct(RAMBlock *block, ram_addr_t addr, unsigned size)
 {
     hwaddr len = size;
@@ -260,7 +261,7 @@ static void *ram_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                                  block->offset, len,
                                  held ? XEN_MAP_HELD : XEN_MAP_DMA, is_write,
                                  as, &status);
-        /* A transfer is copied; nothing can stand in for what is held. */
+        /* A transfer can be copied; a held mapping cannot. */
     } while (unlikely(!host) && held && status == XEN_MAP_UNAVAILABLE &&
              wait_to_retry(&tries));
     if (likely(host)) {
@@ -401,7 +402,7 @@ static void guest_ram_init(RAMBlock *block, Error **errp)
     mr->ops = &ram_mem_ops;
     mr->opaque = block;
     memory_region_enable_lockless_io(mr);
-    /* No balloon can discard it but by Xen; nobody requires that it could. */
+    /* Only Xen takes pages of this RAM; nothing in QEMU may discard any. */
     ram_block_discard_disable(true);
 }
 
@@ -439,7 +440,7 @@ void xen_ram_map_device(RAMBlock *block)
         return;
     }
     block->host = xen_map_cache_block(at, block->max_length);
-    /* It could not be mapped, and has no use for its frames. */
+    /* A dummy has no use for the frames that Xen has populated. */
     if (!runstate_check(RUN_STATE_INMIGRATE) && xen_map_cache_is_dummy(at) &&
         xen_reservation_depopulate(at, block->max_length, NULL)) {
         warn_report("xen: the frames at 0x%" HWADDR_PRIx " of '%s', which "

@@ -13,6 +13,11 @@
 #include "exec/ramblock.h"
 #include "hw/xen/xen_native.h"
 
+/*
+ * Below, an address @addr with a block is an offset in that block.  All of
+ * these functions may be called by any thread, unless said otherwise.
+ */
+
 /* Bytes from @addr to the end of its page. */
 static inline hwaddr xen_page_rest(hwaddr addr)
 {
@@ -29,10 +34,13 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
 /* --- transfers by copy, for unavailable pages ----------------------------- */
 
 /*
- * Makes a copy of up to *@len bytes of @block at @addr, for one transfer.  Sets
- * *@len to the bytes in the copy, in which absent pages are zeros.  The memory
- * is also read for a transfer that writes, to find out whether it can be
- * accessed.  Returns NULL if it cannot, or if the budget for copies is used up.
+ * Makes a copy of up to *@len bytes of @block at @addr, at most 1 MiB, for one
+ * transfer.  Sets *@len to the bytes in the copy, in which absent pages are
+ * zeros.  The memory is also read for a transfer that writes, to find out
+ * whether it can be accessed.  If another transfer has begun to write the first
+ * of these bytes through a copy, returns the address in that copy.  The result
+ * must be ended by xen_ram_copy_unmap().  Returns NULL if the memory cannot be
+ * accessed, if the budget for copies is used up, or if there is no memory.
  */
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
@@ -48,7 +56,8 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 
 /*
  * Copies the first @written bytes at @host back to the guest, and ends this use
- * of the copy that @host points into.  False if @host is in no copy.
+ * of the copy that @host points into.  Reports a failure to copy them.  False
+ * if @host is in no copy.
  */
 bool xen_ram_copy_unmap(void *host, hwaddr written);
 
@@ -59,10 +68,10 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset);
 
 /*
  * Returns the substitute for the absent page of @addr: zeros, or, for a
- * transfer that writes, a page that is never read.  The page itself costs
- * nothing, so any number of transfers may use it.  But a device keeps an entry
- * for each mapping that it holds.  So the number of @held mappings is limited
- * to some thousands: NULL if there are too many.
+ * transfer that writes, a page that is never read.  Cuts *@len to the end of
+ * the page.  All transfers use the same two pages, so their number is not
+ * limited.  But a device keeps an entry for each mapping that it holds.  So the
+ * number of @held mappings is limited to 4096: NULL if there are too many.
  */
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write);
 
@@ -83,6 +92,7 @@ bool xen_ram_is_backend(MemoryRegion *mr);
 /*
  * To be called for a block that is about to be added, with the ramlist lock.
  * Sets its offset, and allocates its memory if it has no host address yet.
+ * Sets @errp if that fails.
  */
 void xen_ram_own_init(RAMBlock *block, Error **errp);
 

@@ -14,8 +14,8 @@
 #include "system/xen-mapcache.h"
 
 /*
- * The pages of a range whose bit in @bits is @value, *@n of them; all if @bits
- * is NULL (g_free).
+ * Lists the pages of the range whose bit in @bits is @value, or all if @bits is
+ * NULL (g_free).  *@n is their number.
  */
 static xen_pfn_t *gfns_with(hwaddr gaddr, uint64_t size,
                             const unsigned long *bits, bool value,
