@@ -85,7 +85,7 @@ static void untrack(void)
     memset(&tracked, 0, sizeof(tracked));
 }
 
-/* @offset, @size: within @mr, page-aligned or to the end of a page. */
+/* Marks all pages that have any of the @size bytes at @offset in @mr. */
 static void redraw(MemoryRegion *mr, hwaddr offset, uint64_t size)
 {
     ram_addr_t addr = memory_region_get_ram_addr(mr) + offset;
@@ -111,7 +111,7 @@ static bool sync_tracked(void)
     }
     if (xen_track_dirty_vram(xen_domid, tracked.gaddr >> TARGET_PAGE_BITS,
                              pages, tracked.bitmap) < 0) {
-        /* ENODATA: Xen cannot tell this time.  Others: not on this host. */
+        /* ENODATA is no lasting failure: Xen may answer the next time. */
         if (errno != ENODATA) {
             warn_report_once("Xen does not say which video memory at 0x%"
                              HWADDR_PRIx " was written (%s): the whole screen "

@@ -6,15 +6,16 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Xen relocates one frame after the other, in rising order.  It stops at the
- * first frame that fails, and does not say which.  So after a failure the frames
- * are probed.
+ * first frame that fails, and does not say which.  So after a failure the
+ * frames are probed.
  *
  * During a live migration QEMU tells Xen what it writes to the guest's memory:
  * any thread calls xen_hvm_modified_memory(), declared in system/xen.h, after a
- * write.  Otherwise this costs one read of a flag.  The range is cut where device
- * memory ends or is relocated, and each part is reported at its present guest
- * address.  If frames are relocated after a write and before its report, nothing
- * is missed: after a relocation all of the frames are reported.
+ * write.  If no migration is under way, such a call only reads a flag.  During
+ * a migration, the range is cut where device memory ends or is relocated, and
+ * each part is reported at its present guest address.  If frames are relocated
+ * after a write and before its report, nothing is missed: after a relocation
+ * all of the frames are reported.
  */
 
 #include "qemu/osdep.h"
@@ -68,8 +69,8 @@ static bool probe(hwaddr gaddr, uint64_t size, unsigned long *present)
 
 /*
  * Returns how many pages at the start of the range were relocated.  Such a page
- * is absent at @from and present at @to.  Pages that were absent at @from
- * before do not count.
+ * is absent at @from and present at @to.  The last of them is the last page for
+ * which both are true before the first page that is still present at @from.
  *
  * If Xen does not say, no page counts as relocated.  If that is wrong, the next
  * relocation to the same range fails at once; its pages are then probed again,
@@ -147,7 +148,10 @@ void xen_physmap_log_writes(bool on)
     qatomic_set(&log_writes, on);
 }
 
-/* Page-aligned; cut into calls, for their page count has 32 bits. */
+/*
+ * @gaddr and @size are multiples of a page.  Makes several calls for a long
+ * range, because one call takes a page count of 32 bits.
+ */
 static void report_modified(hwaddr gaddr, uint64_t size)
 {
     while (size) {
@@ -177,8 +181,8 @@ void xen_hvm_modified_memory(ram_addr_t start, ram_addr_t length)
     ram_addr_t end;
 
     /*
-     * Relaxed: who turns the log on expects writes that are under way to be
-     * missed, and sends all memory after that.
+     * Relaxed: a write that is under way when the log is turned on may be
+     * missed.  That does no harm, because all memory is sent after that.
      */
     if (likely(!qatomic_read(&log_writes))) {
         return;

@@ -42,7 +42,7 @@
  * Interrupts
  */
 
-/* Four interrupt pins for each of 32 slots: the number that Xen knows. */
+/* The number of the pin as Xen counts: four pins for each of 32 slots. */
 int xen_pci_slot_get_pirq(PCIDevice *pci_dev, int irq_num)
 {
     return PCI_SLOT(pci_dev->devfn) * PCI_NUM_PINS + irq_num;
@@ -309,7 +309,7 @@ void qmp_xen_set_global_dirty_log(bool enable, Error **errp)
  * Ioreqs that only x86 guests make
  */
 
-/* Old headers of Xen have neither. */
+/* Old headers of Xen have neither this number nor these types. */
 #ifndef IOREQ_TYPE_VMWARE_PORT
 #define IOREQ_TYPE_VMWARE_PORT 3
 
@@ -343,8 +343,8 @@ static vmware_regs_t *vmport_regs(int vcpu)
 }
 
 /*
- * Ignores an invalid ioreq; a read gets all-ones.  Reports at most one a second,
- * because a guest can cause such ioreqs as often as it likes.
+ * Ignores an invalid ioreq; a read gets all-ones.  Reports at most one a
+ * second, because a guest can cause such ioreqs as often as it likes.
  */
 static void ignore_ioreq(const char *what, ioreq_t *req)
 {
@@ -443,7 +443,7 @@ static void init_vmport(void)
  * The machine
  */
 
-/* Whether QEMU runs in a domain of its own: the toolstack has written it. */
+/* True if the toolstack says in xenstore that QEMU is in a stub domain. */
 static bool is_stub_domain(struct xs_handle *xs)
 {
     g_autofree char *path =

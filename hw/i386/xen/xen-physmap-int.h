@@ -44,7 +44,7 @@ static inline bool xen_overlap(uint64_t a, uint64_t a_size,
  * @from to @to, all page-aligned; the two ranges do not overlap.  Frames that
  * were at @to are given back to Xen.  Returns 0, or -errno.  In both cases
  * *@moved says how many bytes, from the start, are at @to now; the rest is
- * where it was.
+ * where it was.  If Xen does not say how many, *@moved is 0.
  */
 #define XEN_FRAMES_MOVE_MAX (1ULL << 40)
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
@@ -54,7 +54,8 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
  * already.  A pin is never removed: Xen flushes the caches of every processor
  * of the host when a pin is removed, and a guest could cause that as often as
  * it likes.  There are at most XEN_PINS_MAX pins, because Xen searches them one
- * by one.  Returns 0 or -errno.
+ * by one.  Returns 0 or -errno; -ENOSPC if that number is reached.  After an
+ * error, a part of the range may be pinned.
  */
 #define XEN_PINS_MAX 64
 int xen_frames_pin(hwaddr gaddr, uint64_t size);
@@ -108,7 +109,7 @@ const XenPiece *xen_piece_of(const XenPiece *p, unsigned n, ram_addr_t ram,
 const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
                              uint64_t *len);
 
-/* True if @piece has memory or guest addresses of one of the @n pieces at @p. */
+/* True if @piece shares memory or guest addresses with one of the @n at @p. */
 bool xen_piece_clashes(const XenPiece *p, unsigned n, const XenPiece *piece);
 
 /*
@@ -162,18 +163,23 @@ bool xen_pieces_ask_again(void);
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */
     XEN_AT_MEMORY,      /* frames of device memory */
-    XEN_AT_NEEDLESS,    /* frames that may be overwritten: of a ROM, because */
-                        /* QEMU keeps a mapping, or of an unplugged device */
+    XEN_AT_NEEDLESS,    /* frames that may be overwritten: those of a ROM at */
+                        /* its initial range, because QEMU keeps a mapping, */
+                        /* and those of an unplugged device */
 } XenAt;
 
 /*
  * Returns what is known about the frames at @gaddr.  @len: in: bytes asked for,
  * > 0; out: the number of bytes for which the answer is right.  @ram: out: the
- * memory whose frames are at @gaddr.
+ * memory whose frames are at @gaddr; without meaning for XEN_AT_UNKNOWN.
  */
 XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram);
 
-/* The RAM block that contains @addr, or NULL. */
+/*
+ * The RAM block that contains @addr, or NULL; valid while the BQL is held.  Any
+ * thread may call this in an RCU read-side section; the result is then valid
+ * until that ends.
+ */
 RAMBlock *xen_physmap_block(ram_addr_t addr);
 
 /* The name of the memory at @addr, for reports; valid while the BQL is held. */
@@ -193,7 +199,11 @@ bool xen_physmap_is_kept(const RAMBlock *block);
  */
 #ifdef XEN_COMPAT_PHYSMAP
 
-/* Reads the keys of a restored guest into the pieces.  @xs is kept. */
+/*
+ * Reads the keys of a restored guest into the pieces.  @xs is kept.  Invalid
+ * entries are reported and ignored.  Ends QEMU if Xen does not say whether the
+ * frames of an entry are present.
+ */
 void xen_physmap_compat_load(struct xs_handle *xs);
 
 /* Writes the pieces to the keys, where they differ.  Reports failures. */
@@ -254,7 +264,7 @@ void xen_physmap_restore_init(void);
 /*
  * True in a restore, from the start until everything is loaded.  During that
  * time changes of the memory map call xen_physmap_restore_look(), and nothing
- * is relocated.
+ * is relocated.  Any thread may call the first.
  */
 bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
@@ -263,7 +273,8 @@ void xen_physmap_restore_look(void);
  * To be called when the section was loaded and the pieces are complete.  @list
  * is what the section says, and stays valid.  It has all of a block or nothing
  * of it.  A block without frames is one piece there, with the guest address
- * XEN_NO_FRAMES.
+ * XEN_NO_FRAMES.  Maps the blocks; ends QEMU if one cannot be mapped.  Does
+ * nothing outside a restore.
  */
 #define XEN_NO_FRAMES UINT64_MAX
 void xen_physmap_restore_known(const XenPieceList *list);
@@ -276,7 +287,8 @@ void xen_physmap_restore_end(void);
 
 /*
  * True if the range @s, where memory is shown, overlaps the initial range of
- * another block.  Present frames there may then be either block's.
+ * another block that is not a ROM.  Present frames there may then be either
+ * block's.
  */
 bool xen_physmap_is_over_initial(const XenPiece *s);
 
@@ -294,9 +306,9 @@ const XenPiece *xen_physmap_shown(const RAMBlock *block, bool *whole);
 void xen_physmap_state_init(void);
 
 /*
- * To be called when device memory is plugged into a guest that runs, or when the
- * block at @ram is freed: other blocks may have another ram_addr_t in the QEMU
- * that is started for a restore.
+ * To be called when device memory is plugged into a guest that runs, or when
+ * the block at @ram is freed: other blocks may have another ram_addr_t in the
+ * QEMU that is started for a restore.
  */
 void xen_physmap_state_plugged(void);
 void xen_physmap_state_unplugged(ram_addr_t ram);

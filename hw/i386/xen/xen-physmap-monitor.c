@@ -20,9 +20,10 @@
 #include "xen-physmap-int.h"
 
 /*
- * Where the guest's memory map shows the memory at @m->initial: at @m->address
- * if possible.  @m->size: in: bytes asked for; out: for how many the answer
- * holds.
+ * Finds out where the guest's memory map shows the memory at @m->initial.  If
+ * it shows it at several addresses, chooses @m->address if that is one of them.
+ * @m->size: in: bytes asked for; out: the number of bytes for which the answer
+ * is right.
  */
 static void find_shown(XenDeviceMemory *m)
 {
@@ -43,7 +44,10 @@ static void find_shown(XenDeviceMemory *m)
     }
 }
 
-/* Describes the piece at @offset of @block, or as much of it as is alike. */
+/*
+ * Describes the memory from @offset of @block on, as far as one description is
+ * right for all of it.
+ */
 static XenDeviceMemory *describe(const RAMBlock *block, uint64_t offset)
 {
     XenDeviceMemory *m = g_new0(XenDeviceMemory, 1);
@@ -60,7 +64,7 @@ static XenDeviceMemory *describe(const RAMBlock *block, uint64_t offset)
     return m;
 }
 
-/* True if @b is alike @a, and goes on where @a ends. */
+/* True if @b continues @a, with all that is said of @a. */
 static bool continues(const XenDeviceMemory *a, const XenDeviceMemory *b)
 {
     return a->initial + a->size == b->initial && a->pinned == b->pinned &&

@@ -64,7 +64,8 @@ static bool restoring;
 
 /*
  * What the section says, if it was loaded.  The memory in it is located, and
- * other memory is lost.  With an old libxen all memory is located but ROMs.
+ * other memory is lost.  With an old libxen, all memory but ROMs counts as
+ * located if a section was loaded.
  */
 static const XenPieceList *known;
 
@@ -196,7 +197,8 @@ static unsigned long *look(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 /*
  * Locates those pages that @s shows of the memory at @base.  Bits of @initial:
  * pages that are at the initial range; of @there: pages that were found at a
- * BAR range.  False if that must wait, because it is not @final.
+ * BAR range.  @final: everything is loaded.  False if the decision must wait
+ * until then.
  */
 static bool look_where_shown(const XenPiece *s, ram_addr_t base,
                              unsigned long *initial, unsigned long *there,
@@ -271,8 +273,9 @@ static void give_up(RAMBlock *block, const unsigned long *found)
 }
 
 /*
- * Applies the rule to @block.  If it is @final, everything is loaded: fails if
- * memory that is shown is not found.  Otherwise does nothing if that must wait.
+ * Applies the rule to @block.  @final: everything is loaded; then ends QEMU if
+ * memory that is shown is not found.  Otherwise does nothing if the decision
+ * must wait.
  */
 static void locate(RAMBlock *block, bool final)
 {
@@ -315,7 +318,7 @@ static void locate(RAMBlock *block, bool final)
  * The restore's course
  */
 
-/* Locates memory that is not located yet; only if it is @shown, if that is set. */
+/* Locates memory that is not located yet: all, or if @shown, what is shown. */
 static void locate_all(bool final, bool shown)
 {
     RAMBlock *block;
@@ -370,7 +373,10 @@ void xen_physmap_restore_end(void)
     if (!restoring) {
         return;
     }
-    /* Frames at a BAR range are not those of memory that nothing shows. */
+    /*
+     * First the memory that is shown: frames that belong to it are then not
+     * taken for frames of memory that nothing shows.
+     */
     locate_all(true, true);
     locate_all(true, false);
     qatomic_set(&restoring, false);

@@ -96,19 +96,19 @@ MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len)
 
 /*
  * True if the memory map shows something else than the block of @ram at @gaddr.
- * There may be no such block yet.  @gaddr and @len: whole pages.  @len: in: bytes
- * asked for; out: the number of bytes for which the answer is right.
+ * There may be no such block yet.  @gaddr and @len: whole pages.  @len: in:
+ * bytes asked for; out: the number of bytes for which the answer is right.
  */
 static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 {
     uint64_t asked = *len;
     MemoryRegion *mr = xen_physmap_region_at(gaddr, len);
-    /* Registers have no block, either. */
+    /* A region without a RAM block, such as registers, is something else. */
     bool other = mr && (!mr->ram_block ||
                         mr->ram_block != xen_physmap_block(ram));
 
     if (*len < asked) {
-        /* A page that shows anything else in a part of it shows that. */
+        /* A page counts as other if any part of it shows something else. */
         other |= *len < XEN_GUEST_PAGE_SIZE;
         *len = other ? ROUND_UP(*len, XEN_GUEST_PAGE_SIZE)
                      : ROUND_DOWN(*len, XEN_GUEST_PAGE_SIZE);
@@ -179,8 +179,8 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 }
 
 /*
- * Relocates adjacent frames of one block, and publishes where they are.  Returns
- * NULL, or what is wrong.
+ * Relocates adjacent frames of one block, and publishes where they are.
+ * Returns NULL, or what is wrong.
  *
  * If the target overlaps the source from above, Xen's rising order would
  * overwrite frames before they are relocated:
@@ -255,8 +255,8 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
 }
 
 /*
- * Brings frames to their initial range, as far as nothing else is there.  If
- * other frames of the same piece are there, these go with them.
+ * Relocates frames to their initial range, as far as nothing else is there.  If
+ * other frames of the same piece are there, relocates the whole piece.
  */
 static void go_initial(ram_addr_t ram, uint64_t size)
 {
@@ -322,7 +322,7 @@ static void make_way(const XenPieceList *targets)
             if (is_stray_rom(p[i].ram)) {
                 bool moved;
 
-                /* If it cannot go yet, the next call tries it again. */
+                /* If it cannot be relocated yet, the next call tries again. */
                 g_free(relocate(p[i].ram, p[i].ram, len, &moved));
             } else if (must_leave(targets, p[i].ram + done, p[i].gaddr + done,
                            &len)) {

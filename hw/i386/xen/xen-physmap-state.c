@@ -11,23 +11,24 @@
  * device model that does not know the section refuses the state.  That is so
  *
  *  - if probing could not tell where the frames are (xen-physmap-restore.c), or
- *  - if a block may have another ram_addr_t in the next QEMU, because memory was
- *    plugged in, or was unplugged below the block.
+ *  - if a block may have another ram_addr_t in the next QEMU, because memory
+ *    was plugged in, or was unplugged below the block.
  *
- * With an old libxen the pieces are in xenstore, and the section is written only
- * if memory has no frames.
+ * With an old libxen the pieces are in xenstore, and the section is written
+ * only if memory has no frames.
  *
  * The next QEMU has the same devices, but has made them in another order.  So a
- * record of the section has the name of a RAM block, which is that of migration,
- * and an offset in the block.  A record without a name has frames that are not
- * needed any more: of a device that was unplugged, or of a ROM that is not whole
- * any more.  The next QEMU gives them back to Xen.
+ * record of the section has the name of a RAM block, which is that of
+ * migration, and an offset in the block.  A record without a name has frames
+ * that are not needed any more: of a device that was unplugged, or of a ROM
+ * that is not whole any more.  The next QEMU gives them back to Xen.
  *
- * A section is accepted only if it is possible: it has all of a block or nothing
- * of it, each page is at one guest address, and each guest address has one page
- * and is not the guest's RAM.  Whether the frames are present is found out when
- * they are mapped.  A damaged address could still be that of other frames, and
- * on Xen no mark follows a section, so the section has a checksum.
+ * A section is accepted only if it is possible: it has all of a block or
+ * nothing of it, each page is at one guest address, and each guest address has
+ * one page and is not the guest's RAM.  Whether the frames are present is found
+ * out when they are mapped.  A damaged address could still be that of other
+ * frames, and the saved state of a device model on Xen has no marks at the ends
+ * of its sections.  So the section has a checksum.
  */
 
 #include "qemu/osdep.h"
@@ -80,7 +81,7 @@ static uint32_t sum_of_records(void)
     return sum;
 }
 
-/* True if the device of @block was unplugged, but somebody refers to it yet. */
+/* True if the device of @block was unplugged, but is not freed yet. */
 static bool is_unplugged(const RAMBlock *block)
 {
     return block->mr->dev && !block->mr->dev->realized;
@@ -200,8 +201,9 @@ static hwaddr frames_of(ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * A part of a ROM may have been overwritten, or the guest gave pages away; QEMU
- * has its mapping.
+ * True if @block is a ROM of which frames are absent or belong to other memory.
+ * They were overwritten, or the guest has ballooned them out.  QEMU still has
+ * its mapping of the old frames.
  */
 static bool is_rom_in_part(const RAMBlock *block)
 {
@@ -307,7 +309,10 @@ static bool is_guest_ram(hwaddr gaddr, uint64_t size)
     return false;
 }
 
-/* Returns what is wrong with where the block of @r is, or NULL.  @ram: out. */
+/*
+ * Finds the memory that @r names.  Returns NULL and sets *@ram, or returns what
+ * is wrong with @r.
+ */
 static const char *find_memory(const Record *r, ram_addr_t *ram)
 {
     RAMBlock *block;
@@ -370,8 +375,8 @@ static bool has_whole_block(const XenPiece *piece)
 }
 
 /*
- * Returns what is wrong with the section, or NULL.  The pieces are then those
- * that it says.  @which: out: the record that is wrong.
+ * Returns NULL, or what is wrong with the section.  If NULL, the pieces are as
+ * the section says.  @which: out: the number of the record that is wrong.
  */
 static const char *take_pieces(int *which)
 {

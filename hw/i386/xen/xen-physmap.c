@@ -58,15 +58,15 @@
  * initial range is free.
  *
  * When a device is unplugged, its frames go back to Xen, wherever they are.  A
- * device that is plugged in gets new frames at its initial range.  It is refused
- * if the guest has something else there.
+ * device that is plugged in gets new frames at its initial range.  It is
+ * refused if the guest has something else there.
  *
  * Locks
  *
  * Both records are guarded by the BQL.  Other threads look up the pieces, an
  * array that is replaced as a whole (RCU) after Xen has relocated frames.  So a
  * look-up may give the former address.  Two users need more than that.  Reports
- * of writes are repeated for all relocated frames (xen-dirty.c).  A block is
+ * of writes are repeated for all relocated frames (xen-frames.c).  A block is
  * mapped before its frames are relocated for the first time, so that no thread
  * maps it during a relocation.
  *
