@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 /*
- * Where the program NAME is: itself if it has a slash, else in PATH (g_free).
- * NULL and ERR if there is none that can be executed.
+ * The path of the program NAME (g_free): NAME if it has a slash, otherwise the
+ * first such program in PATH.  If none can be executed, returns NULL and sets
+ * ERR.
  */
 char *cmd_find_program(const char *name, GError **err);
 

@@ -29,7 +29,7 @@
 #define WORK_PAGES (SLOTS * SLOT_PAGES)
 #define RW         (PROT_READ | PROT_WRITE)
 
-/* volatile: other mappings of the frame change it too. */
+/* A word of a frame; volatile, because it also changes by other mappings. */
 typedef volatile uint64_t GuestWord;
 
 typedef struct Question {
@@ -100,7 +100,7 @@ uint64_t stamp_of(xen_pfn_t gfn);
  */
 void *map_run(void *addr, int prot, int flags, xen_pfn_t gfn, size_t n,
               int *err);
-/* Maps them at any address, writable; NULL also if a frame is absent. */
+/* Maps @n frames from @gfn, writable; NULL if that fails or one is absent. */
 void *map_good(xen_pfn_t gfn, size_t n);
 /* Maps the frame to find out whether it is present. */
 bool is_present(xen_pfn_t gfn);

@@ -57,8 +57,10 @@ XsimRun *xsim_run(XsimView *v, unsigned proc, uint32_t index);
 uint32_t xsim_map_new(XsimView *v, unsigned proc, unsigned kind);
 
 /*
- * Add @pages at @mfn and take a reference for each; joins the last run where
- * it can.  Caller holds the lock of domain @slot.  -ENOMEM.
+ * Adds @pages frames from @mfn on to the record, and takes a reference for
+ * each.  They were found at @gfn, or by the reference @grant.  Extends the last
+ * run if they continue it.  The caller holds the lock of domain @slot.  0 or
+ * -ENOMEM.
  */
 int xsim_map_add(XsimView *v, unsigned proc, uint32_t map, unsigned slot,
                  uint64_t gfn, uint64_t mfn, uint64_t pages, uint32_t grant);
@@ -67,7 +69,7 @@ int xsim_map_add(XsimView *v, unsigned proc, uint32_t map, unsigned slot,
 XsimRun *xsim_map_next_run(XsimView *v, unsigned proc, XsimMap *m,
                            XsimRun *run);
 
-/* HOLDING -> FREE: releases the record's references.  No lock is held. */
+/* HOLDING -> FREE: releases the record's references.  Called without locks. */
 void xsim_map_drop(XsimView *v, unsigned proc, uint32_t map);
 /* Does the same for a list of records, linked by XsimMap.next. */
 void xsim_map_drop_list(XsimView *v, unsigned proc, uint32_t map);
@@ -77,7 +79,7 @@ void xsim_map_drop_list(XsimView *v, unsigned proc, uint32_t map);
 /* HOLDING -> LIVE at @addr.  Nothing LIVE may overlap. */
 void xsim_map_insert(XsimView *v, unsigned proc, uint32_t map, uint64_t addr,
                      uint64_t pages);
-/* Does a LIVE mapping overlap the bytes [start, end)?  Its index or 0. */
+/* The index of a LIVE mapping that overlaps [@start, @end), or 0. */
 uint32_t xsim_map_find(XsimView *v, unsigned proc, uint64_t start,
                        uint64_t end);
 /* True if no LIVE mapping lies partly inside and partly outside the range. */
@@ -89,7 +91,7 @@ bool xsim_map_all_inside(XsimView *v, unsigned proc, uint64_t start,
  */
 uint32_t xsim_map_take(XsimView *v, unsigned proc, uint64_t start,
                        uint64_t end);
-/* Undo xsim_map_take(). */
+/* Undoes xsim_map_take(). */
 void xsim_map_put_back(XsimView *v, unsigned proc, uint32_t list);
 
 #endif

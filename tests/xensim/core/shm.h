@@ -54,7 +54,7 @@
 #define XSIM_MAX_FAULTS       64u
 #define XSIM_LOG_LEN          65536u
 #define XSIM_HVM_PARAMS       64u
-#define XSIM_MAX_VRAM_PAGES   (1u << 15) /* what a dm_op of Linux takes */
+#define XSIM_MAX_VRAM_PAGES   (1u << 15) /* the limit of a dm_op in Linux */
 #define XSIM_MAX_PINS         64u
 
 #define XSIM_CHUNK_SHIFT      9

@@ -2,7 +2,8 @@
 /*
  * One process's view of the shared memory, and the operations on it that the
  * preload library and the host library share.  Each of the two libraries has
- * its own copy of this code and of XsimView; they meet in shared memory only.
+ * its own copy of this code and of XsimView; they have only the shared memory
+ * in common.
  */
 #ifndef XENSIM_SIM_H
 #define XENSIM_SIM_H
@@ -23,9 +24,9 @@ typedef struct XsimView {
 
 /* ---- attach.c ---- */
 
-/* New shared memory, published in @dir.  -errno. */
+/* Makes shared memory, and lets others open it in @dir.  0 or -errno. */
 int xsim_view_create(XsimView *v, const char *dir);
-/* Use what is published in @dir.  -errno. */
+/* Opens the shared memory that can be found in @dir.  0 or -errno. */
 int xsim_view_open(XsimView *v, const char *dir);
 void xsim_view_close(XsimView *v);
 
@@ -66,7 +67,7 @@ static inline XsimFrame *xsim_frame_info(XsimView *v, uint64_t mfn)
 /* Bytes of a frame; windows are mapped at first use and stay. */
 void *xsim_frame(XsimView *v, uint64_t mfn);
 
-/* System calls that the library's own interposers do not see. */
+/* The system calls themselves, not the preload library's functions. */
 void *xsim_raw_mmap(void *addr, size_t len, int prot, int flags, int fd,
                     off_t off);
 int xsim_raw_munmap(void *addr, size_t len);
@@ -79,7 +80,11 @@ void xsim_mutex_init(pthread_mutex_t *m);
 void xsim_lock(pthread_mutex_t *m);
 void xsim_unlock(pthread_mutex_t *m);
 
-/* Wait while *@word is @val; @ms is the longest wait.  Wake all. */
+/*
+ * The first waits until the second is called for @word, for @ms at most.  It
+ * returns at once if *@word is not @val, and may return early.  The second
+ * wakes all that wait.
+ */
 void xsim_futex_wait(_Atomic uint32_t *word, uint32_t val, unsigned ms);
 void xsim_futex_wake(_Atomic uint32_t *word);
 
@@ -106,7 +111,7 @@ typedef struct XsimPunch {
     uint32_t chunks;          /* list by XsimChunk.next */
 } XsimPunch;
 
-/* A chunk for 512 frames at @gfn; 0 when machine memory is used up. */
+/* A new chunk, in @state; 0 when machine memory is used up. */
 uint32_t xsim_chunk_alloc(XsimView *v, unsigned slot, unsigned state);
 /* A zeroed frame, or XENSIM_NO_MFN.  The caller sets m2p. */
 uint64_t xsim_frame_alloc(XsimView *v, unsigned slot);
@@ -136,7 +141,10 @@ void xsim_frames_unref(XsimView *v, unsigned slot, uint64_t mfn, uint64_t n,
  * Otherwise returns false.
  */
 bool xsim_frame_hold(XsimView *v, unsigned slot, uint64_t mfn);
-/* A frame has left the p2m: free it, or keep it as held. */
+/*
+ * To be called when a frame has left the p2m.  Decrements p2m_pages.  If the
+ * frame is mapped, makes it held; otherwise frees it.
+ */
 void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
                         XsimPunch *punch);
 /* Pages that count against max_pages. */
@@ -149,7 +157,7 @@ void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 
 /* ---- p2m.c: with the domain's lock held ---- */
 
-/* Entry of @gfn, 0 if absent. */
+/* The second-level entry of @gfn (XSIM_P2M_*), 0 if absent. */
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
 /*
  * How many gfns from @gfn, at most @max, have frames that are neighbours; the
@@ -158,29 +166,45 @@ uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
  */
 uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                       uint64_t *mfn);
-/* -ENOMEM when tables are used up. */
+/*
+ * These set the frame of an absent @gfn, and the type of a present one.  The
+ * caller updates p2m_pages.  0; -ENOMEM when tables are used up; -EINVAL if the
+ * second finds no frame.
+ */
 int xsim_p2m_set(XsimView *v, unsigned slot, uint64_t gfn, uint64_t mfn,
                  unsigned type);
 int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
                       unsigned type);
-/* Entry that was there. */
+/* Makes @gfn absent; returns the entry that it had.  p2m_pages as above. */
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
-/* How many of @n got a frame. */
+/*
+ * Puts new frames at @n gfns; takes the frames at @n gfns out.  Return how many
+ * got a frame, or had one, and update the domain's counts.
+ */
 uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);
 uint64_t xsim_p2m_depopulate(XsimView *v, unsigned slot, uint64_t gfn,
                              uint64_t n);
-/* One frame, XENMAPSPACE_gmfn.  0, -EINVAL, -ENOMEM. */
+/*
+ * Relocates one frame, as XENMAPSPACE_gmfn does.  0; -EINVAL if @src is absent
+ * or @dst is too high; -EPERM if one of them is mmio_direct; -ENOMEM.
+ */
 int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
                   XsimPunch *punch);
-/* Present frames as runs; return false from @fn to stop. */
+/* Calls @fn for each run of present frames with adjacent gfns and mfns. */
 void xsim_p2m_walk(XsimView *v, unsigned slot, XensimRunFn *fn,
                    void *opaque);
-/* A guest's CPU wrote to @gfn. */
+/* Marks @gfn as written by the guest's CPU, if its VRAM is tracked. */
 void xsim_vram_mark(XsimDom *d, uint64_t gfn);
 
 /* ---- ioreq.c: with the domain's lock held ---- */
 
+/*
+ * The ranges of one kind (XSIM_RANGE_*) of a server; @end is the last element.
+ * The first is true if all of [@start, @end] is in one range.  The others
+ * return 0 or -errno: -EEXIST if a part is registered already, -ENOENT if a
+ * part is not, -ENOSPC, -EINVAL.
+ */
 bool xsim_range_has(const XsimServer *s, unsigned kind, uint64_t start,
                     uint64_t end);
 int xsim_range_add(XsimServer *s, unsigned kind, uint64_t start,
@@ -204,7 +228,7 @@ void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on);
 
 /* ---- evtchn.c: takes evtchn_lock itself ---- */
 
-/* Guest's ends. */
+/* Guest's ends.  They return the port, or 0; -errno on failure. */
 int xsim_port_alloc(XsimView *v, unsigned slot, uint32_t remote, bool xen);
 int xsim_port_bind(XsimView *v, unsigned slot, uint32_t local);
 int xsim_port_close(XsimView *v, unsigned slot, uint32_t port);
@@ -212,7 +236,10 @@ int xsim_port_notify(XsimView *v, unsigned slot, uint32_t port);
 /* Process slot of the device model at the other end, -1 if none. */
 int xsim_port_peer(XsimView *v, unsigned slot, uint32_t port);
 
-/* Device models' ends; @handle is an index, -errno on failure. */
+/*
+ * Device models' ends; @handle is an index.  They return the handle, the local
+ * port, or 0; -errno on failure.
+ */
 int xsim_handle_open(XsimView *v, unsigned proc);
 void xsim_handle_close(XsimView *v, unsigned handle);
 int xsim_local_alloc(XsimView *v, unsigned handle, uint32_t remote_dom);
@@ -230,7 +257,7 @@ void xsim_handle_path(XsimView *v, unsigned handle, char *buf, size_t len);
  * path, which a device model that changed its root cannot.  -1 forgets it.
  */
 void xsim_handle_set_fd(unsigned handle, int fd);
-/* Close all that this process opened for sending. */
+/* Closes all FIFOs that this process has opened to send events. */
 void xsim_handle_forget_all(void);
 
 /* ---- fault.c ---- */
@@ -250,9 +277,11 @@ void xsim_fault_remove(XsimView *v, int id);
 /* Disarms the faults that process @proc has armed for itself. */
 void xsim_fault_remove_proc(XsimView *v, unsigned proc);
 /*
- * A call is about to be made: sleep if a fault says so, and return the errno
- * it is to fail with, 0 for none.  @pages may be NULL: then per-page faults
- * are ignored; otherwise pages[i] is set to -errno where one applies.
+ * To be called before a call.  Sleeps if an armed fault delays the call, and
+ * returns the errno with which the call is to fail, or 0.  @set: the gfns that
+ * the call names, or NULL.  If @pages is not NULL, pages[i] is set to -errno
+ * for each gfn that a per-page fault hits; otherwise such faults have no
+ * effect.
  */
 int xsim_fault_check(XsimView *v, unsigned call, unsigned proc,
                      const XsimGfnSet *set, int *pages);
@@ -284,9 +313,9 @@ void xsim_log_add(XsimDom *d, XensimLogKind kind, uint64_t a, uint64_t b,
 
 bool xsim_pid_alive(pid_t pid, uint64_t start_time);
 uint64_t xsim_pid_start_time(pid_t pid);
-/* A free slot for this process, or -errno. */
+/* Takes a process slot for this process.  Returns it, or -errno. */
 int xsim_proc_register(XsimView *v);
-/* Everything the process in @proc holds is released; the slot is free. */
+/* Releases everything that the process in @proc holds, and its slot. */
 void xsim_proc_release(XsimView *v, unsigned proc);
 /* Releases all processes that have died; returns how many there were. */
 unsigned xsim_proc_reap(XsimView *v);

@@ -20,7 +20,7 @@ typedef struct GuestE1000 {
     GuestPc *pc;
     unsigned devfn;
     uint64_t bar, mem;
-    unsigned head;              /* the next descriptor to be filled */
+    unsigned head;              /* the receive descriptor that is filled next */
     uint64_t tx_ring;           /* of packets to send, */
     unsigned tx_tail;           /* ... and the next descriptor to use */
 } GuestE1000;

@@ -69,8 +69,8 @@ int guest_nvme_kick(GuestNvme *nvme);
 int guest_nvme_wait(GuestNvme *nvme, uint16_t *tag);
 
 /*
- * Makes the queue of completions forget in which order requests ended.  -EBUSY
- * if a request is under way.
+ * Clears the queue of completions, so that its contents do not depend on the
+ * order in which requests have ended.  -EBUSY if a request is under way.
  */
 int guest_nvme_settle(GuestNvme *nvme);
 

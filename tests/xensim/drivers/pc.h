@@ -54,7 +54,7 @@ typedef struct GuestBus {
 /* Drivers for the machine of BUS, which must outlive them; no domain. */
 GuestPc *guest_pc_new_on(const GuestBus *bus, void *opaque);
 
-/* NULL on another machine. */
+/* The domain; NULL for a GuestPc of guest_pc_new_on(). */
 XensimDomain *guest_pc_domain(const GuestPc *pc);
 
 /* The error of the last function that failed; valid until the next fails. */

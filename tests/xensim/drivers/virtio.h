@@ -82,7 +82,7 @@ typedef struct GuestVirtq {
     uint64_t end;               /* the first byte after it */
     uint64_t notify;            /* modern: the notifier's address */
     uint16_t avail_idx;         /* index of the next request to add */
-    uint16_t shown_idx;         /* the index that the device was shown */
+    uint16_t shown_idx;         /* avail_idx as the device has it */
     uint16_t used_idx;          /* index of the next request to reap */
     unsigned free;              /* descriptors not in use */
     uint16_t next[GUEST_VIRTQ_MAX]; /* chains of descriptors, also free ones */
@@ -139,9 +139,9 @@ int guest_virtq_reap(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
 int guest_virtq_wait(GuestVirtq *queue, uint16_t *head, uint32_t *bytes);
 
 /*
- * Makes the queue forget in which order earlier requests ended.  Later requests
- * get the same names whatever that order was, and the used entries are cleared.
- * If a request is under way, returns -EBUSY and changes nothing.
+ * Removes what depends on the order in which earlier requests have ended: the
+ * names of later requests do not depend on it any more, and the used entries
+ * are cleared.  If a request is under way, returns -EBUSY and changes nothing.
  */
 int guest_virtq_settle(GuestVirtq *queue);
 

@@ -13,7 +13,7 @@ struct XensimDomain {
     Xensim *sim;
     unsigned slot;
     uint32_t domid;
-    pid_t pid;               /* last spawned for it, 0: none */
+    pid_t pid;               /* the last child started for it; 0: none */
 };
 
 struct Xensim {
@@ -54,7 +54,7 @@ void xsim_host_clock_end(Xensim *sim);
 
 /* ---- the xenstore, in xenstore-sim.c ---- */
 
-/* The place for the pointer to the store. */
+/* The address of the field that points to the store. */
 void **xensim_xenstore_slot(Xensim *sim);
 
 /* Called by the creator of the simulation.  0 or -errno. */

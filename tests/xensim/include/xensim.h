@@ -112,7 +112,8 @@ enum {
 typedef struct XensimDomainConfig {
     uint32_t domid;          /* 0: the next free one */
     unsigned vcpus;          /* 0 means 1; at most XENSIM_MAX_VCPUS */
-    uint64_t ram_bytes;      /* what QEMU gets as -m; up to 4 TiB */
+    uint64_t ram_bytes;      /* what QEMU gets as -m; whole pages, up to
+                              * 4 TiB */
     /*
      * Limit on the domain's frames.  0: the size of RAM, plus 64 MiB for video
      * memory, plus 1 MiB, as a toolstack would set it.
@@ -128,7 +129,9 @@ typedef struct XensimDomainConfig {
  * 0xfeff8000 (ioreq, buffered ioreq, xenstore, console ...), HVM parameters
  * that name them, unbound event channels for xenstore and console, and grants
  * of their pages by the references that are reserved for them.
- * RAM uses no host memory until it is written.  NULL and errno on failure.
+ * RAM uses no host memory until it is written.  NULL and errno on failure:
+ * EINVAL, EEXIST (the domid is in use), ENOSPC (64 domains exist), ENOMEM
+ * (max_pages is too low).
  * The handle stays valid until xensim_domain_destroy() or xensim_free().
  */
 XensimDomain *xensim_domain_create(Xensim *sim,
@@ -184,8 +187,9 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
- * Take @n frames from @gfn out of the p2m and free those that nobody maps.
- * Returns how many were present.  Sends no ioreq: see xensim_balloon_out().
+ * Take @n frames from @gfn out of the p2m.  Those that nobody maps are freed,
+ * the others when they are unmapped.  Returns how many were present.  Sends no
+ * ioreq: see xensim_balloon_out().
  */
 uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
@@ -213,8 +217,9 @@ uint64_t xensim_balloon_in(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
  * Relocate @n frames from @src to @dst, one after the other, as
- * XENMAPSPACE_gmfn does: frames at @dst are freed, and @src is left empty.
- * -EINVAL at the first absent source; the frames before it were relocated.
+ * XENMAPSPACE_gmfn does: frames at @dst are freed as xensim_depopulate() does,
+ * and @src is left empty.  -EINVAL at the first absent source, -EPERM at the
+ * first page of type mmio_direct; the frames before it were relocated.
  */
 int xensim_move(XensimDomain *dom, uint64_t src, uint64_t dst, uint64_t n);
 
@@ -250,9 +255,10 @@ unsigned xensim_gfn_mappings(XensimDomain *dom, uint64_t gfn);
 unsigned xensim_mfn_mappings(Xensim *sim, uint64_t mfn);
 
 /*
- * Call @fn for every run (contiguous gfns and mfns) of every live foreign or
- * grant mapping of @dom.  The gfn is the one asked for when it was mapped.
- * Do not call back into the library from @fn.
+ * Call @fn for every run (contiguous gfns and mfns) of every live mapping of
+ * frames of @dom: foreign mappings, grants, and resources (ioreq pages).  The
+ * gfn is the one asked for when it was mapped.  Do not call back into the
+ * library from @fn.
  */
 typedef struct XensimMapRun {
     pid_t pid;              /* who maps */
@@ -323,7 +329,7 @@ typedef enum XensimStatus {
     XENSIM_NO_DM,      /* claimed, but nobody bound the event channel */
     XENSIM_BUSY,       /* this vCPU has an unanswered request */
     XENSIM_FULL,       /* the buffered page is full */
-    XENSIM_BAD,        /* no such vCPU, or a size Xen would not send */
+    XENSIM_BAD,        /* no such vCPU, or a request Xen would not send */
 } XensimStatus;
 const char *xensim_status_str(XensimStatus status);
 
@@ -345,8 +351,10 @@ typedef struct XensimIoreq {
     unsigned type;          /* XENSIM_IOREQ_* */
     uint64_t addr;          /* port, gpa, or (sbdf << 32 | register) */
     uint64_t data;          /* datum, or gpa of it if data_is_ptr */
-    uint32_t count;         /* repetitions; 0 means 1 */
-    uint32_t size;          /* bytes per repetition: 1, 2, 4, 8 */
+    uint32_t count;         /* repetitions; 0 means 1; more than 1 only if
+                             * data_is_ptr */
+    uint32_t size;          /* bytes per repetition: 1, 2, 4; or 8, but not for
+                             * PIO and PCI_CONFIG */
     bool read;              /* from the device */
     bool data_is_ptr;
     bool df;                /* addresses go down */
@@ -456,8 +464,10 @@ bool xensim_claimed(XensimDomain *dom, unsigned type, uint64_t addr,
                     uint64_t bytes);
 
 /*
- * Wait until the device model serves the guest: until a server is enabled and
- * its channel is bound.  XENSIM_OK, _TIMEOUT or _DM_DIED.
+ * Wait until the device model serves the guest: until a server is enabled, its
+ * channel is bound, and the device model has begun to read events from it.
+ * XENSIM_OK, _TIMEOUT, or _DM_DIED if a device model that xensim_spawn()
+ * started has died.
  */
 XensimStatus xensim_wait_ready(XensimDomain *dom, unsigned timeout_ms);
 
@@ -514,7 +524,7 @@ void xensim_vram_tracking(XensimDomain *dom, uint64_t *gfn, uint64_t *pages);
 int xensim_evtchn_alloc(XensimDomain *dom, uint32_t remote);
 /*
  * Bind to port @remote_port, which @remote (0: device models) has left unbound
- * for @dom.
+ * for @dom.  Returns the new port or -errno; -ESRCH for a @remote other than 0.
  */
 int xensim_evtchn_bind(XensimDomain *dom, uint32_t remote,
                        uint32_t remote_port);
@@ -548,7 +558,10 @@ int xensim_grant(XensimDomain *dom, uint32_t to, uint64_t gfn,
  * is none.)
  */
 int xensim_grant_revoke(XensimDomain *dom, uint32_t ref);
-/* Live mappings of grant @ref; -ENOENT if it is not granted. */
+/*
+ * Live mappings of grant @ref, also after it was revoked; -ENOENT if it is
+ * neither granted nor mapped.
+ */
 int xensim_grant_mappings(XensimDomain *dom, uint32_t ref);
 
 /* ------------------------------------------------------------------ */
@@ -622,30 +635,31 @@ void xensim_count_print(Xensim *sim, int fd);
 const char *xensim_lib_path(void);
 
 /*
- * Set the environment variables that a device model for @dom needs
- * (LD_PRELOAD, XENSIM, XENSIM_DOMID) in this process.  For a caller that starts
- * the program itself, such as libqtest, which uses "sh -c".  The contents of
- * LD_PRELOAD are kept in front.  Undone by xensim_unsetenv_for_dm().
- * For a device model in this very process, call it before the first libxen
- * function.
+ * Set the environment variables that a device model for @dom needs (LD_PRELOAD,
+ * ASAN_OPTIONS, XENSIM, XENSIM_DOMID) in this process.  For a caller that
+ * starts the program itself, such as libqtest, which uses "sh -c".  The
+ * contents of the first two are kept in front.  Undone by
+ * xensim_unsetenv_for_dm().  For a device model in this very process, call it
+ * before the first libxen function.
  */
 void xensim_setenv_for_dm(XensimDomain *dom);
 void xensim_unsetenv_for_dm(Xensim *sim);
 
 /*
- * Start argv[0] (searched in PATH) with that environment plus @env
- * ("NAME=value" strings, NULL-terminated; may be NULL).  @log_fd takes its
- * stdout and stderr, -1 leaves them as they are.  Returns the pid or
- * -errno (also when the exec itself fails).  The child gets SIGKILL when the
- * host dies.
+ * Start argv[0] (searched in PATH) with that environment and @env ("NAME=value"
+ * strings, at most 59, NULL-terminated; may be NULL).  A name in @env is taken
+ * from there.  @log_fd takes its stdout and stderr, -1 leaves them as they are.
+ * Returns the pid or -errno (also when the exec itself fails).  If the main
+ * thread calls this, the child gets SIGKILL when the host dies.
  */
 pid_t xensim_spawn(XensimDomain *dom, const char *const argv[],
                    const char *const env[], int log_fd);
 
 /*
  * Waits for a spawned device model to end, and stores waitpid()'s status in
- * @wstatus.  Returns 0 or -ETIMEDOUT.  Releases what the process still held of
- * Xen; xensim_kill() and xensim_reap() do that too.
+ * @wstatus (may be NULL).  Returns 0, -ETIMEDOUT, or another -errno of
+ * waitpid().  Releases what the process still held of Xen; xensim_kill() and
+ * xensim_reap() do that too.
  */
 int xensim_wait_exit(Xensim *sim, pid_t pid, unsigned timeout_ms,
                      int *wstatus);

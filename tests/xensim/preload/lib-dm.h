@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the files of libxensim.so that implement libxendevicemodel.
+ * What the files of libxensim.so that implement libxendevicemodel share.
  */
 #ifndef XENSIM_LIB_DM_H
 #define XENSIM_LIB_DM_H
@@ -20,7 +20,7 @@ struct xendevicemodel_handle;
  */
 int xsim_dm_enter(struct xendevicemodel_handle *h, unsigned call,
                   uint32_t domid, const XsimGfnSet *set);
-/* Unlocks what xsim_dm_enter() returned; nothing for an error. */
+/* Unlocks the domain in @slot; does nothing if @slot is -errno. */
 void xsim_dm_leave(int slot);
 
 #endif

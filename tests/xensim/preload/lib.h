@@ -34,15 +34,15 @@ const char *xsim_lib_dir(void);
 int xsim_lib_file(unsigned which);
 /* XENSIM_NO_MAP2: this process must not call xenforeignmemory_map2(). */
 bool xsim_lib_no_map2(void);
-/* xentoolcore_restrict_all() was called. */
+/* Records that xentoolcore_restrict_all() was called for @domid. */
 void xsim_lib_restrict(uint32_t domid);
 
 /*
  * Every simulated call begins with xsim_lib_begin().  It returns the errno with
- * which a fault makes the call fail, or 0.  @set and @pages are those of
- * xsim_fault_check(), usually NULL.  Every call ends with xsim_lib_end(), which
- * counts it and writes a line to XENSIM_LOG.  @error is 0 or an errno, @fmt the
- * arguments and the result.
+ * which a fault makes the call fail, or 0.  xsim_fault_check() explains @set
+ * and @pages, which are NULL for most calls.  Every call ends with
+ * xsim_lib_end(), which counts it and writes a line to XENSIM_LOG.  @error is 0
+ * or an errno, @fmt the arguments and the result.
  */
 int xsim_lib_begin(unsigned call, const XsimGfnSet *set, int *pages);
 void xsim_lib_end(unsigned call, uint64_t pages, uint64_t mmaps, int error,
@@ -90,7 +90,10 @@ typedef struct XsimMapHow {
 void *xsim_lib_show(XsimView *v, uint32_t map, const XsimMapHow *how,
                     const int *pages, unsigned *mmaps);
 
-/* munmap(), aware of mappings. */
+/*
+ * munmap() that also ends the mappings in the range.  A part of a mapping
+ * cannot be unmapped: EINVAL.
+ */
 int xsim_lib_munmap(void *addr, size_t len);
 /*
  * Unmaps a fixed target, as libxenforeignmemory does when the call fails after

@@ -11,8 +11,9 @@
 
 /*
  * True if this process has restricted itself.  From then on, its calls by
- * handles of xenctrl and gnttab fail with ENOTTY, as on /dev/null.  Xenstore
- * requests, and opening a new handle, fail with EACCES.  Any thread; no lock.
+ * handles of xenctrl and gnttab fail with ENOTTY, as if these were open files
+ * of /dev/null.  Xenstore requests, and opening a new handle, fail with EACCES.
+ * Any thread; no lock.
  */
 bool xensim_restricted(void);
 

@@ -30,14 +30,14 @@ XensimDomain *new_domain(unsigned mib, unsigned flags);
 /* Checks the domain by xensim_check(), then destroys it. */
 void end_domain(XensimDomain *dom);
 
-/* Byte at @p, or minus the signal that touching it raised. */
+/* The byte at @p, or minus the signal that reading it raised. */
 int touch(const void *p);
 /* The same for storing @byte: 0, or minus the signal. */
 int poke(void *p, uint8_t byte);
 
 /* Run @fn in a child; returns waitpid()'s status. */
 int in_child(void (*fn)(void *opaque), void *opaque);
-/* Start it only; the child exits 0 when @fn returns. */
+/* Starts such a child, without waiting; it exits with 0 when @fn returns. */
 pid_t start_child(void (*fn)(void *opaque), void *opaque);
 
 XensimMemInfo mem_info(XensimDomain *dom);

@@ -26,7 +26,7 @@ typedef struct DmEvent {
     uint8_t type;
     bool read, ptr, df, buffered;
     unsigned vcpu;
-    int absent;            /* INVALIDATE: err[] of the frame watched */
+    int absent;            /* INVALIDATE: the err[] for the gfn watch_gfn */
 } DmEvent;
 
 typedef struct DmShared {

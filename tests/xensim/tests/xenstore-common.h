@@ -55,7 +55,7 @@ void put(struct xs_handle *h, xs_transaction_t t, const char *path,
 void expect(struct xs_handle *h, xs_transaction_t t, const char *path,
             const char *value);
 
-/* Does the descriptor become readable in time? */
+/* Does the descriptor become readable within @timeout_ms? */
 bool readable(struct xs_handle *h, int timeout_ms);
 
 /* The next event must be this one, or there must be none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the parts of the preload library's xenstore client:
+ * What the parts of the preload library's xenstore client share:
  *   xenstore-client.c        handles and messages
  *   xenstore-client-watch.c  watches and their events
  *   xenstore-client-calls.c  the other requests

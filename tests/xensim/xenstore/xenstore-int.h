@@ -59,7 +59,7 @@ struct XensimXs {
     GPtrArray *conns;           /* XsConn *; clients only */
     XsConn *host;               /* the toolstack's own, without a socket */
     GHashTable *introduced;     /* set of domids */
-    GHashTable *targets;        /* domid -> domid that it serves */
+    GHashTable *targets;        /* domid of a stub domain -> its guest's */
     GPtrArray *log;             /* XensimXsLogEntry *, strings owned */
     unsigned int log_seq;
     int client_domid;

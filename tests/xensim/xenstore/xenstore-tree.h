@@ -28,7 +28,7 @@ typedef struct XsNode {
 
 typedef struct XsTree XsTree;
 
-/* Who asks: a domain, and the domain that it serves (-1: none). */
+/* Who asks: a domain; and its guest, if it is a stub domain, else -1. */
 typedef struct XsCaller {
     int domid;
     int target;
