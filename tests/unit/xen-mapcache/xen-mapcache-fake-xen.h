@@ -24,7 +24,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The value read where no page is mapped: the model has no such serial. */
+/*
+ * The values read where nothing is mapped, and where an absent page is mapped.
+ * No page of the model has such a serial number.
+ */
 #define FAKE_NOT_MAPPED 0xdead000000000000ull
 #define FAKE_ABSENT     0xab5e000000000000ull
 
@@ -47,8 +50,9 @@ uint32_t fake_frame_at(uint64_t gfn);
 
 /*
  * Maps @n frames, some of which may be absent, at @addr, or at any address if
- * @addr is NULL.  @refs: the grants by which they are mapped, or NULL.  NULL
- * and ENOMEM if there is no room, or if the range has a part of a mapping.
+ * @addr is NULL.  @refs: the grants by which they are mapped, or NULL.  Returns
+ * NULL with ENOMEM if there is no room, or if the range contains a part, but
+ * not all, of a foreign mapping.
  */
 void *fake_show(void *addr, const uint32_t *frames, size_t n,
                 const uint32_t *refs);

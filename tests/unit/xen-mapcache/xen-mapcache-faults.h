@@ -30,9 +30,9 @@ typedef struct Plan {
     Kind kind;
 } Plan;
 
-/* Shared by the process that runs the scenario and the one that watches it. */
+/* Shared by the process that runs the scenario and its parent, the test. */
 typedef struct Shared {
-    bool fired;         /* there was an Nth call */
+    bool fired;         /* call number @nth was made, and has failed */
     bool may_exit;      /* the contract says that this failure may end QEMU */
 } Shared;
 

@@ -2,8 +2,8 @@
 /*
  * The harness: runs a mapcache in a process without the rest of QEMU.
  *
- * The sources hw/xen/xen-mapcache*.c are unmodified, those of the series or
- * QEMU's own.  The simulated Xen runs in the same process.  This harness
+ * The sources are unmodified: hw/xen/xen-mapcache*.c of the series, or stock
+ * QEMU's.  The simulated Xen runs in the same process.  This harness
  * provides the few things that the mapcache needs of the rest of QEMU.
  */
 #ifndef XEN_MAPCACHE_HARNESS_H

@@ -34,10 +34,10 @@ typedef struct ModelDma {
     uint8_t *host;
     uint64_t addr, len;
     uint64_t *serial;       /* of its pages */
-    XenMapUse use;          /* MODEL_EITHER: a transfer or a held mapping */
+    XenMapUse use;          /* XEN_MAP_DMA, XEN_MAP_HELD or MODEL_EITHER */
 } ModelDma;
 
-/* The mapping may be of either kind, because memory was short. */
+/* It may be a transfer or a held mapping, because slots or memory ran out. */
 #define MODEL_EITHER XEN_MAP_UNLOCKED
 
 typedef struct ModelBlock {
@@ -113,7 +113,10 @@ void model_check_reverse(const uint8_t *host, uint64_t addr, uint64_t len);
 /* Checks @got, the mapcache's length, against @want, the model's. */
 void model_check_len(uint64_t addr, uint64_t got, uint64_t want, bool unseen);
 
-/* A page gets a new frame; it loses its frame; true if that is allowed. */
+/*
+ * The first gives an absent page a new frame; the second takes the frame of a
+ * present page away.  The third is true if a stream may do so with this page.
+ */
 void model_page_comes(uint64_t page);
 void model_page_goes(uint64_t page);
 bool model_page_may_move(uint64_t page);
@@ -142,9 +145,10 @@ void model_thread_finish(void);
 unsigned model_thread_slots(void);
 
 /*
- * Notes that the reaper will have to unmap the buckets in a range; true if it
- * was noted for one of them; forgets the notes when the reaper has done so,
- * except for buckets that DMA holds.
+ * The first notes that the reaper will have to unmap the buckets in a range.
+ * The second is true if that was noted for one of the buckets.  The third is
+ * called when the reaper has unmapped: it forgets the notes, except for buckets
+ * that DMA holds.
  */
 void model_touch(uint64_t addr, uint64_t len);
 bool model_touched(uint64_t addr, uint64_t len);

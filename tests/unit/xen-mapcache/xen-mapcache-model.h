@@ -53,7 +53,7 @@ typedef struct ModelThreads {
 
 extern ModelThreads model_threads;
 
-/* Asks the stream whether the coroutine yields here. */
+/* True if the thread without the BQL is to yield here; the stream decides. */
 bool model_give_way(void);
 
 /*

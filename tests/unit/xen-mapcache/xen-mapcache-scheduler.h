@@ -3,16 +3,17 @@
  * The scheduler: runs threads of the mapcache step by step.
  *
  * It runs the reaper and one thread without the BQL as coroutines of the test's
- * own thread.  The thread without the BQL yields where another thread could
- * come in between, if the test says so there; the reaper yields where it
- * waits.  So the test chooses the order of all steps, and a stream of
- * operations that fails once fails every time.  Grace periods are real: the
- * reaper's ends when the other thread has left the section that it was in.
+ * own thread.  The thread without the BQL can yield wherever another thread
+ * could run between two of its steps; the test decides whether it does.  The
+ * reaper yields where it waits.  So the test chooses the order of all steps,
+ * and a stream of operations that fails once fails every time.  Grace periods
+ * are real: the reaper's ends when the other thread has left the section that
+ * it was in.
  *
- * By the linker's --wrap: bql_locked, error_report, g_usleep,
- * mcache_check_locked, mcache_dma_add, mcache_dma_remove, mcache_flush_locked,
- * mcache_slots_unlock, mcache_stale_unlocked, qemu_mutex_unlock_impl,
- * qemu_thread_create, synchronize_rcu, warn_report.
+ * It replaces these functions by the linker's --wrap: bql_locked, error_report,
+ * g_usleep, mcache_check_locked, mcache_dma_add, mcache_dma_remove,
+ * mcache_flush_locked, mcache_slots_unlock, mcache_stale_unlocked,
+ * qemu_mutex_unlock_impl, qemu_thread_create, synchronize_rcu, warn_report.
  */
 #ifndef XEN_MAPCACHE_SCHEDULER_H
 #define XEN_MAPCACHE_SCHEDULER_H

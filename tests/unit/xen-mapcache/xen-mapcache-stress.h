@@ -65,13 +65,13 @@ typedef struct Worker {
 extern Worker stress_workers[THREADS + 1]; /* the last is the main thread */
 extern __thread Worker *stress_self;
 extern Dma *stress_handed_over[HAND_OVER]; /* atomic */
-extern unsigned stress_started;            /* atomic: threads, since the start */
-extern unsigned stress_running;            /* atomic: … that have not ended */
+extern unsigned stress_started;            /* atomic: threads ever started */
+extern unsigned stress_running;            /* atomic: threads that run now */
 
 /* A random number below @bound, from this thread's own sequence. */
 uint32_t stress_chance(uint32_t bound);
 
-/* Once in @often calls, lets other threads run. */
+/* Lets other threads run, in one of @often calls at random. */
 void stress_pause(uint32_t often);
 
 typedef struct GuestPage {
@@ -97,9 +97,9 @@ typedef struct Span {
 } Span;
 
 /*
- * To be called before the call that makes a pointer, for the first reading
- * through it, and for each later one.  @what: the kind of pointer, for
- * messages.
+ * The first is called before the call that makes a pointer.  The second reads
+ * through the pointer for the first time.  The third reads again, and checks
+ * that nothing has changed.  @what: the kind of pointer, for messages.
  */
 void stress_span_before(Span *s);
 void stress_span_after(Span *s, const char *what);

@@ -4,9 +4,9 @@
 #define XEN_MAPCACHE_WRAP_H
 
 /*
- * Declares __wrap_@function(), which the file defines and which everybody
- * calls in place of @function, and __real_@function(), which is @function
- * itself; both of its type.
+ * Declares two functions of the type of @function.  All calls of @function call
+ * __wrap_@function() instead, which the test's file defines.
+ * __real_@function() is @function itself.
  */
 #define WRAPPED(function) \
     __typeof__(function) __real_##function, __wrap_##function
