@@ -124,7 +124,7 @@ const char *xen_every_check(XenTest *t, XenEveryGuest *g);
 /* Reads by DMA with each driver that there is, and looks for interrupts. */
 const char *xen_every_use(XenTest *t, XenEveryGuest *g);
 
-/* Lets the guest's drivers continue with the device model that runs now. */
+/* To be called after a restore, before the guest's drivers are used again. */
 void xen_every_moved(XenTest *t, XenEveryGuest *g);
 
 /* Makes all devices release the guest memory that they hold. */

@@ -51,8 +51,8 @@
 
 typedef struct XenTest {
     Toolstack *ts;
-    Xensim *sim;        /* its machine */
-    XensimXs *xs;       /* its xenstore */
+    Xensim *sim;        /* the simulated machine of @ts */
+    XensimXs *xs;       /* the xenstore of @ts */
     XensimDomain *dom;
     QTestState *qts;    /* NULL when no device model runs */
     pid_t pid;          /* the device model's */
@@ -61,8 +61,8 @@ typedef struct XenTest {
     bool stock;         /* the binary is the stock one */
     const void *data;   /* from xen_test_add_data() or _judged() */
     XensimCount before; /* map calls before it started */
-    XenTestFrames *frames;  /* where device memory was, if a test notes it */
-    const char *frames_when;    /* ... before what */
+    XenTestFrames *frames;  /* of xen_test_note_frames(), else NULL */
+    const char *frames_when;    /* @when of xen_test_note_frames() */
     char *dir;          /* for files; removed at the end */
     char *log;          /* the device model's stderr, a file in @dir */
     GuestPc *pc;        /* the guest's drivers, */
@@ -126,7 +126,10 @@ const char *xen_test_keep(XenTest *t, char *text);
  */
 void xen_test_start(XenTest *t, const char *args);
 
-/* Its parts: makes the domain; starts a device model for t->dom. */
+/*
+ * The two parts of xen_test_start().  The first makes a domain with @flags and
+ * XENSIM_DOM_SCATTERED.  The second starts a device model for t->dom.
+ */
 void xen_test_domain(XenTest *t, unsigned flags);
 void xen_test_boot(XenTest *t, const char *args);
 

@@ -82,7 +82,7 @@ const char *devmem_stamped(XenTest *t, const DevMem *d, uint64_t base,
 /* Checks for each page that QEMU and the guest's CPU access the same frame. */
 const char *devmem_shared(XenTest *t, const DevMem *d, uint64_t base);
 
-/* No frame is left where the BARs were. */
+/* Checks that no frame is left where the BARs were, from @base on. */
 const char *devmem_gone(XenTest *t, const DevMem *d, uint64_t base);
 
 /*

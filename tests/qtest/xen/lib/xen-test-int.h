@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between xen-test-case.c and xen-test-dm.c. */
+/* What xen-test-case.c and xen-test-dm.c share. */
 #ifndef XEN_TEST_INT_H
 #define XEN_TEST_INT_H
 

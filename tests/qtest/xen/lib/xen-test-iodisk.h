@@ -59,7 +59,7 @@ void iodisk_boot(IoDisk *d, XenTest *t, uint64_t ram_bytes, unsigned flags,
 /* The same, scattered in memory and of XEN_TEST_RAM_MB. */
 void iodisk_boot_small(IoDisk *d, XenTest *t);
 
-/* The guest's driver is loaded; the device may have been in use before. */
+/* Sets the device up with the guest's driver, also a device in use. */
 void iodisk_init(IoDisk *d);
 
 /*
@@ -77,7 +77,7 @@ int iodisk_rw(IoDisk *d, bool write, unsigned page, const GuestSg *sg,
 
 int iodisk_reset(IoDisk *d);
 
-/* A random read that shares no page with those of another @serial. */
+/* Fills in @r: a random read that shares no page with another @serial. */
 void iodisk_random(IoRequest *r, unsigned serial);
 
 /* Calls iodisk_start() for the request @r. */

@@ -36,7 +36,10 @@
         call;                                                       \
     })
 
-/* Notes a place; returns how many there were, for leaving it. */
+/*
+ * The first notes a place, and returns how many there were before.  The second
+ * forgets all but the first *@depth places.
+ */
 unsigned xen_test_place_enter(const char *file, int line, const char *func);
 void xen_test_place_leave(unsigned *depth);
 
@@ -55,8 +58,9 @@ void xen_test_note(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void xen_test_note_clear(void);
 
 /*
- * Are @got and @want the same @len bytes?  If not, notes the first that
- * differs as the byte at @addr and what follows.
+ * True if @got and @want are the same @len bytes.  Otherwise adds a note of the
+ * first byte that differs.  @addr: the address that the note gives to the first
+ * byte of @got.
  */
 bool xen_test_same(const void *got, const void *want, size_t len,
                    uint64_t addr);
@@ -69,9 +73,9 @@ const char *xen_test_text(const char *file, int line, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 
 /*
- * Leaves a scenario if @cond does not hold: returns the text that @... makes, as
- * printf() does.  The text says what was found; the condition is printed as what
- * was expected.
+ * Leaves a scenario if @cond does not hold: returns the text that @... makes,
+ * as printf() does.  The text says what was found; the condition is printed as
+ * what was expected.
  */
 #define XEN_REQUIRE(cond, ...)                                      \
     do {                                                            \

@@ -6,8 +6,8 @@
 #include "actions.h"
 
 /*
- * Where BAR 0 of @devfn shows the video memory of @bytes now; 0: nowhere, or
- * over other things.
+ * Where BAR 0 of @devfn shows the video memory of @bytes now; 0 if nowhere, or
+ * if the range overlaps something else.
  */
 uint64_t act_display_at(OracleSide *side, unsigned devfn, uint64_t bytes);
 

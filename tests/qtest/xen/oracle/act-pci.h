@@ -6,8 +6,8 @@
 #include "actions.h"
 
 /*
- * How often the guest reached registers, BARs or PCI configuration behind its
- * drivers' backs.  If the number has changed since a driver last asked, the
+ * How often the guest reached registers, BARs or PCI configuration without its
+ * drivers.  If the number has changed since a driver last asked, the
  * driver sets its device up again.  If that fails, the driver tries again only
  * when the number has changed again: a device whose BAR is behind another
  * device's takes seconds each time.
@@ -23,7 +23,7 @@ uint64_t act_register(uint64_t val, unsigned len);
 
 /*
  * Steps act_disturbances().  To be called by each other action that reaches
- * such things behind the drivers' backs.
+ * such things without the drivers.
  */
 void act_disturb(OracleSide *side);
 

@@ -9,8 +9,8 @@
 typedef struct ActVdev {
     GuestVdev vdev;
     bool lost;                  /* to be set up before it is used again */
-    bool failed;                /* the set-up failed; nothing changed since */
-    unsigned seen;              /* act_disturbances() then */
+    bool failed;                /* the last set-up failed */
+    unsigned seen;              /* act_disturbances() at the last set-up */
 } ActVdev;
 
 /* Which device it is. */

@@ -31,9 +31,9 @@ typedef struct ActVdiskOps {
     bool can_bounce;
     /*
      * The longest piece that may stand in place of a header; 0: any.  For
-     * virtio-scsi the first mapping is the header, whatever its length (old
-     * BIOSes pad it).  A long mapping ends at an absent page, so the two sides
-     * would see headers of different lengths.
+     * virtio-scsi takes the first mapping for the header, whatever its length,
+     * because old BIOSes pad it.  On Xen a long mapping ends at an absent page,
+     * so the two sides would see headers of different lengths.
      */
     uint32_t header_max;
 } ActVdiskOps;
@@ -45,8 +45,8 @@ struct ActVdisk {
     uint64_t tables;            /* ACT_VDISK_TABLES bytes for lists */
     uint32_t own;               /* bytes of the driver's memory before them */
     bool lost;                  /* to be set up before it is used again */
-    bool failed;                /* the set-up failed; nothing changed since */
-    unsigned seen;              /* act_disturbances() then */
+    bool failed;                /* the last set-up failed */
+    unsigned seen;              /* act_disturbances() at the last set-up */
     union {
         GuestVblk blk;
         GuestVscsi scsi;

@@ -77,17 +77,17 @@ struct OracleSide {
     OraclePlace place[ORACLE_MAX_DEVICES];
     void *state[ORACLE_MAX_DEVICES];
     GArray *sights;             /* OracleSight, since oracle_side_forget() */
-    GPtrArray *texts;           /* that sights point to */
+    GPtrArray *texts;           /* texts to which @sights points */
     GBytes *picture[ORACLE_MAX_DEVICES]; /* of displays; NULL: none */
     char *plugged;              /* -device's argument, if plugged; else NULL */
     uint64_t longest_ns;        /* that an access waited for its answer */
-    PlainMachine *plain;        /* one of the two */
-    Toolstack *ts;
+    PlainMachine *plain;        /* of the plain side; else NULL */
+    Toolstack *ts;              /* of the Xen side, as the next; else NULL */
     TsGuest *guest;
-    XensimCount maps_before;    /* map calls of former processes, */
-    bool maps_unknown;          /* ... which are to be found out */
+    XensimCount maps_before;    /* map calls by earlier QEMU processes */
+    bool maps_unknown;          /* @maps_before is not known yet */
     bool faulted;               /* a call to Xen was made to fail, once */
-    bool restored;              /* another process than it began with */
+    bool restored;              /* it was saved and restored */
     OracleDirty *dirty;         /* the log is on; else NULL */
     GError *lost;               /* why nothing more can be done with it */
 };
@@ -117,8 +117,8 @@ bool oracle_is_ram(uint64_t page);
 
 /*
  * Starts a copy of the plain side in @dir, with the disks of @side.  It waits
- * for a state (migrate-incoming), and stays paused when it has loaded that.
- * plain_machine_stop().
+ * for a state (migrate-incoming), and stays paused when it has loaded the
+ * state.  The caller ends it by plain_machine_stop().
  */
 PlainMachine *oracle_side_copy(OracleSide *side, const char *dir,
                                GError **err);
@@ -145,8 +145,8 @@ uint64_t oracle_hash(const uint8_t *data, size_t len);
 void oracle_dirty_start(OracleSide *side);
 
 /*
- * Xen knows, without a report from QEMU, that the pages of the @len bytes at
- * @gpa are dirty.
+ * To be called when Xen knows, without a report from QEMU, that the pages of
+ * the @len bytes at @gpa are dirty.
  */
 void oracle_dirty_known(OracleSide *side, uint64_t gpa, uint64_t len);
 
@@ -173,8 +173,8 @@ void oracle_dirty_drop(OracleSide *side);
 void oracle_counts_begin(OracleSide *side, bool known);
 
 /*
- * NULL if that process and Xen have the same counts.  Otherwise a line with the
- * counts of both (g_free).
+ * NULL if the QEMU process that runs now and Xen have the same counts.
+ * Otherwise a line with the counts of both (g_free).
  */
 char *oracle_counts_compare(OracleSide *side, TsQmp *qmp);
 
@@ -268,9 +268,9 @@ char *oracle_compare_sights(OracleSide *a, OracleSide *b);
 typedef enum OracleEnd {
     ORACLE_SAME,                /* no difference */
     ORACLE_DIFFERS,
-    ORACLE_LOST,                /* one side ended, or does not answer */
-    ORACLE_PLAIN_LOST,          /* ... which is the plain machine */
-    ORACLE_BOTH_LOST,           /* both did, in the same action */
+    ORACLE_LOST,                /* the second side ended, or does not answer */
+    ORACLE_PLAIN_LOST,          /* the first side did, the plain machine */
+    ORACLE_BOTH_LOST,           /* both sides did, in the same action */
     ORACLE_SLOW,
     ORACLE_BROKEN,              /* the oracle could not do its work */
 } OracleEnd;
@@ -280,7 +280,7 @@ typedef struct OracleResult {
     unsigned step;              /* the last one that was run */
     char *text;                 /* what, in a line; NULL if SAME */
     uint64_t actions, comparisons;
-    uint64_t longest_ns;        /* that QEMU on Xen let an access wait */
+    uint64_t longest_ns;        /* the longest wait of an access, on Xen */
     unsigned longest_step;
 } OracleResult;
 

@@ -5,14 +5,15 @@
  * A *stream* is a list of *actions* of a guest.  Each is run on two *sides*:
  * the plain machine, and the device model on the simulated Xen.  Whatever the
  * guest can see must be the same on both: what actions read, guest memory,
- * video memory and screens, PCI configuration, interrupts, disks.  docs/oracle.md
- * says how to run it; this header is for those who add devices and actions.
+ * video memory and screens, PCI configuration, interrupts, disks.
+ * docs/oracle.md says how to run it; this header is for those who add devices
+ * and actions.
  *
  * An action is a name and some bytes.  A function of its device runs it, once
- * for each side, and takes its arguments from the bytes by the functions
- * below: the same bytes give the same arguments.  Whatever the function learns
- * from the machine it tells by oracle_saw(), and nothing that it does may
- * depend on anything else.  So the two sides part only if the machines do.
+ * for each side, and takes its arguments from the bytes by the functions below:
+ * the same bytes give the same arguments.  Whatever the function learns from
+ * the machine it tells by oracle_saw(), and nothing that it does may depend on
+ * anything else.  So the two sides differ only if the machines differ.
  *
  * A device has a file of its own, act-NAME.c, which exports one OracleDevice;
  * actions.c lists them.
@@ -71,9 +72,9 @@ const OraclePlace *oracle_place(const OracleSide *side,
 void *oracle_state(OracleSide *side, const OracleDevice *device);
 
 /*
- * Runs a monitor command; @args is an object in JSON, or NULL.  Tells the
- * result as oracle_saw() does: success, or the error's text.  True if it
- * succeeded.
+ * Runs a monitor command; @args is an object in JSON, or NULL.  The result,
+ * success or the error's text, counts as seen by the guest, as by oracle_saw().
+ * True if the command succeeded.
  */
 bool oracle_qmp(OracleSide *side, const char *command, const char *args);
 
@@ -127,7 +128,8 @@ void oracle_side_restore(OracleSide *side, bool live);
 
 /*
  * The guest sees @value, under the name @what (a string constant) and, where
- * there are several, @index.  Told in the same order on both sides.
+ * there are several, @index.  An action must tell the same things on both
+ * sides, in the same order.
  */
 void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
                    uint64_t value);
@@ -143,7 +145,7 @@ void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
 /* Tells the level of the interrupt line (INTA) of the slot of @devfn. */
 void oracle_look_at_line(OracleSide *side, unsigned devfn);
 
-/* ---- arguments, from an action's bytes; past their end all is 0 ---- */
+/* ---- arguments, from an action's bytes; after their end zeros follow ---- */
 
 /* A number of @bits (1 to 64); takes as many whole bytes as it needs. */
 uint64_t oracle_bits(OracleBytes *bytes, unsigned bits);
@@ -190,7 +192,7 @@ struct OracleAction {
     const char *name;           /* shown as "DEVICE.NAME" */
     unsigned weight;            /* how often beside others: 10 is usual */
     unsigned bytes;             /* that a random stream gives it at most */
-    /* Must not be seen by the guest: run on the Xen side only. */
+    /* It runs on the Xen side only, so the guest must not see its effect. */
     bool xen_only;
     void (*run)(OracleSide *side, const OracleDevice *device,
                 OracleBytes *bytes);
