@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * The longest time in which the main loop did not complete a round, and the
- * number of its rounds.  Atomic; a reader may set all fields to 0 at any time.
+ * The longest round of the main loop, and the number of its rounds.  Atomic; a
+ * reader may set all fields to 0 at any time.
  */
 typedef struct LoopProbe {
     uint64_t wall_ns;

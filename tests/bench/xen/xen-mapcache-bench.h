@@ -46,9 +46,10 @@ void bench_thread_init(void);
 typedef double BenchRound(void *opaque);
 
 /*
- * Runs @round several times, and prints the least of the times that it returns;
- * longer times are due to other work of the machine.  Also prints the calls that
- * map and that unmap for each operation; a round has @operations.
+ * Runs @round several times, and prints the shortest time that it returned;
+ * longer times are due to other work of the machine.  Also prints, for each
+ * operation, the number of calls that map and that unmap; a round makes
+ * @operations operations.
  */
 void bench_time(const char *scenario, BenchRound *round, void *opaque,
                 unsigned operations);
@@ -66,8 +67,8 @@ int64_t bench_now(void);
 bool bench_count(const char *operation, unsigned n);
 
 /*
- * Returns bench_now().  A round that has other work to do first calls this when
- * that is done; the map calls before are then not counted.
+ * Returns bench_now().  If a round has other work to do first, it calls this
+ * after that work; the map calls before are then not counted.
  */
 int64_t bench_start(void);
 

@@ -83,9 +83,9 @@ typedef struct BenchGuest BenchGuest;
 struct BenchLoad {
     const char *name;
     const char *group;          /* loads of a group share a process */
-    unsigned count;             /* how often, for a measurement */
-    unsigned bytes;             /* that each moves; 0: none */
-    /* Checks that the right bytes arrive; afterwards the buckets are mapped. */
+    unsigned count;             /* operations in one measurement */
+    unsigned bytes;             /* moved by one operation; 0: none */
+    /* Checks that the right bytes arrive; this also maps the buckets. */
     bool (*prepare)(BenchGuest *guest, const BenchLoad *load, GError **err);
     bool (*run)(BenchGuest *guest, const BenchLoad *load, unsigned n,
                 GError **err);

@@ -16,7 +16,7 @@
 #define CASE_PAGE       4096u
 #define CASE_MIB        (1ull << 20)
 #define CASE_RAM        (512 * CASE_MIB)
-/* The guest address of data; that of the absent pages, and their size. */
+/* The guest addresses of data and of absent pages, and the size of those. */
 #define CASE_DATA_AT    (64 * CASE_MIB)
 #define CASE_HOLES_AT   (320 * CASE_MIB)
 #define CASE_HOLES      (128 * CASE_MIB)
