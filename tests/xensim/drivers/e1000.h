@@ -34,9 +34,10 @@ int guest_e1000_init(GuestPc *pc, GuestE1000 *nic, uint64_t bar,
                      uint64_t mem);
 
 /*
- * Wait for a packet.  Copies up to SIZE bytes of it to BUF (may be NULL); *LEN
- * is its length.  The card can use the packet's descriptor again after the next
- * guest_e1000_refill().
+ * Waits for a packet.  *LEN is its length.  Copies up to SIZE bytes of the
+ * driver's own buffer to BUF; BUF is NULL if the packet is in another buffer
+ * (guest_e1000_set_buffer()).  The card can use the packet's descriptor again
+ * after the next guest_e1000_refill().
  */
 int guest_e1000_receive(GuestE1000 *nic, void *buf, unsigned size,
                         unsigned *len);

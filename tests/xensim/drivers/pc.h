@@ -130,8 +130,8 @@ int guest_pci_next_capability(GuestPc *pc, unsigned devfn, uint8_t id,
 /*
  * Message signalled interrupts.  The first lets the device write DATA to ADDR
  * by MSI.  The second places BAR, which begins with the table of MSI-X, at
- * TABLE.  The third lets vector VECTOR write DATA to ADDR.  The device must be
- * a bus master.
+ * TABLE, and enables MSI-X.  The third lets vector VECTOR write DATA to ADDR,
+ * unless MASKED.  The device must be a bus master.
  */
 int guest_msi_enable(GuestPc *pc, unsigned devfn, uint64_t addr,
                      uint16_t data);
@@ -211,7 +211,7 @@ int guest_ide_pio(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
 
 /*
  * The same with string instructions: the device model itself reads or writes
- * guest memory at GPA, item by item.
+ * guest memory at GPA, a multiple of 4, item by item.
  */
 int guest_ide_pio_string(GuestIde *ide, bool write, uint64_t lba,
                          unsigned sectors, uint64_t gpa);

@@ -8,8 +8,8 @@
  * device model on the simulated Xen.  Virtual time stands still until
  * plain_machine_pass_time().
  *
- * Errors come as GError with one line.  Once QEMU has ended, every access
- * fails with -ENODEV.
+ * Errors come as GError with one line.  Once QEMU has ended, every access fails
+ * with -ENODEV, except an access to RAM.
  *
  * Threads: a PlainMachine and its GuestPc belong to one thread at a time.
  */
@@ -58,13 +58,14 @@ int plain_machine_pass_time(PlainMachine *machine, uint64_t ns);
 
 /*
  * plain_machine_line() returns the level of input LINE (< 24) of the I/O APIC,
- * to which the interrupt lines of the ISA bus are connected.  It returns false
- * until plain_machine_watch_lines() was called.
+ * to which the interrupt lines of the ISA bus are connected.  The level is that
+ * at the end of the last access other than to RAM.  It returns false until
+ * plain_machine_watch_lines() was called.
  */
 int plain_machine_watch_lines(PlainMachine *machine);
 bool plain_machine_line(PlainMachine *machine, unsigned line);
 
-/* A function's configuration, all of it, as little-endian words.  0 or -errno. */
+/* A function's whole configuration, as little-endian words.  0 or -errno. */
 int plain_machine_pci_config(PlainMachine *machine, unsigned devfn,
                              uint32_t words[64]);
 

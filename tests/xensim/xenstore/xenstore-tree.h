@@ -83,7 +83,8 @@ int xs_tree_write(XsTree *tree, const XsCaller *caller, const char *path,
 
 /*
  * Make PATH with an empty value if it is not there.  *CHANGED says whether
- * anything was made.
+ * anything was made.  -EACCES if CALLER may not write there, also if PATH is
+ * there already.
  */
 int xs_tree_mkdir(XsTree *tree, const XsCaller *caller, const char *path,
                   bool *changed);
@@ -92,14 +93,15 @@ int xs_tree_mkdir(XsTree *tree, const XsCaller *caller, const char *path,
  * Removes PATH and all below it.  REMOVED, if not NULL, gets the paths of the
  * nodes that were removed (char *, g_free): PATH first, parents before
  * children.  If there is no node at PATH but its parent exists, nothing is
- * removed, and that is no error.
+ * removed, and that is no error.  "/" cannot be removed: -EINVAL.
  */
 int xs_tree_rm(XsTree *tree, const XsCaller *caller, const char *path,
                GPtrArray *removed);
 
 /*
  * Replaces the permissions of PATH by the N (>= 1) of PERMS.  Only the owner
- * may do so.
+ * and domain 0 may do so.  Only domain 0 may change the owner; others get
+ * -EPERM.
  */
 int xs_tree_set_perms(XsTree *tree, const XsCaller *caller, const char *path,
                       const struct xs_permissions *perms, unsigned int n);
