@@ -73,22 +73,10 @@ static void show(XenTest *t, const Backend *b)
 
 /* ---- looking ---- */
 
-static void count_frames(void *opaque, uint64_t gfn, uint64_t mfn,
-                         uint64_t pages)
-{
-    uint64_t from = MAX(gfn, BAR_AT / XEN_TEST_PAGE);
-    uint64_t to = MIN(gfn + pages, BAR_AT / XEN_TEST_PAGE + PAGES);
-
-    *(uint64_t *)opaque += from < to ? to - from : 0;
-}
-
 /* The frames that the guest has where the memory is shown. */
 static uint64_t frames(XenTest *t)
 {
-    uint64_t n = 0;
-
-    xensim_p2m_foreach(t->dom, count_frames, &n);
-    return n;
+    return xen_test_pages_at(t, BAR_AT, PAGES);
 }
 
 /* What the guest reads of the memory at @offset: @n times 8 bytes. */
@@ -178,14 +166,6 @@ static const char *all_of_it(XenTest *t)
 
 /* ---- cases ---- */
 
-static uint64_t counted(XenTest *t)
-{
-    XensimMemInfo info;
-
-    xensim_mem_info(t->dom, &info);
-    return info.tot_pages;
-}
-
 /* A backend on the command line. */
 static const char *early(XenTest *t)
 {
@@ -234,7 +214,7 @@ static const char *plugged(XenTest *t)
     uint64_t before;
 
     xen_test_start_disk(t, DISK_PAGES, SEED, "");
-    before = counted(t);
+    before = xen_test_pages(t);
     for (unsigned round = 0; round < 3; round++) {
         qtest_qmp_assert_success(t->qts, "{'execute': 'object-add',"
                                  " 'arguments': {'qom-type':"
@@ -245,8 +225,8 @@ static const char *plugged(XenTest *t)
                                  " 'id': 'dev', 'memdev': 'm', 'addr': '9'}}");
         show(t, &ram);
         XEN_TRY(all_of_it(t));
-        XEN_REQUIRE(counted(t) == before, "has %" PRIu64 " frames, not %"
-                    PRIu64, counted(t), before);
+        XEN_REQUIRE(xen_test_pages(t) == before, "has %" PRIu64
+                    " frames, not %" PRIu64, xen_test_pages(t), before);
         qtest_qmp_assert_success(t->qts, "{'execute': 'device_del',"
                                  " 'arguments': {'id': 'dev'}}");
         xensim_outl(t->dom, 0xae08, 1u << 9);

@@ -220,14 +220,11 @@ static const char *filled_while_locked(XenTest *t)
 /* A guest at its limit gives memory away and can have as much back. */
 static const char *limit(XenTest *t, const char *more)
 {
-    XensimMemInfo info;
-
     boot(t, more);
     if (*more) {
         xen_test_ahci_start(t, 0x600000, 0x601000);
     }
-    xensim_mem_info(t->dom, &info);
-    xensim_set_max_pages(t->dom, info.tot_pages);
+    xensim_set_max_pages(t->dom, xen_test_pages(t));
     for (unsigned i = 0; i < 4; i++) {
         uint64_t got;
 

@@ -104,28 +104,6 @@ static void unplug(XenTest *t)
 
 /* ---- looking ---- */
 
-typedef struct Found {
-    uint64_t first, last, pages;    /* gfns */
-} Found;
-
-static void look(void *opaque, uint64_t gfn, uint64_t mfn, uint64_t pages)
-{
-    Found *f = opaque;
-    uint64_t from = MAX(gfn, f->first);
-    uint64_t to = MIN(gfn + pages, f->last + 1);
-
-    f->pages += from < to ? to - from : 0;
-}
-
-/* How many of the frames from @gpa on, @pages of them, are there. */
-static uint64_t frames(XenTest *t, uint64_t gpa, uint64_t pages)
-{
-    Found f = { gpa / XEN_TEST_PAGE, gpa / XEN_TEST_PAGE + pages - 1, 0 };
-
-    xensim_p2m_foreach(t->dom, look, &f);
-    return f.pages;
-}
-
 /*
  * The guest, the device model and a disk's DMA see the same memory at @gpa,
  * which has the stamps of gfns from FIRST on and @seed.
@@ -173,15 +151,6 @@ static const char *same_rom(XenTest *t, uint64_t at)
 }
 #define same_rom(...) XEN_AT(same_rom(__VA_ARGS__))
 
-/* The frames that the domain has. */
-static uint64_t counted(XenTest *t)
-{
-    XensimMemInfo info;
-
-    xensim_mem_info(t->dom, &info);
-    return info.tot_pages;
-}
-
 /* Waits (5 s) until there are @blocks pieces of device memory again. */
 static const char *lets_go(XenTest *t, uint64_t blocks)
 {
@@ -198,11 +167,11 @@ static const char *lets_go(XenTest *t, uint64_t blocks)
 /* Waits (5 s) until the domain has @pages frames: none is kept by a mapping. */
 static const char *given_back(XenTest *t, uint64_t pages)
 {
-    for (unsigned i = 0; i < 500 && counted(t) != pages; i++) {
+    for (unsigned i = 0; i < 500 && xen_test_pages(t) != pages; i++) {
         g_usleep(10000);
     }
-    XEN_REQUIRE(counted(t) == pages, "has lost %" PRId64 " frames",
-                (int64_t)(counted(t) - pages));
+    XEN_REQUIRE(xen_test_pages(t) == pages, "has lost %" PRId64 " frames",
+                (int64_t)(xen_test_pages(t) - pages));
     return NULL;
 }
 #define given_back(...) XEN_AT(given_back(__VA_ARGS__))
@@ -221,15 +190,16 @@ static const char *memory(XenTest *t)
         XEN_REQUIRE(bytes == MEM_PAGES * XEN_TEST_PAGE,
                     "shows a BAR of 0x%" PRIx64 " bytes", bytes);
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, FIRST));
-        XEN_REQUIRE(frames(t, FIRST, MEM_PAGES) == MEM_PAGES,
+        XEN_REQUIRE(xen_test_pages_at(t, FIRST, MEM_PAGES) == MEM_PAGES,
                     "put %" PRIu64 " frames behind the BAR",
-                    frames(t, FIRST, MEM_PAGES));
+                    xen_test_pages_at(t, FIRST, MEM_PAGES));
         xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, round);
         XEN_TRY(same_memory(t, FIRST, round));
 
         xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, MEM_PAGES, 50 + round);
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, SECOND));
-        XEN_REQUIRE(frames(t, FIRST, MEM_PAGES) == 0, "left frames behind");
+        XEN_REQUIRE(xen_test_pages_at(t, FIRST, MEM_PAGES) == 0,
+                    "left frames behind");
         XEN_TRY(same_memory(t, SECOND, 50 + round));
         /* All but device memory goes; that stays and is right. */
         xensim_invalidate(t->dom);
@@ -287,7 +257,7 @@ static const char *left_behind(XenTest *t)
     uint64_t before;
 
     boot(t);
-    before = counted(t);
+    before = xen_test_pages(t);
     for (unsigned round = 0; round < 8; round++) {
         unsigned pages = MEM_PAGES << round % 2;
         uint64_t word = 1;
@@ -299,9 +269,9 @@ static const char *left_behind(XenTest *t)
         xensim_read(t->dom, SECOND, &word, sizeof(word));
         XEN_REQUIRE(!word, "shows the memory of the device that went");
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, FIRST));
-        XEN_REQUIRE(frames(t, FIRST, pages) == pages,
+        XEN_REQUIRE(xen_test_pages_at(t, FIRST, pages) == pages,
                     "has %" PRIu64 " frames of a new device's %u",
-                    frames(t, FIRST, pages), pages);
+                    xen_test_pages_at(t, FIRST, pages), pages);
         xensim_stamp(t->dom, FIRST / XEN_TEST_PAGE, pages, round);
         xen_test_ok(t, guest_pci_place_bar(t->pc, DEVFN, 0, SECOND));
         XEN_TRY(same_memory(t, SECOND, round));
@@ -344,7 +314,7 @@ static const char *asked_seldom(XenTest *t)
     xen_test_start(t, args);
     xen_test_ide(t);
     xen_test_vga(t);
-    before = counted(t);
+    before = xen_test_pages(t);
     id = xensim_fault_arm(t->sim, &fault);
     for (unsigned i = 0; i < RANGES; i++) {
         uint64_t blocks = xen_test_stat(t, "blocks");
@@ -356,7 +326,8 @@ static const char *asked_seldom(XenTest *t)
         XEN_TRY(lets_go(t, blocks));
     }
     asked = xensim_fault_hits(t->sim, id);
-    XEN_REQUIRE(asked >= RANGES && counted(t) == before + RANGES * MEM_PAGES,
+    XEN_REQUIRE(asked >= RANGES &&
+                xen_test_pages(t) == before + RANGES * MEM_PAGES,
                 "has given frames back");
     switch_display(t, TIMES);
     asked = xensim_fault_hits(t->sim, id) - asked;
@@ -508,13 +479,13 @@ static const char *gives_back(XenTest *t)
     xen_test_vga(t);
     xensim_stamp(t->dom, XEN_TEST_LFB / XEN_TEST_PAGE, 0x1000, 5);
     blocks = xen_test_stat(t, "blocks");
-    before = counted(t);
+    before = xen_test_pages(t);
     xensim_set_max_pages(t->dom, before + p->pages);
     for (unsigned round = 0; round < 50; round++) {
         XEN_TRY(plug(t, p));
-        XEN_REQUIRE(counted(t) == before + p->pages,
-                    "has %" PRIu64 " frames in round %u", counted(t) - before,
-                    round);
+        XEN_REQUIRE(xen_test_pages(t) == before + p->pages,
+                    "has %" PRIu64 " frames in round %u",
+                    xen_test_pages(t) - before, round);
         if (round % 4) {
             show(t, p, FIRST);
         }
@@ -528,7 +499,8 @@ static const char *gives_back(XenTest *t)
         unplug(t);
         XEN_TRY(given_back(t, before));
         XEN_TRY(lets_go(t, blocks));
-        XEN_REQUIRE(!frames(t, FIRST, 0x2000), "left frames at a BAR");
+        XEN_REQUIRE(!xen_test_pages_at(t, FIRST, 0x2000),
+                    "left frames at a BAR");
     }
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
@@ -548,14 +520,15 @@ static const char *gives_back(XenTest *t)
 /* The device cannot be made, and the guest has as many frames as before. */
 static const char *is_refused(XenTest *t, const Plugged *p)
 {
-    uint64_t before = counted(t);
+    uint64_t before = xen_test_pages(t);
     g_autofree char *why = try_plug(t, p);
 
     XEN_REQUIRE(why, "has plugged %s", p->name);
     XEN_REQUIRE(g_str_has_prefix(why, "xen: "), "refuses %s by \"%s\"",
                 p->name, why);
-    XEN_REQUIRE(counted(t) == before, "has %" PRIu64 " frames, not %" PRIu64,
-                counted(t), before);
+    XEN_REQUIRE(xen_test_pages(t) == before,
+                "has %" PRIu64 " frames, not %" PRIu64, xen_test_pages(t),
+                before);
     return NULL;
 }
 #define is_refused(...) XEN_AT(is_refused(__VA_ARGS__))
@@ -712,7 +685,7 @@ static bool says_where(XenTest *t)
 /* Others come and go, and leave nothing. */
 static const char *others_come(XenTest *t)
 {
-    uint64_t blocks = xen_test_stat(t, "blocks"), before = counted(t);
+    uint64_t blocks = xen_test_stat(t, "blocks"), before = xen_test_pages(t);
 
     for (unsigned i = 0; i < 2; i++) {
         plug_rom(t);
@@ -734,16 +707,17 @@ static const char *gap(XenTest *t)
 
     boot(t);
     plug_rom(t);
-    before = counted(t);
+    before = xen_test_pages(t);
     plug_display(t);
     unplug(t);
     XEN_TRY(given_back(t, before - ROM_PAGES + MEM_PAGES));
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t pages = counted(t);
+        uint64_t pages = xen_test_pages(t);
 
         xen_test_save_restore(t, args);
-        XEN_REQUIRE(counted(t) == pages, "has %" PRIu64 " frames, not %" PRIu64,
-                    counted(t), pages);
+        XEN_REQUIRE(xen_test_pages(t) == pages,
+                    "has %" PRIu64 " frames, not %" PRIu64, xen_test_pages(t),
+                    pages);
         XEN_TRY(others_come(t));
         XEN_TRY(has_display(t));
         XEN_REQUIRE(top_of(t) <= INITIAL, "left frames above RAM");
@@ -762,11 +736,12 @@ static const char *swapped(XenTest *t)
     blocks = xen_test_stat(t, "blocks");
     plug_rom(t);
     plug_display(t);
-    pages = counted(t);
+    pages = xen_test_pages(t);
     for (unsigned i = 0; i < 2; i++) {
         xen_test_save_restore(t, args);
-        XEN_REQUIRE(counted(t) == pages, "has %" PRIu64 " frames, not %" PRIu64,
-                    counted(t), pages);
+        XEN_REQUIRE(xen_test_pages(t) == pages,
+                    "has %" PRIu64 " frames, not %" PRIu64, xen_test_pages(t),
+                    pages);
         xensim_pci_write(t->dom, 0, DEVFN, ROM_REG, 4, SECOND | ROM_ENABLE);
         xen_test_ok(t, guest_pci_command(t->pc, DEVFN, GUEST_PCI_MEMORY, 0));
         XEN_TRY(same_rom(t, SECOND));
@@ -787,7 +762,7 @@ static const char *rom_in_part(XenTest *t)
 
     boot(t);
     plug_rom(t);
-    pages = counted(t);
+    pages = xen_test_pages(t);
     xensim_depopulate(t->dom, top_of(t) / XEN_TEST_PAGE - 1, 1);
     plug_display(t);
     xen_test_save_restore(t, args);
@@ -805,7 +780,7 @@ static const char *never_freed(XenTest *t)
     uint64_t before;
 
     boot(t);
-    before = counted(t);
+    before = xen_test_pages(t);
     XEN_TRY(plug(t, bochs));
     show(t, bochs, SECOND);
     eject(t);
@@ -875,9 +850,9 @@ static const char *at_limit(XenTest *t)
                              "read other bytes after a device was refused"));
     why = try_plug(t, p);
     XEN_REQUIRE(!why, "refuses %s when there is room: %s", p->name, why);
-    XEN_REQUIRE(counted(t) == info.tot_pages + p->pages,
+    XEN_REQUIRE(xen_test_pages(t) == info.tot_pages + p->pages,
                 "gave %s %" PRIu64 " frames", p->name,
-                counted(t) - info.tot_pages);
+                xen_test_pages(t) - info.tot_pages);
     return NULL;
 }
 

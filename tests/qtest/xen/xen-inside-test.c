@@ -421,7 +421,10 @@ static const char *traces_outside(XenTest *t)
 
 /* ---- device memory ---- */
 
-enum { VGA = 4 << 3, OTHER_LFB = 0xf2000000u };
+enum {
+    VGA = 4 << 3, OTHER_LFB = 0xf2000000u,
+    VRAM_PAGES = XEN_TEST_VRAM_BYTES / XEN_TEST_PAGE,
+};
 #define NOWHERE UINT64_MAX
 
 /* All that x-query-xen-physmap has of @name, in one piece; or NULL. */
@@ -438,18 +441,6 @@ static QDict *whole_memory(QDict *rsp, const char *name, uint64_t bytes)
         }
     }
     return NULL;
-}
-
-/* Does Xen have every frame, or none, of the video memory at @gpa? */
-static bool has_frames(XenTest *t, uint64_t gpa, bool all)
-{
-    for (uint64_t at = 0; at < XEN_TEST_VRAM_BYTES; at += XEN_TEST_PAGE) {
-        if ((xensim_gfn_to_mfn(t->dom, (gpa + at) / XEN_TEST_PAGE) !=
-             XENSIM_NO_MFN) != all) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* The video memory is at @gpa (0: its initial range), shown at @shown_at. */
@@ -473,8 +464,9 @@ static const char *memory_is(XenTest *t, uint64_t gpa, uint64_t shown_at,
                 qdict_get_try_int(m, "shown-at", 0));
     XEN_REQUIRE(qdict_get_bool(m, "pinned") == pinned,
                 "says that video memory is%s pinned", pinned ? " not" : "");
-    XEN_REQUIRE(has_frames(t, address, true) &&
-                (address == initial || has_frames(t, initial, false)),
+    XEN_REQUIRE(xen_test_pages_at(t, address, VRAM_PAGES) == VRAM_PAGES &&
+                (address == initial ||
+                 !xen_test_pages_at(t, initial, VRAM_PAGES)),
                 "has the frames somewhere else");
     qobject_unref(rsp);
     return NULL;

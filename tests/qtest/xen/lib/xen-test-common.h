@@ -213,6 +213,12 @@ uint64_t xen_test_map_pages(XenTest *t);
 uint64_t xen_test_ram_mapped(XenTest *t);
 uint64_t xen_test_ram_shown(XenTest *t);
 
+/* The number of pages that Xen counts as the domain's. */
+uint64_t xen_test_pages(XenTest *t);
+
+/* How many of the @pages pages from guest address @gpa on have a frame. */
+uint64_t xen_test_pages_at(XenTest *t, uint64_t gpa, uint64_t pages);
+
 /* The screen as QMP's screendump shows it: a PPM file's bytes. */
 GBytes *xen_test_screendump(XenTest *t);
 

@@ -65,13 +65,7 @@ DevMemFrames devmem_frames(XenTest *t)
 
 bool devmem_any_frame(XenTest *t, uint64_t addr, uint64_t pages)
 {
-    for (uint64_t i = 0; i < pages; i++) {
-        if (xensim_gfn_to_mfn(t->dom, addr / XEN_TEST_PAGE + i) !=
-            XENSIM_NO_MFN) {
-            return true;
-        }
-    }
-    return false;
+    return xen_test_pages_at(t, addr, pages) != 0;
 }
 
 void devmem_stamp(XenTest *t, const DevMem *d, uint64_t base, unsigned seed)

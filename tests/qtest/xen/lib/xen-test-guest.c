@@ -99,6 +99,36 @@ uint64_t xen_test_ram_shown(XenTest *t)
     return pages;
 }
 
+uint64_t xen_test_pages(XenTest *t)
+{
+    XensimMemInfo info;
+
+    xensim_mem_info(t->dom, &info);
+    return info.tot_pages;
+}
+
+typedef struct Range {
+    uint64_t first, end;    /* gfns */
+    uint64_t pages;         /* with a frame */
+} Range;
+
+static void add_pages(void *opaque, uint64_t gfn, uint64_t mfn, uint64_t pages)
+{
+    Range *r = opaque;
+    uint64_t from = MAX(gfn, r->first);
+    uint64_t to = MIN(gfn + pages, r->end);
+
+    r->pages += from < to ? to - from : 0;
+}
+
+uint64_t xen_test_pages_at(XenTest *t, uint64_t gpa, uint64_t pages)
+{
+    Range r = { gpa / XEN_TEST_PAGE, gpa / XEN_TEST_PAGE + pages };
+
+    xensim_p2m_foreach(t->dom, add_pages, &r);
+    return r.pages;
+}
+
 GBytes *xen_test_screendump(XenTest *t)
 {
     g_autofree char *file = g_strdup_printf("%s/screen.ppm", t->dir);
