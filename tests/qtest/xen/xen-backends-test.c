@@ -139,17 +139,7 @@ static const char *dma(XenTest *t)
 /* The guest's RAM is where it was without a backend. */
 static const char *guest_ram(XenTest *t)
 {
-    for (uint64_t gpa = 0x1000; gpa < XEN_TEST_RAM_MB << 20; gpa += 0x370000) {
-        uint64_t put = gpa * 3, got = 0;
-
-        xensim_write(t->dom, gpa, &put, sizeof(put));
-        XEN_REQUIRE(qtest_readq(t->qts, gpa) == put,
-                    "reads other RAM at 0x%" PRIx64, gpa);
-        qtest_writeq(t->qts, gpa, ~put);
-        xensim_read(t->dom, gpa, &got, sizeof(got));
-        XEN_REQUIRE(got == ~put, "writes other RAM at 0x%" PRIx64, gpa);
-    }
-    return NULL;
+    return xen_test_ram_shared(t, 0x1000, 0x370000);
 }
 #define guest_ram(...) XEN_AT(guest_ram(__VA_ARGS__))
 

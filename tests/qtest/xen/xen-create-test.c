@@ -353,17 +353,7 @@ static const char *mapcache_size(XenTest *t)
 
     xen_test_start(t, "-machine mapcache-size=32M");
     for (unsigned round = 0; round < 3; round++) {
-        for (uint64_t gpa = XEN_TEST_PAGE; gpa < XEN_TEST_RAM_MB << 20;
-             gpa += XEN_TEST_BUCKET) {
-            uint64_t put = gpa ^ round << 28, got = 0;
-
-            xensim_write(t->dom, gpa, &put, sizeof(put));
-            XEN_REQUIRE(qtest_readq(t->qts, gpa) == put,
-                        "reads other bytes at 0x%" PRIx64, gpa);
-            qtest_writeq(t->qts, gpa, ~put);
-            xensim_read(t->dom, gpa, &got, sizeof(got));
-            XEN_REQUIRE(got == ~put, "writes other bytes at 0x%" PRIx64, gpa);
-        }
+        XEN_TRY(xen_test_ram_shared(t, XEN_TEST_PAGE, XEN_TEST_BUCKET));
         XEN_REQUIRE(xen_test_stat(t, "buckets") <= ALLOWED_MB,
                     "keeps more than it may");
         XEN_REQUIRE(xen_test_settles(t, "buckets-pending", NULL),

@@ -219,6 +219,12 @@ uint64_t xen_test_pages(XenTest *t);
 /* How many of the @pages pages from guest address @gpa on have a frame. */
 uint64_t xen_test_pages_at(XenTest *t, uint64_t gpa, uint64_t pages);
 
+/*
+ * NULL if the guest's CPU and QEMU read what the other one wrote, in 8 bytes of
+ * RAM at every @step bytes from @from on.  They are other bytes afterwards.
+ */
+const char *xen_test_ram_shared(XenTest *t, uint64_t from, uint64_t step);
+
 /* The screen as QMP's screendump shows it: a PPM file's bytes. */
 GBytes *xen_test_screendump(XenTest *t);
 

@@ -129,6 +129,21 @@ uint64_t xen_test_pages_at(XenTest *t, uint64_t gpa, uint64_t pages)
     return r.pages;
 }
 
+const char *xen_test_ram_shared(XenTest *t, uint64_t from, uint64_t step)
+{
+    for (uint64_t gpa = from; gpa < XEN_TEST_RAM_MB << 20; gpa += step) {
+        uint64_t put = gpa * 3, got = 0;
+
+        xensim_write(t->dom, gpa, &put, sizeof(put));
+        XEN_REQUIRE(qtest_readq(t->qts, gpa) == put,
+                    "reads other RAM at 0x%" PRIx64, gpa);
+        qtest_writeq(t->qts, gpa, ~put);
+        xensim_read(t->dom, gpa, &got, sizeof(got));
+        XEN_REQUIRE(got == ~put, "writes other RAM at 0x%" PRIx64, gpa);
+    }
+    return NULL;
+}
+
 GBytes *xen_test_screendump(XenTest *t)
 {
     g_autofree char *file = g_strdup_printf("%s/screen.ppm", t->dir);
