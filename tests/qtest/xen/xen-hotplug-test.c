@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * PCI devices with memory of their own that come and go while the guest runs:
- * it is placed, moved, reached by DMA, saved or given up like any other.
+ * it is placed, moved, reached by DMA and saved like any other.
  */
 #include "qemu/osdep.h"
 #include "qobject/qdict.h"
