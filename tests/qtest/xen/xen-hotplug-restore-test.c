@@ -209,18 +209,16 @@ static const char *last_unplugged(XenTest *t)
 
 int main(int argc, char **argv)
 {
-    xen_test_init(argc, argv);
-    if (!xen_test_compat()) {
-        static char again;
+    static char again;
 
-        xen_test_add("hotplug/restore-gap", gap, NULL);
-        xen_test_add("hotplug/restore-swapped", swapped, NULL);
-        xen_test_add("hotplug/restore-rom-in-part", rom_in_part, NULL);
-        xen_test_add("hotplug/restore-never-freed", never_freed, NULL);
-        xen_test_add("hotplug/restore-unplugged", start_unplugged, NULL);
-        xen_test_add_data("hotplug/restore-unplugged-again", start_unplugged,
-                          &again, NULL);
-        xen_test_add("hotplug/restore-last-unplugged", last_unplugged, NULL);
-    }
+    xen_test_init(argc, argv);
+    xen_test_add("hotplug/restore-gap", gap, NULL);
+    xen_test_add("hotplug/restore-swapped", swapped, NULL);
+    xen_test_add("hotplug/restore-rom-in-part", rom_in_part, NULL);
+    xen_test_add("hotplug/restore-never-freed", never_freed, NULL);
+    xen_test_add("hotplug/restore-unplugged", start_unplugged, NULL);
+    xen_test_add_data("hotplug/restore-unplugged-again", start_unplugged,
+                      &again, NULL);
+    xen_test_add("hotplug/restore-last-unplugged", last_unplugged, NULL);
     return g_test_run();
 }
