@@ -55,7 +55,7 @@ static const char *told(XenTest *t, uint64_t gpa, uint64_t bytes,
 
     /* The device may not have begun yet when the guest has told it. */
     for (unsigned i = 0; i < 500; i++) {
-        all = xen_test_keep(t, qtest_hmp(t->qts, "info xen-mapcache dma"));
+        all = xen_test_hmp(t, "info xen-mapcache dma");
         if (g_regex_match_simple(want, all, G_REGEX_MULTILINE, 0)) {
             return NULL;
         }
@@ -184,7 +184,7 @@ static const char *e1000(XenTest *t)
     xen_test_ok(t, guest_e1000_init(t->pc, &nic, REGISTERS, DRIVER));
     xen_test_ok(t, guest_e1000_init_tx(&nic, TABLE));
     xen_test_ok(t, guest_e1000_send(&nic, &sg, 1));
-    all = xen_test_keep(t, qtest_hmp(t->qts, "info xen-mapcache dma"));
+    all = xen_test_hmp(t, "info xen-mapcache dma");
     XEN_REQUIRE(g_str_equal(all, "outstanding DMA mappings: 0\r\n"),
                 "tells of a card that copies: %s", all);
     return NULL;

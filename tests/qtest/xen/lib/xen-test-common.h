@@ -193,6 +193,9 @@ char **xen_test_log_lines(XenTest *t, const char *text);
 /* A counter of query-xen-mapcache; 0 on the stock binary, which has none. */
 uint64_t xen_test_stat(XenTest *t, const char *name);
 
+/* What the monitor answers people to the command @line (as long as @t). */
+const char *xen_test_hmp(XenTest *t, const char *line);
+
 /*
  * Waits (5 s at most) until the counters @name and @other (NULL: none) are both
  * 0.  Memory that a device releases may be unmapped after a grace period only.
@@ -309,6 +312,7 @@ void xen_test_stats_release(XenTest *t);
 #define xen_test_leave(...) XEN_AT(xen_test_leave(__VA_ARGS__))
 #define xen_test_no_answer(...) XEN_AT(xen_test_no_answer(__VA_ARGS__))
 #define xen_test_stat(...) XEN_AT(xen_test_stat(__VA_ARGS__))
+#define xen_test_hmp(...) XEN_AT(xen_test_hmp(__VA_ARGS__))
 #define xen_test_settles(...) XEN_AT(xen_test_settles(__VA_ARGS__))
 #define xen_test_screendump(...) XEN_AT(xen_test_screendump(__VA_ARGS__))
 #define xen_test_ok(...) XEN_AT(xen_test_ok(__VA_ARGS__))

@@ -28,6 +28,12 @@ uint64_t xen_test_stat(XenTest *t, const char *name)
     return value;
 }
 
+const char *xen_test_hmp(XenTest *t, const char *line)
+{
+    xen_test_alive(t);
+    return xen_test_keep(t, qtest_hmp(t->qts, "%s", line));
+}
+
 bool xen_test_settles(XenTest *t, const char *name, const char *other)
 {
     for (unsigned i = 0; i < 500; i++) {
