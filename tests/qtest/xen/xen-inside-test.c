@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What the monitor tells of the mapcache is what the simulated Xen counts, and
- * what the devices hold.
- */
+/* What the monitor tells of the mapcache is what the simulated Xen counts. */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qobject/qjson.h"
