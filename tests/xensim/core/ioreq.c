@@ -121,7 +121,8 @@ int xsim_server_create(XsimView *v, unsigned slot, unsigned bufioreq,
     unsigned i;
     int id, port;
 
-    for (id = 0; id < (int)XSIM_MAX_SERVERS && d->server[id].in_use; id++) {
+    for (id = 0; id < (int)XSIM_MAX_SERVERS &&
+                 d->server[id].state != XSIM_SERVER_FREE; id++) {
         continue;
     }
     if (id == (int)XSIM_MAX_SERVERS) {
@@ -129,7 +130,7 @@ int xsim_server_create(XsimView *v, unsigned slot, unsigned bufioreq,
     }
     s = &d->server[id];
     memset(s, 0, sizeof(*s));
-    s->in_use = true;
+    s->state = XSIM_SERVER_DISABLED;
     s->bufioreq = bufioreq;
     s->proc = proc;
     s->gfn[0] = s->gfn[1] = XENSIM_NO_GFN;
@@ -175,7 +176,7 @@ void xsim_server_destroy(XsimView *v, unsigned slot, unsigned id)
     XsimPunch punch = { 0, 0, 0 };
     unsigned i;
 
-    s->enabled = false;
+    s->state = XSIM_SERVER_DISABLED;
     for (i = 0; i < d->vcpus; i++) {
         if (s->vcpu_port[i]) {
             xsim_port_close(v, slot, s->vcpu_port[i]);
@@ -194,7 +195,7 @@ void xsim_server_destroy(XsimView *v, unsigned slot, unsigned id)
         }
     }
     xsim_punch_flush(v, &punch);
-    s->in_use = false;
+    s->state = XSIM_SERVER_FREE;
 }
 
 uint64_t xsim_server_frame(XsimView *v, unsigned slot, unsigned id,
@@ -266,7 +267,7 @@ void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on)
     XsimServer *s = &xsim_dom(v, slot)->server[id];
     unsigned i;
 
-    if (on && !s->enabled) {
+    if (on && s->state != XSIM_SERVER_ENABLED) {
         /* The guest must not see its own requests. */
         for (i = 0; i < 2; i++) {
             hide(v, slot, s, i);
@@ -274,5 +275,5 @@ void xsim_server_enable(XsimView *v, unsigned slot, unsigned id, bool on)
         /* Not before: Xen fills them in for a server that is enabled. */
         write_ports(v, slot, id);
     }
-    s->enabled = on;
+    s->state = on ? XSIM_SERVER_ENABLED : XSIM_SERVER_DISABLED;
 }

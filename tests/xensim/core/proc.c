@@ -95,7 +95,8 @@ static void release_servers(XsimView *v, unsigned proc)
         d = xsim_dom(v, slot);
         xsim_lock(&d->lock);
         for (id = 0; id < XSIM_MAX_SERVERS; id++) {
-            if (d->server[id].in_use && d->server[id].proc == proc) {
+            if (d->server[id].state != XSIM_SERVER_FREE &&
+                d->server[id].proc == proc) {
                 xsim_server_destroy(v, slot, id);
             }
         }

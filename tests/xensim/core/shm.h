@@ -150,8 +150,10 @@ typedef struct XsimRange {
 
 enum { XSIM_RANGE_PORT, XSIM_RANGE_MMIO, XSIM_RANGE_PCI, XSIM_RANGE_KINDS };
 
+enum { XSIM_SERVER_FREE, XSIM_SERVER_DISABLED, XSIM_SERVER_ENABLED };
+
 typedef struct XsimServer {
-    bool in_use, enabled;
+    uint8_t state;
     uint8_t bufioreq;      /* HVM_IOREQSRV_BUFIOREQ_* */
     uint8_t proc;          /* who created it */
     uint64_t mfn[2];       /* 0: buffered page, 1: synchronous page; 0 none */

@@ -245,7 +245,7 @@ static void destroy_slot(XsimView *v, unsigned slot)
     xsim_lock(&d->lock);
     atomic_store(&v->h->dom[slot].state, XSIM_DOM_DYING);
     for (i = 0; i < XSIM_MAX_SERVERS; i++) {
-        if (d->server[i].in_use) {
+        if (d->server[i].state != XSIM_SERVER_FREE) {
             xsim_server_destroy(v, slot, i);
         }
     }

@@ -112,7 +112,8 @@ static int route(const XsimDom *d, const XensimIoreq *req, uint64_t bytes)
     for (id = XSIM_MAX_SERVERS - 1; id >= 0; id--) {
         const XsimServer *s = &d->server[id];
 
-        if (s->in_use && s->enabled && xsim_range_has(s, kind, start, end)) {
+        if (s->state == XSIM_SERVER_ENABLED &&
+            xsim_range_has(s, kind, start, end)) {
             break;
         }
     }
@@ -209,7 +210,7 @@ static bool answered(XensimDomain *dom, XensimIoreq *req, bool *gone)
     uint8_t state;
 
     xsim_lock(&d->lock);
-    *gone = !s->in_use || !s->mfn[1];
+    *gone = s->state == XSIM_SERVER_FREE || !s->mfn[1];
     if (!*gone) {
         slot = slot_of(dom, s, current_vcpu);
         state = __atomic_load_n(state_byte(slot), __ATOMIC_ACQUIRE);
@@ -289,7 +290,7 @@ static XensimStatus broadcast(XensimDomain *dom, XensimIoreq *req)
         bool there;
 
         xsim_lock(&d->lock);
-        there = d->server[id].in_use && d->server[id].enabled;
+        there = d->server[id].state == XSIM_SERVER_ENABLED;
         if (there) {
             status = current_vcpu < d->vcpus ? post_to(dom, &one, id, 1)
                                              : XENSIM_BAD;
@@ -395,7 +396,7 @@ static XensimStatus broadcast_buffered(XensimDomain *dom,
     for (id = XSIM_MAX_SERVERS - 1; id >= 0; id--) {
         XsimServer *s = &d->server[id];
 
-        if (s->in_use && s->enabled && s->bufioreq &&
+        if (s->state == XSIM_SERVER_ENABLED && s->bufioreq &&
             buffer_locked(dom, id, req) != XENSIM_OK) {
             status = XENSIM_FULL;
         }

@@ -19,14 +19,14 @@ unsigned xensim_servers(XensimDomain *dom, XensimServerInfo *info,
         const XsimServer *s = &d->server[id];
         int proc;
 
-        if (!s->in_use) {
+        if (s->state == XSIM_SERVER_FREE) {
             continue;
         }
         proc = xsim_port_peer(v, dom->slot, s->vcpu_port[0]);
         if (n < max) {
             info[n] = (XensimServerInfo) {
                 .id = id,
-                .enabled = s->enabled,
+                .enabled = s->state == XSIM_SERVER_ENABLED,
                 .bufioreq = s->bufioreq,
                 .ports = s->nr[XSIM_RANGE_PORT],
                 .mmio = s->nr[XSIM_RANGE_MMIO],
@@ -56,7 +56,7 @@ static bool serves(XensimDomain *dom)
         const XsimServer *s = &d->server[id];
         const XsimPort *p;
 
-        if (!s->in_use || !s->enabled) {
+        if (s->state != XSIM_SERVER_ENABLED) {
             continue;
         }
         p = &d->port[s->vcpu_port[0]];

@@ -72,7 +72,7 @@ static XsimServer *server_of(int slot, unsigned id)
         return NULL;
     }
     s = &xsim_dom(xsim_lib(), slot)->server[id];
-    return s->in_use ? s : NULL;
+    return s->state != XSIM_SERVER_FREE ? s : NULL;
 }
 
 XSIM_EXPORT int xendevicemodel_create_ioreq_server(

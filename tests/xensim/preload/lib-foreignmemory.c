@@ -259,7 +259,8 @@ static int hold_server(XsimView *v, uint32_t map, uint32_t domid,
     }
     d = xsim_dom(v, slot);
     xsim_lock(&d->lock);
-    if (id >= XSIM_MAX_SERVERS || !d->server[id].in_use) {
+    if (id >= XSIM_MAX_SERVERS ||
+        d->server[id].state == XSIM_SERVER_FREE) {
         rc = -ENOENT;
     }
     for (i = first; !rc && i < first + n; i++) {
