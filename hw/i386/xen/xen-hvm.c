@@ -18,7 +18,6 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
-#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-migration.h"
@@ -27,6 +26,7 @@
 #include "hw/irq.h"
 #include "hw/mem/nvdimm.h"
 #include "hw/xen/xen-hvm-common.h"
+#include "hw/xen/xen-report.h"
 #include "hw/xen/arch_hvm.h"
 #include "hw/xen/xen-x86.h"
 #include <xen/hvm/e820.h>
@@ -348,23 +348,19 @@ static vmware_regs_t *vmport_regs(int vcpu)
  */
 static void ignore_ioreq(const char *what, ioreq_t *req)
 {
-    static int64_t next_ms;
-    static unsigned suppressed;
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    static XenReportLimit limit;
+    uint32_t left_out;
 
     if (req->dir == IOREQ_READ && !req->data_is_ptr) {
         req->data = ~0ULL;
     }
-    if (now < next_ms) {
-        suppressed++;
+    if (!xen_report_is_due(&limit, &left_out)) {
         return;
     }
     warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): %s; "
                 "ignored (and %u more since the last report)", req->type,
                 req->addr, req->dir == IOREQ_READ ? "read" : "write",
-                req->size, what, suppressed);
-    suppressed = 0;
-    next_ms = now + 1000;
+                req->size, what, left_out);
 }
 
 /*
