@@ -10,6 +10,10 @@
  * the event, and collects what the event contains, at most once in
  * EVENT_INTERVAL_MS for each kind.  Occurrences during an interval are sent at
  * its end.
+ *
+ * QEMU's own limit of events (monitor.c) does not do this: it drops all but the
+ * last event of an interval, and with them their counts.  Each event would also
+ * be made, with a look at all transfers, only to be dropped.
  */
 
 #include "qemu/osdep.h"
