@@ -9,10 +9,12 @@ LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     'commands.list')
 COMMAND = re.compile(r'^(?:[A-Z_]+=\S+ +)*(make|tools/\S+|build/\S+|meson|ninja|'
                      r'gdb|man|\.ci/run|xl|xensim|xen-conformance|install|'
-                     r'sysctl|export|rm|apt-get|tests/\S+)( |$)')
-# in a sentence: with an argument; a name alone is that of a file
-IN_WORDS = re.compile(r'^(?:[A-Z_]+=\S+ +)*(make|meson|ninja|man|strings|'
-                      r'(?:tools|tests|build)/\S+) \S')
+                     r'sysctl|export|rm|apt-get|tests/\S+|echo|info)( |$)')
+# in a sentence: with an argument; a name alone is that of a file, or of a QMP
+# command
+IN_WORDS = re.compile(r'^(?:[A-Z_]+=\S+ +)*(?:(?:make|meson|ninja|man|strings|xl|'
+                      r'xensim|xen-mapcache-\w+|git|info|'
+                      r'(?:tools|tests|build)/\S+) [^…]+$|(?:x-)?query-[\w-]+$)')
 QUOTED = re.compile(r'`([^`]+)`')
 BY = re.compile(r'(\S+) \((.+)\)$')
 # prose in a block: "make the mistake M"
@@ -34,7 +36,8 @@ def commands(text):
         if whole.endswith('\\'):
             whole = whole[:-1].rstrip() + ' '
             continue
-        whole = re.sub(r'\s+#.*', '', whole.removeprefix('$ '))
+        whole = re.sub(r'\s+#.*', '', whole.removeprefix('$ ')
+                       .removeprefix('(qemu) '))
         if COMMAND.match(whole) and not WORDS.search(whole):
             found.append(whole)
         whole = ''
@@ -43,14 +46,32 @@ def commands(text):
                     if IN_WORDS.match(quoted)]
 
 
+def as_markdown(name, text):
+    """The blocks and quotes of a page of QEMU's manual or of a man page, as
+    those of a document."""
+    man, block, lines = name.endswith('.1'), False, []
+    if name.endswith('.md'):
+        return text
+    for line in text.replace('\\-', '-').replace('\\e', '\\').split('\n'):
+        if line in ('.nf', '.fi'):
+            block = line == '.nf'
+        elif not man and line.endswith('::'):
+            block = True
+        elif not man and line and not line.startswith(' '):
+            block = False
+        lines.append('    ' + line.strip() if block and not line.endswith('::')
+                     else line.strip().replace('``', '`'))
+    return '\n'.join(lines)
+
+
 def in_documents(repo):
     found = set()
     for top, dirs, files in os.walk(repo):
         dirs[:] = [d for d in dirs if not d.startswith(('.', 'build'))]
         for name in files:
-            if name.endswith('.md'):
+            if name.endswith(('.md', '.rst', '.1')):
                 with open(os.path.join(top, name), encoding='utf-8') as src:
-                    found |= set(commands(src.read()))
+                    found |= set(commands(as_markdown(name, src.read())))
     return found
 
 
@@ -68,6 +89,15 @@ def test_commands_are_found_in_blocks():
             '`make\nrun`, `tools/x`, `a b`\n')
     assert commands(text) == ['make build', 'tools/x -y', 'make run'], \
         commands(text)
+
+
+def test_commands_are_found_in_manuals():
+    rst = ('``info stats`` shows::\n\n  (qemu) info vm\n  make of it\n\n'
+           'words of ``info``, ``query-it``\n')
+    assert commands(as_markdown('a.rst', rst)) == [
+        'info vm', 'make of it', 'info stats', 'query-it']
+    man = '.nf\necho x | xensim run \\-\\- \\e\n    y\n.fi\n.B xensim run\n'
+    assert commands(as_markdown('a.1', man)) == ['echo x | xensim run -- y']
 
 
 def test_every_command_of_the_documents_is_tested(b):
