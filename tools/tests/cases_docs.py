@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The documents: what they name is there."""
+import fnmatch
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ PATH = re.compile(r'`((?:docs|hw|include|qapi|system|tests|tools|\.ci)/'
 BULLET = re.compile(r'(?ms)^- (Contract|Code|Test): (.*?)(?=^- |^$|\Z)')
 QUOTED = re.compile(r'`([^`]+)`')
 PLACEHOLDER = re.compile(r'[A-Z]{4}')
+SOURCE = re.compile(r'`([\w./*-]*[\w*]\.'
+                    r'(?:c|h|py|list|dot|rst|pml|sh|build))`')
 OF_XEN = {'docs/features/qemu-depriv'}
 
 
@@ -82,6 +85,51 @@ def test_files_that_are_named_are_there(b):
                        for top in (b.real_repo, tree)):
                 wrong.append(f'{name}: {path}')
     assert not wrong, '\n'.join(wrong)
+
+
+def all_files(*tops):
+    """The paths of all files below @tops, each without ".patch"."""
+    for top in tops:
+        for where, dirs, files in os.walk(top):
+            dirs[:] = [d for d in dirs if not d.startswith(('.', 'build'))]
+            for name in files:
+                yield os.path.relpath(os.path.join(where, name),
+                                      top).removesuffix('.patch')
+
+
+def unknown_files(texts, paths):
+    """The source files that texts name by the ends of their paths, or by
+    patterns, and that are not among @paths: "document: name"."""
+    ends = {path.split('/', n)[-1] for path in paths
+            for n in range(path.count('/') + 1)}
+    for where, text in texts.items():
+        for name in SOURCE.findall(text):
+            if '*' in name:
+                known = fnmatch.filter(ends, name)
+            else:
+                known = name in ends or (name.startswith('-') and
+                                         any(e.endswith(name) for e in ends))
+            if not known and not PLACEHOLDER.search(name):
+                yield f'{where}: {name}'
+
+
+def test_source_files_that_are_named_are_there(b):
+    """Also those that are named without their folder, as in "-fill.c"."""
+    paths = set(all_files(b.real_repo,
+                          os.path.join(b.real_build, 'src', 'qemu')))
+    texts = documents(b.real_repo)
+    manual = 'docs/system/i386/xen-device-model.rst'
+    with open(os.path.join(b.real_repo, manual), encoding='utf-8') as src:
+        texts[manual] = src.read().replace('``', '`')
+    wrong = list(unknown_files(texts, paths))
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_source_files_that_are_nowhere_are_found():
+    text = ('`a.c`, `x/a.c`, `y/a.c`, `-b.c`, `-c.c`, `x/*-b.c`, `y*.c`, '
+            '`NAME.c`, `c.c`\n')
+    assert list(unknown_files({'d': text}, {'x/a.c', 'x/a-b.c'})) == [
+        'd: y/a.c', 'd: -c.c', 'd: y*.c', 'd: c.c']
 
 
 def test_packagers_are_told_each_file_that_changes(b):
