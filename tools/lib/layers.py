@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which file of the project calls which, and whether that is downwards.
 
-The layers are in docs/design.md and docs/xensim.md, in blocks that begin with
-"```layers": the folders whose objects they are of, then a line for each layer,
-the highest first.  A file may call those of lower lines.  A line "! a -> b" is an exception.
+The layers are in docs/design.md, docs/xensim.md and docs/testing.md, in blocks
+that begin with "```layers": the folders whose objects they are of, then a line
+for each layer, the highest first.  A file may call those of lower lines.  A line
+"! a -> b" is an exception.
 """
 import glob
 import os

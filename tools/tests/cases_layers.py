@@ -58,7 +58,8 @@ def listed(b, name):
 def test_files_are_in_the_layers_that_the_documents_say(b):
     obj = os.path.join(b.real_build, 'obj')
     built = 0
-    for one in listed(b, 'design.md') + listed(b, 'xensim.md'):
+    for one in (listed(b, 'design.md') + listed(b, 'xensim.md') +
+                listed(b, 'testing.md')):
         paths = layers.objects_of(one, obj)
         built += bool(paths)
         found = list(layers.wrong(one, paths)) if paths else []

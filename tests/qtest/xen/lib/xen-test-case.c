@@ -2,7 +2,6 @@
 /* The cases of a test, and what holds after each: see xen-test-common.h. */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include <setjmp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #define XEN_TEST_HELPERS
@@ -19,34 +18,8 @@ typedef struct XenCase {
 } XenCase;
 
 static XenTest *current;        /* the case that runs; for signals */
-static sigjmp_buf leave_buf;
-static const char *leave_text;
-
-bool xen_test_compat(void)
-{
-    return *(getenv("XEN_TEST_COMPAT") ?: "");
-}
-
-const char *xen_test_call(const char *name)
-{
-    return xen_test_compat() && g_str_equal(name, "xenforeignmemory_map2")
-           ? "xenforeignmemory_map" : name;
-}
-
-const char *xen_test_keep(XenTest *t, char *text)
-{
-    g_ptr_array_add(t->texts, text);
-    return text;
-}
 
 /* ---- ends ---- */
-
-void xen_test_leave(XenTest *t, const char *text)
-{
-    xen_test_place_show();
-    leave_text = text;
-    siglongjmp(leave_buf, 1);
-}
 
 /* A guest helper of the simulation got no answer. */
 static void no_answer(void *opaque, const char *msg)
@@ -126,13 +99,10 @@ static const char *run(XenTest *t, XenScenario *scenario)
 {
     const char *text;
 
-    if (sigsetjmp(leave_buf, 1)) {
-        return leave_text;
-    }
     xen_test_place_clear();
-    text = scenario(t);
+    text = xen_test_catch(t, scenario);
     if (!text && !t->stock) {
-        text = all_is_well(t);
+        text = xen_test_catch(t, all_is_well);
     }
     return text;
 }
@@ -168,42 +138,6 @@ static void kill_children(void)
             waitpid(child, NULL, 0);
         }
     }
-}
-
-/* ---- frames before and after ---- */
-
-/* Above RAM, below the special pages: device memory. */
-static XenTestFrames *device_frames(XenTest *t)
-{
-    return xen_test_frames_get(t->dom, xensim_ram_bytes(t->dom) /
-                               XEN_TEST_PAGE, 0xfeff8);
-}
-
-void xen_test_note_frames(XenTest *t, const char *when)
-{
-    xen_test_frames_free(t->frames);
-    t->frames = device_frames(t);
-    t->frames_when = when;
-}
-
-void xen_test_note_frames_again(XenTest *t, const char *when)
-{
-    if (t->frames) {
-        xen_test_note_frames(t, when);
-    }
-}
-
-static void show_frames(XenTest *t)
-{
-    XenTestFrames *now = device_frames(t);
-    g_autofree char *text = xen_test_frames_diff(t->frames, now);
-    g_auto(GStrv) lines = g_strsplit(g_strchomp(text), "\n", -1);
-
-    g_test_message("gfns of device memory since before %s:", t->frames_when);
-    for (char **line = lines; *line; line++) {
-        g_test_message("    %s", *line);
-    }
-    xen_test_frames_free(now);
 }
 
 /* ---- running a case ---- */
@@ -250,7 +184,7 @@ static void run_case(const void *data)
 
     text = run(&t, c->scenario);
     if (text && !t.stock && t.frames && t.qts) {
-        show_frames(&t);
+        xen_test_show_frames(&t);
     }
     if (t.pid > 0) {
         int wstatus;

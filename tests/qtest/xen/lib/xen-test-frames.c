@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where frames are, before and after: see xen-test-frames.h. */
 #include "qemu/osdep.h"
-#include "xen-test-frames.h"
+#define XEN_TEST_HELPERS
+#include "xen-test-common.h"
+#include "xen-test-int.h"
 
 enum { LINES_MOST = 24 };
 
@@ -156,4 +158,40 @@ char *xen_test_frames_diff(const XenTestFrames *before,
     }
     end_run(&d);
     return g_string_free(d.text, FALSE);
+}
+
+/* ---- device memory of a case ---- */
+
+/* Above RAM, below the special pages: device memory. */
+static XenTestFrames *device_frames(XenTest *t)
+{
+    return xen_test_frames_get(t->dom, xensim_ram_bytes(t->dom) /
+                               XEN_TEST_PAGE, 0xfeff8);
+}
+
+void xen_test_note_frames(XenTest *t, const char *when)
+{
+    xen_test_frames_free(t->frames);
+    t->frames = device_frames(t);
+    t->frames_when = when;
+}
+
+void xen_test_note_frames_again(XenTest *t, const char *when)
+{
+    if (t->frames) {
+        xen_test_note_frames(t, when);
+    }
+}
+
+void xen_test_show_frames(XenTest *t)
+{
+    XenTestFrames *now = device_frames(t);
+    g_autofree char *text = xen_test_frames_diff(t->frames, now);
+    g_auto(GStrv) lines = g_strsplit(g_strchomp(text), "\n", -1);
+
+    g_test_message("gfns of device memory since before %s:", t->frames_when);
+    for (char **line = lines; *line; line++) {
+        g_test_message("    %s", *line);
+    }
+    xen_test_frames_free(now);
 }
