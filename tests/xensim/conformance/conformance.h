@@ -72,7 +72,15 @@ typedef struct Ctx {
 
 extern Ctx ctx;
 
-/* ---- answers (main.c) ---- */
+/* ---- answers (answer.c) ---- */
+
+/*
+ * A question's answer is what is said between these calls.  answer_end()
+ * returns it, or the reason for which the question was skipped; it lasts until
+ * the next answer_begin().
+ */
+void answer_begin(void);
+const char *answer_end(bool *was_skipped);
 
 /* Adds a text to the answer, after ", " if the answer is not empty. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -80,6 +88,9 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Adds the result of a call: @ok if @rc is not -1, else errno's name. */
 void say_rc(const char *ok, int rc);
+
+/* errno's name, "0" for none; a negative value keeps its sign. */
+const char *error_name(int e);
 
 /* ---- tools (tools.c) ---- */
 
@@ -90,8 +101,6 @@ bool domain_exists(uint32_t domid);
 /* Stamps the work frames; false if one of them is absent. */
 bool stamp_work(void);
 
-/* errno's name, "0" for none; a negative value keeps its sign. */
-const char *error_name(int e);
 uint64_t stamp_of(xen_pfn_t gfn);
 
 /*

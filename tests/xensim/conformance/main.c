@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,45 +25,6 @@ static const Question *const groups[] = {
     ioreq_questions, evtchn_questions, gnttab_questions, restrict_questions,
 };
 #define NR_GROUPS (sizeof(groups) / sizeof(groups[0]))
-
-static char answer[512];
-static bool skipped;
-
-static void add(const char *fmt, va_list ap)
-{
-    size_t n = strlen(answer);
-
-    if (n && n < sizeof(answer) - 2) {
-        strcpy(answer + n, ", ");
-        n += 2;
-    }
-    vsnprintf(answer + n, sizeof(answer) - n, fmt, ap);
-}
-
-void say(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    add(fmt, ap);
-    va_end(ap);
-}
-
-void skip(const char *fmt, ...)
-{
-    va_list ap;
-
-    skipped = true;
-    answer[0] = 0;
-    va_start(ap, fmt);
-    add(fmt, ap);
-    va_end(ap);
-}
-
-void say_rc(const char *ok, int rc)
-{
-    say("%s", rc == -1 ? error_name(errno) : ok);
-}
 
 static void on_alarm(int sig)
 {
@@ -86,7 +46,7 @@ static bool in_group(const Question *q, const char *group)
 }
 
 /* Is it the answer of this Xen, or of one of the real ones? */
-static bool is_expected(const Question *q, bool sim)
+static bool is_expected(const Question *q, bool sim, const char *answer)
 {
     if (sim) {
         return !strcmp(answer, q->sim ? q->sim : q->answer);
@@ -99,14 +59,15 @@ static bool is_expected(const Question *q, bool sim)
 static bool ask(const Question *q, unsigned number, bool sim)
 {
     const char *want = sim && q->sim ? q->sim : q->answer;
-    bool good;
+    const char *answer;
+    bool good, skipped;
 
-    answer[0] = 0;
-    skipped = false;
+    answer_begin();
     alarm(QUESTION_SECONDS);
     ask_safely(q->ask);
     alarm(0);
-    good = !skipped && is_expected(q, sim);
+    answer = answer_end(&skipped);
+    good = !skipped && is_expected(q, sim, answer);
     if (skipped) {
         printf("ok %u - %s # SKIP %s\n", number, q->name, answer);
         return true;

@@ -60,21 +60,6 @@ bool domain_exists(uint32_t domid)
     return p && err != -ESRCH;
 }
 
-const char *error_name(int e)
-{
-    static char buf[4][32];
-    static unsigned turn;
-    char *s = buf[turn++ % 4];
-    const char *name = strerrorname_np(e < 0 ? -e : e);
-
-    if (name) {
-        snprintf(s, sizeof(buf[0]), "%s%s", e < 0 ? "-" : "", name);
-    } else {
-        snprintf(s, sizeof(buf[0]), "%d", e);
-    }
-    return s;
-}
-
 uint64_t stamp_of(xen_pfn_t gfn)
 {
     return (gfn + 1) * 0x9e3779b97f4a7c15ull;
