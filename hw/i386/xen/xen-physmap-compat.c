@@ -144,6 +144,9 @@ static const char *load_entry(const char *entry, XenPiece *p)
         p->ram + p->size < p->ram || p->gaddr + p->size < p->gaddr) {
         return "does not consist of whole pages";
     }
+    if (p->size > XEN_DEVICE_MEMORY_MAX || p->ram >= XEN_ABANDONED) {
+        return "is of more memory than devices have";
+    }
     if (xen_piece_clashes(stored.p, stored.n, p)) {
         return "overlaps another entry";
     }

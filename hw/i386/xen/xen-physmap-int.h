@@ -25,9 +25,17 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "qemu/rcu.h"
+#include "qemu/units.h"
 
 #define XEN_GUEST_PAGE_SIZE 4096ULL
 #define XEN_GUEST_PAGE_MASK (~(XEN_GUEST_PAGE_SIZE - 1))
+
+/*
+ * A saved state or xenstore may name more bytes of device memory than there can
+ * be, and probing them all would take too long.  This is far more than any
+ * device has.
+ */
+#define XEN_DEVICE_MEMORY_MAX (16 * GiB)
 
 static inline bool xen_overlap(uint64_t a, uint64_t a_size,
                                uint64_t b, uint64_t b_size)
@@ -191,7 +199,10 @@ const char *xen_physmap_name(ram_addr_t addr);
  */
 bool xen_physmap_has_frames(const RAMBlock *block);
 
-/* The same, but false for a ROM, whose frames may be overwritten. */
+/* True if @block is mapped, and is no dummy: the pieces say where it is. */
+bool xen_physmap_is_mapped(const RAMBlock *block);
+
+/* True if @block has frames, and is no ROM, whose frames may be overwritten. */
 bool xen_physmap_is_kept(const RAMBlock *block);
 
 /*

@@ -55,7 +55,7 @@ static XenDeviceMemory *describe(const RAMBlock *block, uint64_t offset)
     m->name = g_strdup(xen_physmap_name(block->offset));
     m->initial = block->offset + offset;
     m->size = block->max_length - offset;
-    m->has_address = block->host && !xen_map_cache_is_dummy(block->offset);
+    m->has_address = xen_physmap_is_mapped(block);
     if (m->has_address) {
         m->address = xen_physmap_translate(m->initial, &m->size);
         m->pinned = xen_frames_is_pinned(m->address, &m->size);

@@ -195,6 +195,11 @@ bool xen_physmap_has_frames(const RAMBlock *block)
     return block->foreign && !xen_mr_is_memory(block->mr);
 }
 
+bool xen_physmap_is_mapped(const RAMBlock *block)
+{
+    return block->host && !xen_map_cache_is_dummy(block->offset);
+}
+
 bool xen_physmap_is_kept(const RAMBlock *block)
 {
     return xen_physmap_has_frames(block) && !memory_region_is_rom(block->mr);

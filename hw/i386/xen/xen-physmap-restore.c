@@ -114,8 +114,7 @@ static void touch(RAMBlock *block)
 
 static bool is_located(const RAMBlock *block)
 {
-    return is_known(block) ||
-           (block->host && !xen_map_cache_is_dummy(block->offset));
+    return is_known(block) || xen_physmap_is_mapped(block);
 }
 
 /*

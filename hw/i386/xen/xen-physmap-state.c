@@ -25,10 +25,12 @@
  *
  * A section is accepted only if it is possible: it has all of a block or
  * nothing of it, each page is at one guest address, and each guest address has
- * one page and is not the guest's RAM.  Whether the frames are present is found
- * out when they are mapped.  A damaged address could still be that of other
- * frames, and the saved state of a device model on Xen has no marks at the ends
- * of its sections.  So the section has a checksum.
+ * one page and is not the guest's RAM.  It must not contradict what is known
+ * already: what xenstore says (with an old libxen), another section, or a
+ * mapping.  Whether the frames are present is found out when they are mapped.  A
+ * damaged address could still be that of other frames, and the saved state of a
+ * device model on Xen has no marks at the ends of its sections.  So the section
+ * has a checksum.
  */
 
 #include "qemu/osdep.h"
@@ -375,11 +377,40 @@ static bool has_whole_block(const XenPiece *piece)
 }
 
 /*
+ * True if the frames of the memory of @piece, or those at its guest address, are
+ * known otherwise: from xenstore, from a section before this one, or because the
+ * memory is mapped already.
+ */
+static bool is_known_otherwise(const XenPiece *piece)
+{
+    const XenPieces *now = xen_pieces();
+    const RAMBlock *block = xen_physmap_block(piece->ram);
+    uint64_t len = piece->size;
+    unsigned i;
+
+    if (block && xen_physmap_is_mapped(block) &&
+        (xen_physmap_translate(piece->ram, &len) != piece->gaddr ||
+         len < piece->size)) {
+        return true;
+    }
+    for (i = 0; i < now->all; i++) {
+        const XenPiece *p = &now->p[i];
+
+        if (p->gaddr - p->ram != piece->gaddr - piece->ram &&
+            xen_piece_clashes(p, 1, piece)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
  * Returns NULL, or what is wrong with the section.  If NULL, the pieces are as
  * the section says.  @which: out: the number of the record that is wrong.
  */
 static const char *take_pieces(int *which)
 {
+    uint64_t needless = 0;
     const char *wrong;
     XenPiece p;
     int i;
@@ -396,6 +427,13 @@ static const char *take_pieces(int *which)
         }
         if (xen_piece_clashes(loaded.p, loaded.n, &p)) {
             return "overlaps another piece";
+        }
+        if (p.gaddr != XEN_NO_FRAMES && is_known_otherwise(&p)) {
+            return "is not where its frames are known to be";
+        }
+        needless += p.ram < XEN_ABANDONED ? 0 : p.size;
+        if (needless > XEN_DEVICE_MEMORY_MAX) {
+            return "has more frames than devices have";
         }
         xen_piece_add(&loaded, &p);
     }

@@ -94,12 +94,16 @@ static void save(XenTest *t, Saved *s, bool both)
     file = g_build_filename(s->dir, "device-model", NULL);
     g_assert_true(g_file_get_contents(file, (char **)&s->state, &s->len,
                                       NULL));
+    copy_file(s, "memory");
+    if (xen_test_compat()) {
+        copy_file(s, "physmap");
+        return;
+    }
     name = memmem(s->state, s->len, NAME, sizeof(NAME) - 1);
     if (!name) {
         xen_test_leave(t, "does not save where the memory is");
     }
     s->at = name - s->state;
-    copy_file(s, "memory");
 }
 
 static void forget(Saved *s)
@@ -296,10 +300,181 @@ static const char *cut_off(XenTest *t)
     return NULL;
 }
 
+/* ---- sections that are made here ---- */
+
+typedef struct Piece {
+    const char *name;   /* of the memory */
+    uint64_t gaddr, size;
+} Piece;
+
+static void append(GByteArray *to, const void *bytes, gsize len)
+{
+    g_byte_array_append(to, bytes, len);
+}
+
+static void append_be(GByteArray *to, uint64_t value, unsigned len)
+{
+    uint8_t bytes[8];
+
+    stq_be_p(bytes, value);
+    append(to, bytes + 8 - len, len);
+}
+
+/* Puts a section of @n pieces, with the right checksum, before all others. */
+static void insert_section(Saved *s, const Piece *piece, unsigned n)
+{
+    enum { FILE_HEAD = 8, SECTION_FULL = 4, ANY_ID = 0x7ffff, VERSION_NOW = 2 };
+    GByteArray *a = g_byte_array_new();
+    guint records;
+
+    append(a, s->state, FILE_HEAD);
+    append_be(a, SECTION_FULL, 1);
+    append_be(a, ANY_ID, 4);
+    append_be(a, sizeof(NAME) - 1, 1);
+    append(a, NAME, sizeof(NAME) - 1);
+    append_be(a, 0, 4);
+    append_be(a, VERSION_NOW, 4);
+    append_be(a, n, 4);
+    records = a->len;
+    for (unsigned i = 0; i < n; i++) {
+        char name[BLOCK_BYTES] = "";
+
+        g_strlcpy(name, piece[i].name, sizeof(name));
+        append(a, name, sizeof(name));
+        append_be(a, 0, 8);
+        append_be(a, piece[i].gaddr, 8);
+        append_be(a, piece[i].size, 8);
+    }
+    append_be(a, crc32c(UINT32_MAX, a->data + records, a->len - records), 4);
+    append(a, s->state + FILE_HEAD, s->len - FILE_HEAD);
+    g_free(s->state);
+    s->state = g_byte_array_steal(a, &s->len);
+    g_byte_array_unref(a);
+}
+
+#define FIRST_VRAM  "0000:00:08.0/vga.vram"
+#define OTHER_VRAM  "0000:00:09.0/vga.vram"
+
+/* Restores with one more section.  @what: why that must fail, NULL: it works. */
+static const char *with_section(XenTest *t, const Piece *piece, unsigned n,
+                                const char *what)
+{
+    const char *wrong;
+    Saved s = { 0 };
+
+    save(t, &s, false);
+    insert_section(&s, piece, n);
+    wrong = restore(t, &s, s.len, what);
+    forget(&s);
+    return wrong;
+}
+#define with_section(...) XEN_AT(with_section(__VA_ARGS__))
+
+/* A section before that of the guest, which says otherwise. */
+static const char *again(XenTest *t)
+{
+    static const Piece other[] = { { OTHER_VRAM, RANGE_A, 2 * MiB } };
+    static const Piece same[] = { { FIRST_VRAM, RANGE_A, 2 * MiB } };
+
+    XEN_TRY(with_section(t, same, 1, NULL));
+    return with_section(t, other, 1, "one range twice, in two sections");
+}
+
+/* Frames that are said to be of no use, and that no guest can have. */
+static const char *needless(XenTest *t)
+{
+    const uint64_t far = RANGE_A + 64 * MiB;
+    const Piece one[] = { { "", far, 1ULL << 51 } };
+    const Piece sum[] = {
+        { "", 1ULL << 40, 8ULL * GiB }, { "", 1ULL << 41, 9ULL * GiB },
+    };
+    const Piece few[] = { { "", far, 16 * MiB } };
+
+    XEN_TRY(with_section(t, one, 1, "more frames than there are addresses"));
+    XEN_TRY(with_section(t, sum, 2, "more frames than devices have"));
+    return with_section(t, few, 1, NULL);
+}
+
+/* ---- with an old libxen: what xenstore says, too ---- */
+
+/* A section that says otherwise than xenstore. */
+static const char *keys_differ(XenTest *t)
+{
+    static const Piece same[] = { { FIRST_VRAM, RANGE_A, 2 * MiB } };
+    static const Piece other[] = { { OTHER_VRAM, RANGE_A, 2 * MiB } };
+    static const Piece elsewhere[] = { { FIRST_VRAM, RANGE_B, 2 * MiB } };
+    static const Piece initial[] = {
+        { FIRST_VRAM, DEVMEM_INITIAL, 2 * MiB }
+    };
+    static const Piece needless[] = { { "", RANGE_A, 2 * MiB } };
+
+    XEN_TRY(with_section(t, same, 1, NULL));
+    XEN_TRY(with_section(t, other, 1, "other memory where xenstore has some"));
+    XEN_TRY(with_section(t, elsewhere, 1, "another place than xenstore's"));
+    XEN_TRY(with_section(t, initial, 1, "the initial range, but in xenstore"));
+    return with_section(t, needless, 1, "frames that xenstore says are needed");
+}
+
+/* Entries of xenstore that no device model wrote: they are ignored. */
+static const char *keys_damaged(XenTest *t)
+{
+    static const struct {
+        const char *ram, *start, *size;
+    } bad[] = {
+        { "10000000000", "10000000000", "8000000000000000" },
+        { "10000000000", "10000000000", "8000000000000" },
+        { "10000000000", "10000000000", "400001000" },
+        { "1000000000000000", "e8000000", "1000" },
+        { "4000000", "ffffffffff000", "2000" },
+        { "4000000", "e8000000", "0" },
+        { "4000001", "e8000000", "1000" },
+        { "x", "e8000000", "1000" },
+        { "4000000", "e8000000", "-1000" },
+        { "4000000", "e8000000", "1000x" },
+    };
+    g_autofree char *file = NULL, *good = NULL;
+    Saved s = { 0 };
+    gsize len;
+
+    save(t, &s, false);
+    file = g_build_filename(s.copy, "physmap", NULL);
+    g_assert_true(g_file_get_contents(file, &good, &len, NULL));
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        GByteArray *a = g_byte_array_new();
+        const char *keys[][2] = {
+            { "start_addr", bad[i].start }, { "size", bad[i].size },
+            { "name", "none" },
+        };
+        const char *wrong;
+
+        append(a, good, strstr(bad[i].ram, "4000000") == bad[i].ram ? 0 : len);
+        for (unsigned k = 0; k < G_N_ELEMENTS(keys); k++) {
+            g_autofree char *key = g_strdup_printf("/%s/%s", bad[i].ram,
+                                                   keys[k][0]);
+
+            append(a, key, strlen(key) + 1);
+            append(a, keys[k][1], strlen(keys[k][1]) + 1);
+        }
+        g_unlink(file);
+        g_assert_true(g_file_set_contents(file, (char *)a->data, a->len,
+                                          NULL));
+        wrong = restore(t, &s, s.len, NULL);
+        g_byte_array_unref(a);
+        XEN_TRY(wrong);
+    }
+    forget(&s);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
-    if (!xen_test_compat()) {
+    if (xen_test_compat()) {
+        xen_test_add("damaged/keys-differ", keys_differ, NULL);
+        xen_test_add("damaged/keys-damaged", keys_damaged, NULL);
+    } else {
+        xen_test_add("damaged/again", again, NULL);
+        xen_test_add("damaged/needless", needless, NULL);
         xen_test_add("damaged/fields", fields, NULL);
         xen_test_add("damaged/values", values, NULL);
         xen_test_add("damaged/clashes", clashes, NULL);
