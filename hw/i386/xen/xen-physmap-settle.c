@@ -117,25 +117,54 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * Where frames of the guest's own were found.  They are probed first: a guest
- * can change the memory map as often as it likes, and must not have the whole
- * of a range probed each time.
+ * Pages that kept memory from being relocated: frames of the guest's own were
+ * found there, or Xen refused to relocate a frame to there.  They are looked at
+ * first: a guest can change the memory map as often as it likes, and must not
+ * have the whole of a range probed each time.
  */
-static hwaddr own_frames[8];
+typedef struct Obstacle {
+    hwaddr gaddr;       /* 0: none */
+    bool refused;       /* by Xen */
+} Obstacle;
 
-/* True if no frame is at [@gaddr, @gaddr + @size), at most PROBE_BYTES. */
-static bool is_empty(hwaddr gaddr, uint64_t size)
+static Obstacle obstacles[64];
+
+static void note_obstacle(hwaddr gaddr, bool refused)
 {
     static unsigned next;
-    DECLARE_BITMAP(present, PROBE_BYTES / XEN_GUEST_PAGE_SIZE) = { 0 };
-    XenFrames frames = xen_map_cache_probe(gaddr, size, present);
+    unsigned i;
 
-    if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
-        own_frames[next++ % G_N_ELEMENTS(own_frames)] = gaddr +
-            find_first_bit(present, size / XEN_GUEST_PAGE_SIZE) *
-            XEN_GUEST_PAGE_SIZE;
+    for (i = 0; i < G_N_ELEMENTS(obstacles); i++) {
+        if (obstacles[i].gaddr == gaddr) {
+            obstacles[i].refused |= refused;
+            return;
+        }
     }
-    return frames == XEN_FRAMES_NONE;
+    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, refused };
+}
+
+/*
+ * True if other device memory is in [@gaddr, @gaddr + @size), or another device
+ * is shown there, than the memory [@ram, @ram + @size).  Does not ask Xen.
+ */
+static bool is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size)
+{
+    uint64_t done, len;
+    ram_addr_t other;
+
+    for (done = 0; done < size; done += len) {
+        len = size - done;
+        if (is_shown_other(gaddr + done, ram + done, &len)) {
+            return true;
+        }
+        if (xen_pieces_at(gaddr + done, &len, &other) == XEN_AT_MEMORY) {
+            if (other - ram >= size) {
+                return true;
+            }
+            len = MIN(len, ram + size - other);
+        }
+    }
+    return false;
 }
 
 /* True if frames may be put at @gaddr for the memory [@ram, @ram + @size). */
@@ -143,40 +172,32 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 {
     uint64_t done, len;
     ram_addr_t other;
-    unsigned i;
 
-    for (i = 0; i < G_N_ELEMENTS(own_frames); i++) {
-        len = XEN_GUEST_PAGE_SIZE;
-        if (own_frames[i] - gaddr < size &&
-            xen_pieces_at(own_frames[i], &len, &other) == XEN_AT_UNKNOWN &&
-            xen_map_cache_probe(own_frames[i], len, NULL) !=
-            XEN_FRAMES_NONE) {
-            return false;
-        }
+    if (is_taken(gaddr, ram, size)) {
+        return false;
     }
     for (done = 0; done < size; done += len) {
+        DECLARE_BITMAP(present, PROBE_BYTES / XEN_GUEST_PAGE_SIZE) = { 0 };
+        XenFrames frames;
+
         len = MIN(size - done, PROBE_BYTES);
-        if (is_shown_other(gaddr + done, ram + done, &len)) {
-            return false;
+        if (xen_pieces_at(gaddr + done, &len, &other) != XEN_AT_UNKNOWN) {
+            continue;
         }
-        switch (xen_pieces_at(gaddr + done, &len, &other)) {
-        case XEN_AT_MEMORY:
-            if (other - ram >= size) {
-                return false;
-            }
-            len = MIN(len, ram + size - other);
-            break;
-        case XEN_AT_NEEDLESS:
-            break;
-        case XEN_AT_UNKNOWN:
-            if (!is_empty(gaddr + done, len)) {
-                return false;
-            }
-            break;
+        frames = xen_map_cache_probe(gaddr + done, len, present);
+        if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
+            note_obstacle(gaddr + done +
+                          find_first_bit(present, len / XEN_GUEST_PAGE_SIZE) *
+                          XEN_GUEST_PAGE_SIZE, false);
+        }
+        if (frames != XEN_FRAMES_NONE) {
+            return false;
         }
     }
     return true;
 }
+
+static const char in_the_way[] = "other memory or another device is there";
 
 /*
  * Relocates adjacent frames of one block, and publishes where they are.
@@ -193,8 +214,8 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
  * the same then; but after a failure, relocated frames could not be told from
  * the others.
  */
-static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
-                        bool *any)
+static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
+                            uint64_t size, bool *any)
 {
     bool up = to > from;
     uint64_t step = MIN(up ? to - from : from - to, XEN_FRAMES_MOVE_MAX);
@@ -202,7 +223,7 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
     int ret = 0;
 
     if (!is_free(to, ram, size)) {
-        return "other memory or another device is there";
+        return in_the_way;
     }
     for (done = 0; done < size && !ret; done += len) {
         uint64_t at;
@@ -217,8 +238,58 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
             xen_frames_modified(to + at, moved);
             *any = true;
         }
+        if (ret && moved < len) {
+            note_obstacle(to + at + moved, true);
+        }
     }
     return ret ? strerror(-ret) : NULL;
+}
+
+/*
+ * The same.  If an obstacle is known, tries to relocate its page first, and then
+ * what is beside it, in the order that move_all() explains.
+ */
+static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
+                        bool *any)
+{
+    Obstacle *o;
+
+    for (o = obstacles; o < obstacles + G_N_ELEMENTS(obstacles); o++) {
+        uint64_t at = o->gaddr - to, after = at + XEN_GUEST_PAGE_SIZE;
+        const char *error;
+
+        /* Not if the memory's own frames are there. */
+        if (size == XEN_GUEST_PAGE_SIZE || at >= size ||
+            o->gaddr - from < size) {
+            continue;
+        }
+        if (!o->refused) {
+            if (!is_free(o->gaddr, ram + at, XEN_GUEST_PAGE_SIZE)) {
+                return in_the_way;
+            }
+            o->gaddr = 0;
+            continue;
+        }
+        error = move_all(ram + at, from + at, to + at, XEN_GUEST_PAGE_SIZE,
+                         any);
+        if (error) {
+            return error;
+        }
+        o->gaddr = 0;
+        if (to > from && after < size) {
+            error = move(ram + after, from + after, to + after, size - after,
+                         any);
+        }
+        if (at && !error) {
+            error = move(ram, from, to, at, any);
+        }
+        if (to < from && after < size && !error) {
+            error = move(ram + after, from + after, to + after, size - after,
+                         any);
+        }
+        return error;
+    }
+    return move_all(ram, from, to, size, any);
 }
 
 /*

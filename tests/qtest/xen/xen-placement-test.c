@@ -325,36 +325,191 @@ static const char *registers_over(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
-/*
- * A page of the guest's own keeps the memory from its BAR.  That is looked at
- * each time the memory map changes, but not by all pages of the BAR.
- */
-static const char *looked_at(XenTest *t)
+/* ---- what is in the way is not looked at again as a whole ---- */
+
+enum { CARD = 9 << 3, CHANGES = 200 };
+#define CARD_ARGS "-device e1000,addr=9,romfile= "
+
+/* A guest with @displays, and a network card with its registers at RANGE_B. */
+static void with_card(XenTest *t, const char *displays)
 {
-    enum { CARD = 9 << 3, TIMES = 100 };
-    const uint64_t own = RANGE_A / XEN_TEST_PAGE + PAGES - 1;
-    g_autofree char *args =
-        devmem_args(t, "-device VGA,addr=8 -device e1000,addr=9,romfile= ");
-    uint64_t pages;
+    g_autofree char *all = g_strconcat(displays, CARD_ARGS, NULL);
+    g_autofree char *args = devmem_args(t, all);
 
     xen_test_start(t, args);
     xen_test_ide(t);
     xen_test_ok(t, guest_pci_place_bar(t->pc, CARD, 0, RANGE_B));
+}
+#define with_card(...) XEN_AT(with_card(__VA_ARGS__))
+
+static void change_map(XenTest *t)
+{
+    xen_test_ok(t, guest_pci_command(t->pc, CARD, 0, GUEST_PCI_MEMORY));
+    xen_test_ok(t, guest_pci_command(t->pc, CARD, GUEST_PCI_MEMORY, 0));
+}
+#define change_map(...) XEN_AT(change_map(__VA_ARGS__))
+
+/*
+ * The memory map changes 200 times.  Each time, Xen may be asked for a few pages
+ * for each of @n ranges that cannot be relocated.
+ */
+static const char *asks_little(XenTest *t, unsigned n)
+{
+    const uint64_t most = CHANGES * 6 * n;
+    uint64_t moves = relocated(t);
+    uint64_t pages = xen_test_stat(t, "map-pages");
+
+    for (unsigned i = 0; i < CHANGES / 2; i++) {
+        change_map(t);
+    }
+    pages = xen_test_stat(t, "map-pages") - pages;
+    moves = relocated(t) - moves;
+    XEN_REQUIRE(pages <= most, "asked Xen for %" PRIu64 " pages in %u changes "
+                "of the memory map", pages, CHANGES);
+    XEN_REQUIRE(moves <= most, "tried to relocate %" PRIu64 " pages in %u "
+                "changes of the memory map", moves, CHANGES);
+    return NULL;
+}
+#define asks_little(...) XEN_AT(asks_little(__VA_ARGS__))
+
+/*
+ * A page of the guest's own keeps the memory from its BAR.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   at the start  VVVV             r              o
+ *   placed        VVVV             r          [   o]
+ *   the page goes                  r          [VVVV]
+ */
+static const char *looked_at(XenTest *t)
+{
+    const uint64_t own = RANGE_A / XEN_TEST_PAGE + PAGES - 1;
+
+    with_card(t, vga.args);
     g_assert_cmpint(xensim_populate(t->dom, own, 1), ==, 1);
     xensim_stamp(t->dom, own, 1, 20);
     devmem_place(t, &vga, RANGE_A);
-    pages = xen_test_stat(t, "map-pages");
-    for (unsigned i = 0; i < TIMES; i++) {
-        xen_test_ok(t, guest_pci_command(t->pc, CARD, 0, GUEST_PCI_MEMORY));
-        xen_test_ok(t, guest_pci_command(t->pc, CARD, GUEST_PCI_MEMORY, 0));
-    }
-    pages = xen_test_stat(t, "map-pages") - pages;
+    XEN_TRY(asks_little(t, 1));
     XEN_REQUIRE(xensim_stamp_check(t->dom, own, 1, 20) == XENSIM_NO_GFN,
                 "overwrote the guest's page");
-    XEN_REQUIRE(pages <= 8 * TIMES, "asked Xen for %" PRIu64 " pages in %u "
-                "changes of the memory map", pages, 2 * TIMES);
     xensim_depopulate(t->dom, own, 1);
-    xen_test_ok(t, guest_pci_command(t->pc, CARD, 0, GUEST_PCI_MEMORY));
+    change_map(t);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
+}
+
+/*
+ * Xen does not relocate a page to where a passed-through BAR is, which QEMU
+ * cannot see.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   at the start  VVVV             r            m
+ *   placed          VV             r          [VVm ]
+ *   the BAR goes                   r          [VVVV]
+ */
+static const char *refused_page(XenTest *t)
+{
+    const uint64_t at = RANGE_A / XEN_TEST_PAGE + PAGES / 2;
+
+    with_card(t, vga.args);
+    g_assert_cmpint(xensim_map_mmio(t->dom, at, 1), ==, 1);
+    devmem_place(t, &vga, RANGE_A);
+    XEN_TRY(asks_little(t, 1));
+    xensim_depopulate(t->dom, at, 1);
+    change_map(t);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
+}
+
+/* Xen relocates nothing for a while. */
+static const char *refused_all(XenTest *t)
+{
+    XensimFault fault = { .call = RELOCATE, .error = EBUSY };
+    int id;
+
+    with_card(t, vga.args);
+    id = xensim_fault_arm(t->sim, &fault);
+    devmem_place(t, &vga, RANGE_A);
+    XEN_TRY(asks_little(t, 1));
+    xensim_fault_disarm(t->sim, id);
+    change_map(t);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
+}
+
+/*
+ * Displaced memory has to leave, and Xen does not let it go to its initial range.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed          m              r          [VVVV]
+ *   registers     V m                         ( rVV)
+ *   the BAR goes  VV                          ( rVV)
+ */
+static const char *refused_initial(XenTest *t)
+{
+    enum { OFFSET = 0x100000, REGISTERS = 0x20000 };
+    const uint64_t at = DEVMEM_INITIAL_GFN + OFFSET / XEN_TEST_PAGE;
+
+    with_card(t, vga.args);
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    devmem_decode(t, false);
+    g_assert_cmpint(xensim_map_mmio(t->dom, at, 1), ==, 1);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, CARD, 0, RANGE_A + OFFSET));
+    XEN_TRY(asks_little(t, 1));
+    XEN_REQUIRE(devmem_any_frame(t, RANGE_A + OFFSET, 1), "lost a page");
+    xensim_depopulate(t->dom, at, 1);
+    change_map(t);
+    XEN_REQUIRE(!devmem_any_frame(t, RANGE_A + OFFSET,
+                                  REGISTERS / XEN_TEST_PAGE),
+                "left video memory over another device's registers");
+    devmem_place(t, &vga, RANGE_B + 16 * MiB);
+    return devmem_in_place(t, &vga, RANGE_B + 16 * MiB, 10);
+}
+
+/* Ten displays, each kept from its BAR by a page of the guest's own. */
+static const char *refused_many(XenTest *t)
+{
+    enum { DISPLAYS = 10, FIRST_SLOT = 10 };
+    g_autoptr(GString) args = g_string_new("");
+
+    for (unsigned i = 0; i < DISPLAYS; i++) {
+        g_string_append_printf(args, "-device secondary-vga,addr=0x%x,"
+                               "vgamem_mb=1,romfile= ", FIRST_SLOT + i);
+    }
+    with_card(t, args->str);
+    for (unsigned i = 0; i < DISPLAYS; i++) {
+        uint32_t at = RANGE_A + i * MiB;
+
+        g_assert_cmpint(xensim_populate(t->dom, (at + MiB) / XEN_TEST_PAGE - 1,
+                                        1), ==, 1);
+        xen_test_ok(t, guest_pci_place_bar(t->pc, (FIRST_SLOT + i) << 3, 0,
+                                           at));
+    }
+    return asks_little(t, DISPLAYS);
+}
+
+/*
+ * Another display's memory is at the end of the BAR: what is before that need
+ * not be looked at.
+ *
+ *                 V's range   0x5000000     0xb8000000
+ *   at the start  VVVV        FF  OO
+ *   placed        VVVV       [    OO]       [FF]
+ */
+static const char *refused_other(XenTest *t)
+{
+    const uint32_t at = 0x5000000;
+
+    with_card(t, "-device VGA,addr=8,romfile= "
+              "-device secondary-vga,addr=0xa,vgamem_mb=8,romfile= "
+              "-device secondary-vga,addr=0xb,vgamem_mb=8,romfile= ");
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 10 << 3, 0, 0xb8000000));
+    XEN_REQUIRE(!devmem_any_frame(t, at, 8 * MiB / XEN_TEST_PAGE) &&
+                devmem_any_frame(t, at + 8 * MiB, 8 * MiB / XEN_TEST_PAGE),
+                "has device memory elsewhere");
+    devmem_place(t, &vga, at);
+    XEN_TRY(asks_little(t, 1));
+    devmem_place(t, &vga, RANGE_A);
     devmem_stamp(t, &vga, RANGE_A, 10);
     return devmem_in_place(t, &vga, RANGE_A, 10);
 }
@@ -369,6 +524,11 @@ int main(int argc, char **argv)
     xen_test_add("placement/passed-through", passed_through, NULL);
     xen_test_add("placement/own-pages", own_pages, NULL);
     xen_test_add("placement/looked-at", looked_at, NULL);
+    xen_test_add("placement/refused-page", refused_page, NULL);
+    xen_test_add("placement/refused-all", refused_all, NULL);
+    xen_test_add("placement/refused-initial", refused_initial, NULL);
+    xen_test_add("placement/refused-many", refused_many, NULL);
+    xen_test_add("placement/refused-other", refused_other, NULL);
     xen_test_add("placement/firmware", firmware, NULL);
     if (qtest_has_device("qxl-vga")) {
         xen_test_add("placement/firmware-64", firmware_64, NULL);
