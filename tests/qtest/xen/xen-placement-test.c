@@ -162,6 +162,43 @@ static const char *displaced_saved(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_B, 10);
 }
 
+/*
+ * Pages of RAM that are populated on demand, as in a guest with less than its
+ * maximum of memory.  Placing device memory takes none of the frames that are
+ * kept for them; DMA to such a page takes some.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed                                    [VVVV]
+ *   moved                          [VVVV]
+ *   back                                      [VVVV]
+ */
+static const char *on_demand(XenTest *t)
+{
+    enum { FIRST = 32 * MiB / XEN_TEST_PAGE, N = 512, KEPT = 300 };
+    g_autofree char *args = placed(t);
+    XensimMemInfo info;
+
+    g_assert_cmpint(xensim_depopulate(t->dom, FIRST, N), ==, N);
+    g_assert_cmpint(xensim_populate_on_demand(t->dom, FIRST, N, KEPT), ==, N);
+    for (unsigned i = 0; i < 20; i++) {
+        devmem_decode(t, false);
+        devmem_decode(t, true);
+        devmem_place(t, &vga, i & 1 ? RANGE_A : RANGE_B);
+    }
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
+    xensim_mem_info(t->dom, &info);
+    XEN_REQUIRE(info.on_demand_pages == KEPT, "took %" PRIu64 " frames that "
+                "are kept for others", KEPT - info.on_demand_pages);
+    xen_test_dma_read(t, 5, FIRST * XEN_TEST_PAGE, 4);
+    xensim_mem_info(t->dom, &info);
+    XEN_REQUIRE(info.on_demand_pages <= KEPT - 4, "did not populate pages by "
+                "DMA");
+    XEN_TRY(xen_test_disk_at(t, FIRST * XEN_TEST_PAGE, 5, 4, DEVMEM_SEED,
+                             "read other bytes into pages populated by DMA"));
+    XEN_REQUIRE(xensim_shutdown_reason(t->dom) == -1, "crashed the domain");
+    return NULL;
+}
+
 /* ---- what is not overwritten ---- */
 
 /*
@@ -521,6 +558,7 @@ int main(int argc, char **argv)
     xen_test_add("placement/sizing", sizing, NULL);
     xen_test_add("placement/many-places", many_places, NULL);
     xen_test_add("placement/displaced-saved", displaced_saved, NULL);
+    xen_test_add("placement/on-demand", on_demand, NULL);
     xen_test_add("placement/passed-through", passed_through, NULL);
     xen_test_add("placement/own-pages", own_pages, NULL);
     xen_test_add("placement/looked-at", looked_at, NULL);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sim.h"
+#include "xen-abi.h"
 
 #define L0_ENTRIES 512u
 
@@ -50,7 +51,7 @@ static void table_free(XsimView *v, uint32_t t)
     xsim_unlock(&v->h->alloc_lock);
 }
 
-uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn)
+uint64_t xsim_p2m_query(XsimView *v, unsigned slot, uint64_t gfn)
 {
     uint64_t w;
 
@@ -69,6 +70,42 @@ uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn)
     }
 }
 
+/* As Xen's domain_crash(): the toolstack sees why it was shut down. */
+static void domain_crash(XsimView *v, unsigned slot)
+{
+    xsim_dom(v, slot)->shutdown_reason = SHUTDOWN_crash;
+}
+
+/*
+ * As Xen: the frame comes from those that are kept.  (Xen first looks for pages of
+ * zeros in the guest, whose frames it can take.)
+ */
+static uint64_t demand(XsimView *v, unsigned slot, uint64_t gfn)
+{
+    XsimDom *d = xsim_dom(v, slot);
+    uint64_t mfn = d->pod_cache ? xsim_frame_alloc(v, slot) : XENSIM_NO_MFN;
+    uint64_t w = *l1_word(v, slot, gfn), *e;
+
+    if (mfn == XENSIM_NO_MFN) {
+        domain_crash(v, slot);
+        return 0;
+    }
+    e = &table_at(v, XSIM_L1_TABLE_OF(w))[gfn % L0_ENTRIES];
+    *e = XSIM_P2M_ENTRY(mfn, 0);
+    xsim_frame_info(v, mfn)->m2p = gfn + 1;
+    d->pod_cache--;
+    d->pod_entries--;
+    d->p2m_pages++;
+    return *e;
+}
+
+uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn)
+{
+    uint64_t e = xsim_p2m_query(v, slot, gfn);
+
+    return XSIM_P2M_TYPE(e) == XSIM_TYPE_ON_DEMAND ? demand(v, slot, gfn) : e;
+}
+
 uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                       uint64_t *mfn)
 {
@@ -80,6 +117,7 @@ uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
         return 0;
     }
     max = max < room ? max : room;
+    xsim_p2m_get(v, slot, gfn);
     w = *l1_word(v, slot, gfn);
     if ((w & XSIM_L1_KIND) == XSIM_L1_SUPER) {
         *mfn = (w >> 12) + gfn % XSIM_CHUNK_FRAMES;
@@ -90,7 +128,8 @@ uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                             gfn % L0_ENTRIES;
 
         *mfn = XSIM_P2M_MFN(e[0]);
-        while (n < max && e[n] && XSIM_P2M_MFN(e[n]) == *mfn + n &&
+        while (n < max && e[n] & XSIM_P2M_PRESENT &&
+               XSIM_P2M_MFN(e[n]) == *mfn + n &&
                XSIM_P2M_TYPE(e[n]) != XSIM_TYPE_MMIO_DIRECT) {
             n++;
         }
@@ -166,11 +205,14 @@ int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn, unsigned type)
 
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn)
 {
-    uint64_t e = xsim_p2m_get(v, slot, gfn);
+    uint64_t e = xsim_p2m_query(v, slot, gfn);
     uint64_t *w, *t;
 
     if (!e) {
         return 0;
+    }
+    if (XSIM_P2M_TYPE(e) == XSIM_TYPE_ON_DEMAND) {
+        xsim_dom(v, slot)->pod_entries--;
     }
     t = table_for(v, slot, gfn);
     if (!t) {
@@ -240,8 +282,15 @@ uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
         if (mfn == XENSIM_NO_MFN) {
             break;
         }
+        if (XSIM_P2M_TYPE(xsim_p2m_query(v, slot, gfn + done)) ==
+            XSIM_TYPE_MMIO_DIRECT) {
+            xsim_frame_info(v, mfn)->m2p = XSIM_M2P_LOST;
+            d->lost_pages++;
+            domain_crash(v, slot);
+            break;
+        }
         old = xsim_p2m_clear(v, slot, gfn + done);
-        if (old) {
+        if (old & XSIM_P2M_PRESENT) {
             /* As on Xen: out of sight, but still the domain's. */
             xsim_frame_info(v, XSIM_P2M_MFN(old))->m2p = XSIM_M2P_LOST;
             d->p2m_pages--;
@@ -257,6 +306,28 @@ uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
         d->p2m_pages++;
         done++;
     }
+    return done;
+}
+
+uint64_t xsim_p2m_on_demand(XsimView *v, unsigned slot, uint64_t gfn,
+                            uint64_t n, uint64_t cache)
+{
+    XsimDom *d = xsim_dom(v, slot);
+    uint64_t done, *t;
+
+    for (done = 0; done < n && gfn + done < XENSIM_MAX_GFN; done++) {
+        if (xsim_p2m_query(v, slot, gfn + done)) {
+            break;
+        }
+        t = table_for(v, slot, gfn + done);
+        if (!t) {
+            break;
+        }
+        t[(gfn + done) % L0_ENTRIES] = XSIM_TYPE_ON_DEMAND << 1;
+        *l1_word(v, slot, gfn + done) += XSIM_L1_COUNT_ONE;
+        d->pod_entries++;
+    }
+    d->pod_cache += cache;
     return done;
 }
 
@@ -304,10 +375,10 @@ uint64_t xsim_p2m_depopulate(XsimView *v, unsigned slot, uint64_t gfn,
             continue;
         }
         e = xsim_p2m_clear(v, slot, gfn + i);
-        if (e) {
+        if (e & XSIM_P2M_PRESENT) {
             xsim_frame_release(v, slot, XSIM_P2M_MFN(e), &punch);
-            done++;
         }
+        done += e != 0;
         i++;
     }
     xsim_punch_flush(v, &punch);
@@ -336,9 +407,9 @@ int xsim_p2m_move(XsimView *v, unsigned slot, uint64_t src, uint64_t dst,
     if (!table_for(v, slot, dst)) {
         return -ENOMEM;
     }
+    /* Room for it stays, even if it was the table's last. */
+    xsim_p2m_clear(v, slot, dst);
     if (old) {
-        /* Room for it stays, even if it was the table's last. */
-        xsim_p2m_clear(v, slot, dst);
         xsim_frame_release(v, slot, XSIM_P2M_MFN(old), punch);
     }
     xsim_p2m_clear(v, slot, src);
@@ -379,7 +450,7 @@ void xsim_p2m_walk(XsimView *v, unsigned slot, XensimRunFn *fn, void *opaque)
         }
         t = table_at(v, XSIM_L1_TABLE_OF(w));
         for (k = 0; k < L0_ENTRIES; k++) {
-            if (!t[k]) {
+            if (!(t[k] & XSIM_P2M_PRESENT)) {
                 continue;
             }
             if (n && mfn + n == XSIM_P2M_MFN(t[k]) && gfn + n == g + k) {

@@ -92,7 +92,10 @@
 #define XSIM_L1_TABLE_OF(w) ((uint32_t)((w) >> 32))
 #define XSIM_L1_WORDS   (XENSIM_MAX_GFN >> XSIM_CHUNK_SHIFT)
 
-/* Second level, and what lookups give: mfn << 12 | type << 1 | present. */
+/*
+ * Second level, and what lookups give: mfn << 12 | type << 1 | present.  An
+ * entry that is populated on demand has only the type, and no frame yet.
+ */
 #define XSIM_P2M_PRESENT 1ull
 #define XSIM_P2M_TYPE(e) (((e) >> 1) & 7)
 #define XSIM_P2M_MFN(e)  ((e) >> 12)
@@ -107,8 +110,9 @@
 #define XSIM_M2P_LOST  0xfffffff1u  /* overwritten by a populate */
 #define XSIM_M2P_XEN   0xfffffff2u  /* Xen's own: an ioreq page */
 
-/* Type of a passed-through device's page, as Xen numbers it. */
+/* Types of pages, as Xen numbers them. */
 #define XSIM_TYPE_MMIO_DIRECT 5
+#define XSIM_TYPE_ON_DEMAND   6
 
 typedef struct XsimFrame {
     uint32_t refs;     /* pages of live mappings that show the frame, without
@@ -205,6 +209,8 @@ typedef struct XsimDom {
     uint64_t max_pages;
     uint64_t p2m_pages, held_pages, lost_pages;
     uint64_t xen_pages;    /* not accounted */
+    uint64_t pod_entries;  /* gfns that are populated on demand */
+    uint64_t pod_cache;    /* frames that are kept for them */
     uint64_t mappings, mapped_pages;
     uint64_t l1_end;       /* first-level words beyond are 0 */
     uint32_t cur_chunk;    /* frames are handed out from it; 0: none */

@@ -150,19 +150,35 @@ void xsim_frame_release(XsimView *v, unsigned slot, uint64_t mfn,
 /* Pages that count against max_pages. */
 static inline uint64_t xsim_tot_pages(const XsimDom *d)
 {
-    return d->p2m_pages + d->held_pages + d->lost_pages;
+    return d->p2m_pages + d->held_pages + d->lost_pages + d->pod_cache;
 }
 /* Frees the slot of a destroyed domain of which no frame is mapped any more. */
 void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 
 /* ---- p2m.c: with the domain's lock held ---- */
 
+<<<<<<< HEAD
 /* The second-level entry of @gfn (XSIM_P2M_*), 0 if absent. */
+=======
+/*
+ * Entry of @gfn, 0 if absent.  The first takes it as it is: an entry without a
+ * frame if it is populated on demand.  The second, as most of Xen's calls do,
+ * first gives such an entry a frame; it is 0, and the domain crashes, if none is
+ * left.
+ */
+uint64_t xsim_p2m_query(XsimView *v, unsigned slot, uint64_t gfn);
+>>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
+/*
+ * Lets @n gfns be populated on demand, and keeps @cache frames for that.  Returns
+ * how many gfns: it ends at one that is not absent.
+ */
+uint64_t xsim_p2m_on_demand(XsimView *v, unsigned slot, uint64_t gfn,
+                            uint64_t n, uint64_t cache);
 /*
  * How many gfns from @gfn, at most @max, have frames that are neighbours; the
  * first is *@mfn.  May give less than there are, but 0 only if @gfn is absent
- * or of type mmio_direct.
+ * or of type mmio_direct.  Populates @gfn, if that is done on demand.
  */
 uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                       uint64_t *mfn);
@@ -178,8 +194,13 @@ int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
 /* Makes @gfn absent; returns the entry that it had.  p2m_pages as above. */
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
 /*
+<<<<<<< HEAD
  * Puts new frames at @n gfns; takes the frames at @n gfns out.  Return how many
  * got a frame, or had one, and update the domain's counts.
+=======
+ * How many of @n got a frame.  As on Xen, the domain crashes at a page of type
+ * mmio_direct, and a frame is lost.
+>>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
  */
 uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);

@@ -253,6 +253,7 @@ static void destroy_slot(XsimView *v, unsigned slot)
         xsim_port_close(v, slot, i);
     }
     xsim_p2m_depopulate(v, slot, 0, XENSIM_MAX_GFN);
+    d->pod_cache = 0;
     drop_lost(v, slot, &punch);
     xsim_punch_flush(v, &punch);
     xsim_dom_maybe_gone(v, slot);

@@ -16,9 +16,9 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn)
     uint64_t e;
 
     xsim_lock(&d->lock);
-    e = xsim_p2m_get(&dom->sim->v, dom->slot, gfn);
+    e = xsim_p2m_query(&dom->sim->v, dom->slot, gfn);
     xsim_unlock(&d->lock);
-    return e ? XSIM_P2M_MFN(e) : XENSIM_NO_MFN;
+    return e & XSIM_P2M_PRESENT ? XSIM_P2M_MFN(e) : XENSIM_NO_MFN;
 }
 
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n)
@@ -28,6 +28,18 @@ uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n)
 
     xsim_lock(&d->lock);
     done = xsim_p2m_populate(&dom->sim->v, dom->slot, gfn, n);
+    xsim_unlock(&d->lock);
+    return done;
+}
+
+uint64_t xensim_populate_on_demand(XensimDomain *dom, uint64_t gfn, uint64_t n,
+                                   uint64_t frames)
+{
+    XsimDom *d = xsim_host_dom(dom);
+    uint64_t done;
+
+    xsim_lock(&d->lock);
+    done = xsim_p2m_on_demand(&dom->sim->v, dom->slot, gfn, n, frames);
     xsim_unlock(&d->lock);
     return done;
 }
@@ -107,6 +119,8 @@ void xensim_mem_info(XensimDomain *dom, XensimMemInfo *info)
     info->p2m_pages = d->p2m_pages;
     info->held_pages = d->held_pages;
     info->lost_pages = d->lost_pages;
+    info->on_demand_gfns = d->pod_entries;
+    info->on_demand_pages = d->pod_cache;
     info->mappings = d->mappings;
     info->mapped_pages = d->mapped_pages;
     xsim_unlock(&d->lock);

@@ -158,7 +158,8 @@ void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
 /*
  * Copies the memory of @src into *new* machine frames at the same gfns of @dst.
- * Absent gfns stay absent.  What Xen itself knows of the guest is copied too:
+ * Absent gfns stay absent, and so do those that are populated on demand, and were
+ * not.  What Xen itself knows of the guest is copied too:
  * interrupt lines and their routes, and HVM parameters except event channel
  * ports, which are per domain.  @dst is usually created XENSIM_DOM_EMPTY;
  * frames that it has already are freed first.  ioreq server pages are not
@@ -182,14 +183,31 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
  * Put fresh zeroed frames at @n gfns from @gfn.  Returns how many were
  * populated: fewer than @n if the domain's limit is reached.  A gfn that has a
  * frame already loses it; the lost frame still counts for the domain, as on
- * Xen.
+ * Xen.  A gfn of a passed-through BAR ends it: as on Xen, the domain crashes
+ * (xensim_shutdown_reason() is 3), and the new frame is lost.
  */
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
+<<<<<<< HEAD
  * Take @n frames from @gfn out of the p2m.  Those that nobody maps are freed,
  * the others when they are unmapped.  Returns how many were present.  Sends no
  * ioreq: see xensim_balloon_out().
+=======
+ * Let @n absent gfns from @gfn be populated on demand, as those of a guest that
+ * is started with less than its maximum of memory, and keep @frames more frames
+ * for that.  A gfn gets one of them when somebody first accesses, maps or
+ * relocates it.  If no frame is left then, the domain crashes, as on Xen.
+ * (Before that, Xen takes frames from pages of zeros; the simulation does not.)
+ * Returns for how many gfns that was done: it ends at one that is not absent.
+ */
+uint64_t xensim_populate_on_demand(XensimDomain *dom, uint64_t gfn, uint64_t n,
+                                   uint64_t frames);
+
+/*
+ * Take @n frames from @gfn out of the p2m and free those that nobody maps.
+ * Returns how many were present.  Sends no ioreq: see xensim_balloon_out().
+>>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
  */
 uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
@@ -234,13 +252,15 @@ void xensim_p2m_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
  */
 int xensim_data_foreach(XensimDomain *dom, XensimRunFn *fn, void *opaque);
 
-/* Accounting.  total = in p2m + freed but still mapped + lost. */
+/* Accounting.  total = in p2m + freed but still mapped + lost + kept. */
 typedef struct XensimMemInfo {
     uint64_t max_pages;
     uint64_t tot_pages;     /* what counts against max_pages */
     uint64_t p2m_pages;     /* in the p2m */
     uint64_t held_pages;    /* out of the p2m, kept only by mappings */
     uint64_t lost_pages;    /* overwritten in the p2m by a populate */
+    uint64_t on_demand_pages;   /* kept to be populated on demand */
+    uint64_t on_demand_gfns;    /* that are populated on demand, and were not */
     uint64_t mappings;      /* live ones by device models, one per call */
     uint64_t mapped_pages;  /* pages in them that have a frame */
 } XensimMemInfo;

@@ -213,6 +213,99 @@ static void test_stamps(void)
     end_domain(dom);
 }
 
+/* A gfn gets one of the frames that are kept when it is first needed. */
+static void test_on_demand(void)
+{
+    XensimDomain *dom = new_domain(16, 0);
+    uint64_t tot = mem_info(dom).tot_pages;
+    char byte = 1;
+
+    g_assert_cmpuint(xensim_depopulate(dom, 0x400, 64), ==, 64);
+    g_assert_cmpuint(xensim_populate_on_demand(dom, 0x3ff, 64, 0), ==, 0);
+    g_assert_cmpuint(xensim_populate_on_demand(dom, 0x400, 65, 16), ==, 64);
+    g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot - 64 + 16);
+    g_assert_cmpuint(mem_info(dom).on_demand_gfns, ==, 64);
+    g_assert(xensim_gfn_to_mfn(dom, 0x400) == XENSIM_NO_MFN);
+
+    /* Accessed: of zeros. */
+    g_assert_cmpint(xensim_read(dom, 0x400 * PAGE, &byte, 1), ==, 0);
+    g_assert_cmpint(byte, ==, 0);
+    g_assert(xensim_gfn_to_mfn(dom, 0x400) != XENSIM_NO_MFN);
+    g_assert(xensim_gfn_to_mfn(dom, 0x401) == XENSIM_NO_MFN);
+    g_assert_cmpuint(mem_info(dom).on_demand_gfns, ==, 63);
+    g_assert_cmpuint(mem_info(dom).on_demand_pages, ==, 15);
+    g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot - 64 + 16);
+    /* Relocated, and relocated to. */
+    g_assert_cmpint(xensim_move(dom, 0x401, 0xf0000, 1), ==, 0);
+    g_assert_cmpuint(mem_info(dom).on_demand_pages, ==, 14);
+    g_assert_cmpint(xensim_move(dom, 0x500, 0x402, 1), ==, 0);
+    g_assert_cmpuint(mem_info(dom).on_demand_pages, ==, 13);
+    g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot - 64 + 15);
+    /* Given back, and populated otherwise: no frame is lost. */
+    g_assert_cmpuint(xensim_depopulate(dom, 0x403, 2), ==, 2);
+    g_assert_cmpuint(xensim_populate(dom, 0x405, 3), ==, 3);
+    g_assert_cmpuint(mem_info(dom).on_demand_gfns, ==, 56);
+    g_assert_cmpuint(mem_info(dom).on_demand_pages, ==, 13);
+    g_assert_cmpuint(mem_info(dom).lost_pages, ==, 0);
+    end_domain(dom);
+}
+
+/* Mapping populates, too; without frames left, the domain crashes. */
+static void test_on_demand_mapped(void)
+{
+    XensimDomain *dom = new_domain(16, 0);
+    xenforeignmemory_handle *fmem = xenforeignmemory_open(NULL, 0);
+    xen_pfn_t gfn[8];
+    int err[8];
+    char *mapped;
+    unsigned i;
+
+    g_assert_nonnull(fmem);
+    g_assert_cmpuint(xensim_depopulate(dom, 0x400, 8), ==, 8);
+    g_assert_cmpuint(xensim_populate_on_demand(dom, 0x400, 8, 5), ==, 8);
+    for (i = 0; i < 8; i++) {
+        gfn[i] = 0x400 + i;
+    }
+    mapped = xenforeignmemory_map(fmem, xensim_domid(dom),
+                                  PROT_READ | PROT_WRITE, 8, gfn, err);
+    g_assert_nonnull(mapped);
+    for (i = 0; i < 8; i++) {
+        g_assert_cmpint(err[i], ==, i < 5 ? 0 : -EINVAL);
+    }
+    mapped[4 * PAGE] = 7;
+    xensim_read(dom, 0x404 * PAGE, &gfn, 1);
+    g_assert_cmpint(*(char *)gfn, ==, 7);
+    g_assert_cmpint(xensim_shutdown_reason(dom), ==, 3);
+    g_assert_cmpuint(mem_info(dom).on_demand_gfns, ==, 3);
+    g_assert_cmpint(xensim_read(dom, 0x405 * PAGE, &err, 1), ==, -EFAULT);
+    g_assert_cmpint(xensim_move(dom, 0x500, 0x405, 1), ==, 0);
+    g_assert_cmpuint(mem_info(dom).on_demand_gfns, ==, 2);
+    g_assert_cmpint(xenforeignmemory_unmap(fmem, mapped, 8), ==, 0);
+    xenforeignmemory_close(fmem);
+    end_domain(dom);
+}
+
+/* A passed-through BAR stays, and who populates there crashes the domain. */
+static void test_populate_mmio(void)
+{
+    XensimDomain *dom = new_domain(16, 0);
+    uint64_t tot = mem_info(dom).tot_pages;
+    uint64_t mfn;
+
+    g_assert_cmpuint(xensim_map_mmio(dom, 0xf0004, 1), ==, 1);
+    mfn = xensim_gfn_to_mfn(dom, 0xf0004);
+    g_assert_cmpint(xensim_shutdown_reason(dom), ==, -1);
+    g_assert_cmpuint(xensim_populate(dom, 0xf0000, 8), ==, 4);
+    g_assert_cmphex(xensim_gfn_to_mfn(dom, 0xf0004), ==, mfn);
+    g_assert(xensim_gfn_to_mfn(dom, 0xf0005) == XENSIM_NO_MFN);
+    g_assert_cmpint(xensim_shutdown_reason(dom), ==, 3);
+    g_assert_cmpuint(mem_info(dom).lost_pages, ==, 1);
+    /* The BAR, what was populated before it, and the frame that was lost. */
+    g_assert_cmpuint(mem_info(dom).tot_pages, ==, tot + 1 + 4 + 1);
+    g_assert_cmpint(xensim_move(dom, 0x500, 0xf0004, 1), ==, -EPERM);
+    end_domain(dom);
+}
+
 /* The gfn behind the RAM of a domain of @tib TiB. */
 static uint64_t ram_end(unsigned tib)
 {
@@ -351,6 +444,9 @@ int main(int argc, char **argv)
     g_test_add_func("/xensim/frames/limit", test_limit);
     g_test_add_func("/xensim/frames/overwrite", test_overwrite);
     g_test_add_func("/xensim/frames/move", test_move);
+    g_test_add_func("/xensim/frames/on-demand", test_on_demand);
+    g_test_add_func("/xensim/frames/on-demand-mapped", test_on_demand_mapped);
+    g_test_add_func("/xensim/frames/populate-mmio", test_populate_mmio);
     g_test_add_func("/xensim/frames/stamps", test_stamps);
     g_test_add_func("/xensim/frames/check-finds", test_check_finds);
     /* Last: each check looks at all chunks that were ever in use. */
