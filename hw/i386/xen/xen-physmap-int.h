@@ -253,6 +253,13 @@ extern XenPieceList xen_shown;
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 
 /*
+ * True if the frames of other memory than [@ram, @ram + @size) are in [@gaddr,
+ * @gaddr + @size), or the memory map shows something else there.  Does not ask
+ * Xen.
+ */
+bool xen_physmap_is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size);
+
+/*
  * Relocates frames to where they are shown.  Reports what cannot be relocated;
  * the next call tries it again.
  */

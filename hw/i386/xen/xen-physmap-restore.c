@@ -239,35 +239,32 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
  */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
-    bool covered = xen_pieces_cover(block->offset, block->max_length);
+    ram_addr_t ram = block->offset;
+    uint64_t size = block->max_length;
 
     if (!found) {
         warn_report("the saved state does not have the memory of %s (%" PRIu64
-                    " KiB): its contents are lost",
-                    xen_physmap_name(block->offset),
-                    (uint64_t)block->max_length / 1024);
-    } else if (xen_foreign_map_has_fixed() || !covered) {
+                    " KiB): its contents are lost", xen_physmap_name(ram),
+                    size / 1024);
+    } else if (xen_foreign_map_has_fixed() || !xen_pieces_cover(ram, size)) {
         /* With an old libxen this was reported when the block was mapped. */
         warn_report("the memory of %s (%" PRIu64 " KiB) is absent from its "
                     "initial range 0x" RAM_ADDR_FMT ": its contents are lost",
-                    xen_physmap_name(block->offset),
-                    (uint64_t)block->max_length / 1024, block->offset);
+                    xen_physmap_name(ram), size / 1024, ram);
     }
     if (found && memory_region_is_rom(block->mr)) {
         return;     /* A BAR was put over it; it reads as zeros. */
     }
     touch(block);
-    if (!found) {
-        covered = !xen_physmap_claim(block->offset, block->max_length);
-    }
-    if (xen_foreign_map_has_fixed() && !covered &&
-        xen_reservation_populate(block->offset, block->max_length,
-                                 found) == 0) {
+    if (xen_foreign_map_has_fixed() &&
+        (found ? !xen_physmap_is_taken(ram, ram, size)
+               : xen_physmap_claim(ram, size)) &&
+        xen_reservation_populate(ram, size, found) == 0) {
         set_located(block);
     } else {
-        warn_report("Xen gives no new frames for the memory of %s: accesses "
-                    "to it are emulated, and its contents are blank",
-                    xen_physmap_name(block->offset));
+        warn_report("the memory of %s gets no new frames: accesses to it are "
+                    "emulated, and its contents are blank",
+                    xen_physmap_name(ram));
     }
 }
 

@@ -143,11 +143,7 @@ static void note_obstacle(hwaddr gaddr, bool refused)
     obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, refused };
 }
 
-/*
- * True if other device memory is in [@gaddr, @gaddr + @size), or another device
- * is shown there, than the memory [@ram, @ram + @size).  Does not ask Xen.
- */
-static bool is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size)
+bool xen_physmap_is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size)
 {
     uint64_t done, len;
     ram_addr_t other;
@@ -173,7 +169,7 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
     uint64_t done, len;
     ram_addr_t other;
 
-    if (is_taken(gaddr, ram, size)) {
+    if (xen_physmap_is_taken(gaddr, ram, size)) {
         return false;
     }
     for (done = 0; done < size; done += len) {

@@ -328,6 +328,40 @@ static const char *added_under(XenTest *t)
     return NULL;
 }
 
+/*
+ * A display that the saved guest did not have, and whose initial range is under
+ * the registers of another device: they are reached.
+ */
+static const char *added_registers(XenTest *t)
+{
+    enum { CARD = 10 << 3, STATUS = 8, AT = DEVMEM_INITIAL + 3 * MiB };
+    g_autofree char *devices =
+        g_strconcat(vga_2m.args, "-device e1000,addr=0xa,romfile= ", NULL);
+    g_autofree char *before = devmem_args(t, devices);
+    g_autofree char *after = g_strconcat(before, OTHER, NULL);
+    uint32_t status;
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    devmem_place(t, &vga_2m, RANGE_A);
+    devmem_stamp(t, &vga_2m, RANGE_A, 10);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, CARD, 0, AT));
+    status = xensim_mmio_read(t->dom, AT + STATUS, 4);
+    XEN_REQUIRE(status && status != UINT32_MAX, "has no network card");
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, after);
+        XEN_REQUIRE(xensim_mmio_read(t->dom, AT + STATUS, 4) == status,
+                    "hides the registers of another device");
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 10));
+    }
+    place_other(t, RANGE_B);
+    stamp_other(t, RANGE_B, 20);
+    XEN_TRY(stamped_other(t, RANGE_B, 20));
+    /* The other has a dummy left. */
+    xen_test_stop(t);
+    return NULL;
+}
+
 /* Larger video memory than the guest was saved with. */
 static const char *larger(XenTest *t)
 {
@@ -475,6 +509,7 @@ int main(int argc, char **argv)
     xen_test_add("pieces/stopped", stopped, NULL);
     xen_test_add("pieces/asleep", asleep, NULL);
     xen_test_add("pieces/added", added, NULL);
+    xen_test_add("pieces/added-registers", added_registers, NULL);
     xen_test_add_data("pieces/added-under", added_under, OTHER, NULL);
     xen_test_add_data("pieces/larger-added-under", added_under, LARGER_OTHER,
                       NULL);
