@@ -161,10 +161,10 @@ class Domain:
     def calls(self):
         """The device model's calls to Xen since its start, by kind."""
         with open(f'/run/dm/{self.pid()}.count', 'rb') as src:
-            counts = struct.unpack('17Q', src.read())
+            counts = struct.unpack('19Q', src.read())
         told = {name: counts[n] for name, n in PRIVCMD_CALLS.items()}
         told['maps'] = sum(counts[n] for n in MAP_CALLS)
-        told['pages'] = counts[16]
+        told['pages'], told['relocations'], told['pins'] = counts[16:]
         return told
 
     def qmp(self):

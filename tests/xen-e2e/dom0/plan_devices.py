@@ -135,6 +135,28 @@ def moved_bar(bench):
         ask('fill', place + part, MIB, 42)
 
 
+def sized_bar(bench):
+    """The guest sizes the BAR of its video memory again and again, as Linux
+    does, and while it is on: nothing is relocated, no caching type pinned."""
+    ask, there = bench.ask, bench.there
+    part = there['lfb'] + 8 * MIB
+    ask('draw', 45)
+    ask('fill', part, MIB, 46)
+    before = bench.dom.calls()
+    for times, decoded in ((200, 0), (50, 1)):
+        ask('size', times, decoded, timeout=300)
+    after = bench.dom.calls()
+    ask('pixels', 45)
+    ask('check', part, MIB, 46)
+    screen(bench, 45)
+    told = {what: after[what] - before[what]
+            for what in ('relocations', 'pins', 'pages')}
+    bench.dom.figures['BAR sized 250 times'] = told
+    if told['relocations'] or told['pins']:
+        raise Failed(f'sizing a BAR 250 times made {told}')
+    return f'250 times: {told}'
+
+
 def balloon_fresh(bench):
     """Memory that came back is what the disk sees: not the frames that were
     there before."""
@@ -274,6 +296,7 @@ CASES = (
     ('video modes', modes),
     ('DMA into video memory', dma_video),
     ('video memory moved', moved_bar),
+    ('BAR of the video memory sized', sized_bar),
     ('balloon under DMA', dma_balloon_under),
     ('DMA over pages given away', dma_hole),
 )

@@ -16,6 +16,8 @@
  *   take GFN N [STEP]               and memory there again
  *   mode W H BITS, draw SEED, pixels SEED
  *   bar ADDR                        move the video memory
+ *   size N DECODED                  size its BAR N times; DECODED 1: while it is
+ *                                   on
  *   peek ADDR, poke ADDR VALUE      a dword
  *   in PORT, out PORT VALUE         a byte
  *   limit, storm, dmaballoon, bench: see runs.c
@@ -163,6 +165,16 @@ static void bar(uint32_t *arg, unsigned n)
     say("ok");
 }
 
+static void size(uint32_t *arg, unsigned n)
+{
+    uint32_t i, differ = 0;
+
+    for (i = 0; i < arg[0]; i++) {
+        differ += pci_bar_size(video.devfn, 0, arg[1]) != video.vram_bytes;
+    }
+    say("%s differ=%u", differ ? "bad" : "ok", differ);
+}
+
 static void peek(uint32_t *arg, unsigned n)
 {
     say("ok value=0x%x", *(volatile uint32_t *)arg[0]);
@@ -192,7 +204,8 @@ static const Command commands[] = {
     { "start", 4, start }, { "wait", 0, wait },
     { "give", 2, give }, { "take", 2, take },
     { "mode", 3, mode }, { "draw", 1, draw }, { "pixels", 1, pixels },
-    { "bar", 1, bar }, { "peek", 1, peek }, { "poke", 2, poke },
+    { "bar", 1, bar }, { "size", 2, size },
+    { "peek", 1, peek }, { "poke", 2, poke },
     { "in", 1, in_port }, { "out", 2, out_port },
     { "limit", 4, run_at_limit }, { "storm", 3, run_storm },
     { "dmaballoon", 5, run_dma_balloon }, { "bench", 5, run_bench },

@@ -155,8 +155,11 @@ int pci_find_class(unsigned class);
 #define PCI_MASTER 4u
 void pci_command(unsigned devfn, uint16_t set, uint16_t clear);
 
-/* A memory BAR: its size, and a move of it; decoding is off meanwhile. */
-uint32_t pci_bar_size(unsigned devfn, unsigned bar);
+/*
+ * A memory BAR: its size, and a move of it.  Decoding is off meanwhile, unless
+ * it is to stay @decoded.
+ */
+uint32_t pci_bar_size(unsigned devfn, unsigned bar, bool decoded);
 void pci_bar_move(unsigned devfn, unsigned bar, uint32_t addr);
 
 /* ---- the disk (ide.c): first channel's master on the PIIX3 ---- */

@@ -50,10 +50,11 @@ void pci_command(unsigned devfn, uint16_t set, uint16_t clear)
     pci_out(devfn, REG_COMMAND, (uint16_t)((now & ~clear) | set));
 }
 
-uint32_t pci_bar_size(unsigned devfn, unsigned bar)
+uint32_t pci_bar_size(unsigned devfn, unsigned bar, bool decoded)
 {
     unsigned reg = REG_BAR0 + 4 * bar;
-    uint16_t on = pci_in(devfn, REG_COMMAND) & (PCI_IO | PCI_MEMORY);
+    uint16_t on = decoded ? 0 : pci_in(devfn, REG_COMMAND) &
+                                (PCI_IO | PCI_MEMORY);
     uint32_t was = pci_in(devfn, reg), mask;
 
     pci_command(devfn, 0, on);

@@ -48,7 +48,7 @@ void video_init(void)
         return;
     }
     video.lfb = pci_in(video.devfn, PCI_BAR0) & ~0xfu;
-    video.vram_bytes = pci_bar_size(video.devfn, 0);
+    video.vram_bytes = pci_bar_size(video.devfn, 0, false);
     video.dispi = (dispi_in(DISPI_ID) & 0xfff0) == 0xb0c0;
     if (boot_info.mode_info == VBE_FINE && boot_info.mode_set == VBE_FINE) {
         video.pitch = mode16(0x10);
