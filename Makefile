@@ -15,7 +15,7 @@ NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
         series-check check-bare check-xen check-xen-linux setup clean fuzz \
-        fuzz-qemu deb check-deb check-arm64 dist
+        fuzz-qemu deb check-deb check-arm64 dist arguments
 .NOTPARALLEL:
 
 help:
@@ -51,7 +51,12 @@ help:
 #: BASE=10.2     another base than QEMU 10.0, in build-10.2/
 #: JOBS=N        compile N files at a time   PACKAGES=ignore  check none
 
-setup:
+# what is wrong with these is said before anything is made
+arguments: export BUILD := $(BUILD)
+arguments:
+	@tools/arguments $(MAKECMDGOALS)
+
+setup: arguments
 ifneq ($(PACKAGES),ignore)
 	@tools/packages "$(BUILD)" $(PACKAGES_TOO)
 endif
@@ -125,8 +130,8 @@ check-arm64: PACKAGES_TOO = mmdebstrap
 check-arm64: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/check-arm64 --build "$(BUILD)"
 
-check-bare:
+check-bare: arguments
 	@tools/check-bare-root $(or $(SUITE),bookworm)
 
-clean:
+clean: arguments
 	rm -rf "$(BUILD)"
