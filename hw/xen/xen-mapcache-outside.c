@@ -250,6 +250,16 @@ static XenMapStatus grant_status(int err)
                                           : XEN_MAP_UNAVAILABLE;
 }
 
+/* Makes one call that maps the grants @refs, and counts it; NULL: errno. */
+static void *grant_call(uint32_t *refs, uint32_t pages, int prot)
+{
+    void *host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
+                                                 xen_domid, refs, prot);
+
+    mcache_count_map(pages, !host);
+    return host;
+}
+
 uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
                           hwaddr *plen, bool is_write, XenMapStatus *status)
 {
@@ -267,13 +277,11 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         for (i = 0; i < pages; i++) {
             refs[i] = first + i;
         }
-        host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
-                                               xen_domid, refs, prot);
+        host = grant_call(refs, pages, prot);
         /* A bad reference makes the call fail: try the first half alone. */
         while (!host && pages > 1 && grant_status(errno) == XEN_MAP_ABSENT) {
             pages /= 2;
-            host = xengnttab_map_domain_grant_refs(outside_gnttab, pages,
-                                                   xen_domid, refs, prot);
+            host = grant_call(refs, pages, prot);
         }
     }
     if (!host) {
@@ -284,7 +292,6 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
         return NULL;
     }
 
-    mcache_count_map(pages, false);
     QEMU_LOCK_GUARD(&mapcache.lock);
     nr_grants++;
     o = mcache_outside_add_locked(OUTSIDE_GRANT, host, addr - in_page,
