@@ -134,6 +134,13 @@ void xen_test_domain(XenTest *t, unsigned flags);
 void xen_test_boot(XenTest *t, const char *args);
 
 /*
+ * xen_test_boot() in two steps: the first waits only until the monitor answers,
+ * the second until the device model serves the guest.
+ */
+void xen_test_boot_begin(XenTest *t, const char *args);
+void xen_test_boot_end(XenTest *t);
+
+/*
  * xen_test_boot() for arguments that the device model may refuse.  NULL if it
  * serves the guest; otherwise how it ended, and no device model runs.
  */
@@ -299,6 +306,8 @@ void xen_test_stats_release(XenTest *t);
 #define xen_test_start(...) XEN_AT(xen_test_start(__VA_ARGS__))
 #define xen_test_start_disk(...) XEN_AT(xen_test_start_disk(__VA_ARGS__))
 #define xen_test_boot(...) XEN_AT(xen_test_boot(__VA_ARGS__))
+#define xen_test_boot_begin(...) XEN_AT(xen_test_boot_begin(__VA_ARGS__))
+#define xen_test_boot_end(...) XEN_AT(xen_test_boot_end(__VA_ARGS__))
 #define xen_test_save(...) XEN_AT(xen_test_save(__VA_ARGS__))
 #define xen_test_boot_incoming(...) XEN_AT(xen_test_boot_incoming(__VA_ARGS__))
 #define xen_test_save_restore(...) XEN_AT(xen_test_save_restore(__VA_ARGS__))

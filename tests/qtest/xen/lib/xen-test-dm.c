@@ -283,6 +283,17 @@ void xen_test_boot(XenTest *t, const char *args)
     serves(t);
 }
 
+void xen_test_boot_begin(XenTest *t, const char *args)
+{
+    launch(t, args);
+    connect_to(t);
+}
+
+void xen_test_boot_end(XenTest *t)
+{
+    serves(t);
+}
+
 const char *xen_test_try_boot(XenTest *t, const char *args)
 {
     const char *end;
