@@ -6,11 +6,26 @@
 
 #include "pc.h"
 
+/* Where a device was found. */
+typedef struct GuestFound {
+    uint32_t id;
+    unsigned index, devfn;
+} GuestFound;
+
+/* What guest_pci_remember() asks for: devices, and sizes of BARs. */
+typedef struct GuestMemory {
+    GuestFound found[32];
+    unsigned n_found;
+    bool known[256][6];
+    uint64_t bar_bytes[256][6];
+} GuestMemory;
+
 struct GuestPc {
     XensimDomain *dom;          /* NULL: on another machine, below */
     const GuestBus *bus;
     void *opaque;
     unsigned timeout_ms;
+    GuestMemory *memory;        /* NULL: remembers nothing */
     char error[256];            /* of the last failure, one line */
 };
 

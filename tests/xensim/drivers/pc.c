@@ -46,6 +46,9 @@ GuestPc *guest_pc_new_on(const GuestBus *bus, void *opaque)
 
 void guest_pc_free(GuestPc *pc)
 {
+    if (pc) {
+        free(pc->memory);
+    }
     free(pc);
 }
 
@@ -258,17 +261,54 @@ static int next_function(GuestPc *pc, unsigned devfn, uint32_t id,
     return rc;
 }
 
+void guest_pci_remember(GuestPc *pc)
+{
+    free(pc->memory);
+    pc->memory = calloc(1, sizeof(*pc->memory));
+}
+
+static bool recall_device(const GuestPc *pc, uint32_t id, unsigned index,
+                          unsigned *devfn)
+{
+    unsigned i;
+
+    for (i = 0; pc->memory && i < pc->memory->n_found; i++) {
+        const GuestFound *f = &pc->memory->found[i];
+
+        if (f->id == id && f->index == index) {
+            *devfn = f->devfn;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_device(GuestPc *pc, uint32_t id, unsigned index,
+                        unsigned devfn)
+{
+    GuestMemory *m = pc->memory;
+
+    if (m && m->n_found < sizeof(m->found) / sizeof(m->found[0])) {
+        m->found[m->n_found++] = (GuestFound) { id, index, devfn };
+    }
+}
+
 int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
                    unsigned index, unsigned *devfn)
 {
-    unsigned i = 0;
+    const uint32_t wanted = (uint32_t)device << 16 | vendor;
+    unsigned i = 0, left = index;
 
+    if (recall_device(pc, wanted, index, devfn)) {
+        return 0;
+    }
     while (i < 256) {
         uint32_t id;
         int rc = guest_pci_in(pc, i, 0, 4, &id);
 
-        if (!rc && id == ((uint32_t)device << 16 | vendor) && index-- == 0) {
+        if (!rc && id == wanted && left-- == 0) {
             *devfn = i;
+            note_device(pc, wanted, index, i);
             return 0;
         }
         rc = rc ?: next_function(pc, i, id, &i);
@@ -334,13 +374,37 @@ static uint64_t bar_addr(const Bar *b)
                  : (uint64_t)b->high << 32 | (b->low & ~15u);
 }
 
+static bool recall_size(const GuestPc *pc, unsigned devfn, unsigned bar,
+                        uint64_t *bytes)
+{
+    if (!pc->memory || bar > 5 || !pc->memory->known[devfn][bar]) {
+        return false;
+    }
+    *bytes = pc->memory->bar_bytes[devfn][bar];
+    return true;
+}
+
+static void note_size(GuestPc *pc, unsigned devfn, unsigned bar,
+                      uint64_t bytes)
+{
+    if (pc->memory) {
+        pc->memory->known[devfn][bar] = true;
+        pc->memory->bar_bytes[devfn][bar] = bytes;
+    }
+}
+
 /* With decoding off: the size, and the BAR back as it was. */
 static int bar_measure(GuestPc *pc, unsigned devfn, unsigned bar,
                        const Bar *was, uint64_t *bytes)
 {
     uint64_t mask;
     Bar ones;
-    int rc = bar_write(pc, devfn, was, UINT64_MAX);
+    int rc;
+
+    if (recall_size(pc, devfn, bar, bytes)) {
+        return 0;
+    }
+    rc = bar_write(pc, devfn, was, UINT64_MAX);
 
     if (!rc) {
         rc = bar_read(pc, devfn, bar, &ones);
@@ -359,6 +423,7 @@ static int bar_measure(GuestPc *pc, unsigned devfn, unsigned bar,
         mask |= 0xffff0000;     /* the upper half may read as zero */
     }
     *bytes = mask ? -mask : 0;
+    note_size(pc, devfn, bar, *bytes);
     return 0;
 }
 
@@ -377,8 +442,12 @@ int guest_pci_bar_size(GuestPc *pc, unsigned devfn, unsigned bar,
 {
     uint32_t command;
     Bar b;
-    int rc = bar_read(pc, devfn, bar, &b);
+    int rc;
 
+    if (recall_size(pc, devfn, bar, bytes)) {
+        return 0;
+    }
+    rc = bar_read(pc, devfn, bar, &b);
     *bytes = 0;
     if (!rc) {
         rc = guest_pci_in(pc, devfn, PCI_COMMAND, 2, &command);

@@ -77,6 +77,14 @@ int guest_mem_write(GuestPc *pc, uint64_t gpa, const void *buf, size_t len);
 
 /* ---- PCI, bus 0; DEVFN is slot << 3 | function ---- */
 
+/*
+ * For a machine whose devices are set up again and again: from now on the
+ * drivers remember where a device was found, and how large a BAR is, instead of
+ * asking the device each time.  To be called again when a device has come or
+ * gone; it forgets what was remembered.
+ */
+void guest_pci_remember(GuestPc *pc);
+
 /* The (INDEX + 1)th device with these ids, in the order of devfn. */
 int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
                    unsigned index, unsigned *devfn);

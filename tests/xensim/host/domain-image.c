@@ -233,17 +233,46 @@ static int get(int fd, void *buf, size_t len)
     return 0;
 }
 
+#define CHUNK_PAGES 64u         /* of memory that are read or written at once */
+
+static uint64_t chunk_of(uint64_t pages)
+{
+    return pages < CHUNK_PAGES ? pages : CHUNK_PAGES;
+}
+
+/* Copies @pages of machine memory at @mfn to or from @fd; maps nothing. */
+static int copy_frames(XsimView *v, int fd, uint64_t mfn, uint64_t pages,
+                       bool load)
+{
+    char buf[CHUNK_PAGES * XENSIM_PAGE_SIZE];
+    int rc = 0;
+
+    while (!rc && pages) {
+        uint64_t n = chunk_of(pages);
+        size_t len = n << XENSIM_PAGE_SHIFT;
+        off_t at = (off_t)mfn << XENSIM_PAGE_SHIFT;
+
+        if (load) {
+            rc = get(fd, buf, len);
+            rc = rc ? rc : pwrite(v->mem_fd, buf, len, at) == (ssize_t)len ?
+                 0 : -EIO;
+        } else {
+            rc = pread(v->mem_fd, buf, len, at) == (ssize_t)len ?
+                 put(fd, buf, len) : -EIO;
+        }
+        mfn += n;
+        pages -= n;
+    }
+    return rc;
+}
+
 static int save_piece(XsimView *v, int fd, uint64_t gfn, uint64_t mfn,
                       uint64_t pages, bool data)
 {
     FilePiece piece = { gfn, pages, data };
     int rc = pages ? put(fd, &piece, sizeof(piece)) : 0;
-    uint64_t i;
 
-    for (i = 0; !rc && data && i < pages; i++) {
-        rc = put(fd, xsim_frame(v, mfn + i), XENSIM_PAGE_SIZE);
-    }
-    return rc;
+    return rc || !data ? rc : copy_frames(v, fd, mfn, pages, false);
 }
 
 static int save_run(XsimView *v, int fd, const Run *run)
@@ -293,10 +322,29 @@ int xensim_domain_save_memory(XensimDomain *dom, int fd)
     return rc ? rc : put(fd, &end, sizeof(end));
 }
 
+/* Reads the pages from @gfn on, which have frames, from @fd. */
+static int load_data(XensimDomain *dom, int fd, uint64_t gfn, uint64_t pages)
+{
+    XsimView *v = &dom->sim->v;
+    int rc = 0;
+
+    while (!rc && pages) {
+        uint64_t mfn = XSIM_P2M_MFN(xsim_p2m_get(v, dom->slot, gfn)), n = 1;
+
+        while (n < pages && XSIM_P2M_MFN(xsim_p2m_get(v, dom->slot, gfn + n))
+                            == mfn + n) {
+            n++;
+        }
+        rc = copy_frames(v, fd, mfn, n, true);
+        gfn += n;
+        pages -= n;
+    }
+    return rc;
+}
+
 static int load_piece(XensimDomain *dom, int fd, const FilePiece *piece)
 {
-    char page[XENSIM_PAGE_SIZE];
-    uint64_t i;
+    XsimDom *d = xsim_host_dom(dom);
     int rc = 0;
 
     if (piece->gfn >= XENSIM_MAX_GFN ||
@@ -306,13 +354,11 @@ static int load_piece(XensimDomain *dom, int fd, const FilePiece *piece)
     if (xensim_populate(dom, piece->gfn, piece->pages) != piece->pages) {
         return -ENOMEM;
     }
-    for (i = 0; !rc && piece->data && i < piece->pages; i++) {
-        rc = get(fd, page, sizeof(page));
-        if (!rc) {
-            rc = xensim_write(dom, (piece->gfn + i) << XENSIM_PAGE_SHIFT,
-                              page, sizeof(page));
-        }
+    xsim_lock(&d->lock);
+    if (piece->data) {
+        rc = load_data(dom, fd, piece->gfn, piece->pages);
     }
+    xsim_unlock(&d->lock);
     return rc;
 }
 

@@ -12,6 +12,7 @@
  *   picture.c   the picture of each display
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
  *   counts.c    QEMU's counts of map calls, compared with Xen's
+ *   times.c     where the time goes
  *   shrink.c    whose fault a difference is, and the least stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
  *   mutate.c    streams from other streams
@@ -295,6 +296,24 @@ typedef struct OraclePlan {
 
 void oracle_run(const OraclePlan *plan, const OracleStream *stream,
                 OracleResult *result);
+
+/* ---- times.c ---- */
+
+/*
+ * Measures from here on where the time goes, for a process.  Until then
+ * oracle_times_add() does nothing.
+ */
+void oracle_times_begin(void);
+
+/* In ns, from some time on; for @start below. */
+uint64_t oracle_times_now(void);
+
+/* What has begun at @start, and ends now, is @part of @what on @side. */
+void oracle_times_add(const char *what, const char *part, const char *side,
+                      uint64_t start);
+
+/* Prints the sums, the longest first. */
+void oracle_times_print(void);
 
 /* ---- shrink.c ---- */
 

@@ -11,7 +11,7 @@ static struct {
     gint64 seed;
     int actions, every, time, shrink, seeds;
     char *file, *bytes, *save, *findings, *corpus, *mutants;
-    gboolean both_plain, timeless, tap, keep_going, mutate;
+    gboolean both_plain, timeless, tap, keep_going, mutate, times;
     char **without;
 } option = { .actions = 1000, .every = 100, .shrink = 120 };
 
@@ -49,6 +49,8 @@ static const GOptionEntry entries[] = {
       "do not look at the processor's time", NULL },
     { "without", 0, 0, G_OPTION_ARG_STRING_ARRAY, &option.without,
       "leave out a device, or an action of one (xen.fault)", "NAME" },
+    { "times", 0, 0, G_OPTION_ARG_NONE, &option.times,
+      "print where the time goes", NULL },
     { "tap", 0, 0, G_OPTION_ARG_NONE, &option.tap,
       "print results as a test does", NULL },
     /* As glib's tests are called; this is what it does anyway. */
@@ -341,6 +343,7 @@ static void print_total(void)
     printf("# %u faults, %u of QEMU without Xen, %u that came once; longest "
            "wait for an answer %" PRIu64 " ms\n", total.faults,
            total.of_qemu, total.unsteady, total.longest_ns / 1000000);
+    oracle_times_print();
 }
 
 static int run_mutants(const OraclePlan *plan)
@@ -438,6 +441,9 @@ int main(int argc, char **argv)
     plan.timeless = option.timeless;
     plan.every = MAX(option.every, 1);
     total.start = g_get_monotonic_time();
+    if (option.times) {
+        oracle_times_begin();
+    }
     files = choose(&err);
     if (!err) {
         check_names(option.without, &err);

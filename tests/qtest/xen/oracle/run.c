@@ -44,12 +44,15 @@ static bool lost(OracleSide *a, OracleSide *b, OracleResult *result)
 static uint64_t run_step(OracleSide *side, const OracleStep *step)
 {
     uint64_t before = oracle_side_cpu_ns(side), after;
+    uint64_t start = oracle_times_now();
     OracleBytes bytes = { 0 };
 
     bytes.data = g_bytes_get_data(step->bytes, &bytes.len);
     side->longest_ns = 0;
     step->action->run(side, step->device, &bytes);
     after = oracle_side_cpu_ns(side);
+    oracle_times_add(step->device->name, step->action->name, side->name,
+                     start);
     return after > before ? after - before : 0;
 }
 
@@ -94,12 +97,15 @@ static void run_on_both(const OraclePlan *plan, const OracleStep *step,
 static bool same_after(OracleSide *a, OracleSide *b, bool quiet, bool whole,
                        OracleResult *result)
 {
+    uint64_t start = oracle_times_now();
     char *text;
 
     if (lost(a, b, result)) {
         return false;
     }
     text = quiet ? oracle_look(a, b, whole) : oracle_compare_sights(a, b);
+    oracle_times_add("oracle", quiet ? "quiet point" : "comparison", "both",
+                     start);
     result->comparisons += MIN(a->sights->len, b->sights->len);
     oracle_side_forget(a);
     oracle_side_forget(b);
@@ -138,13 +144,16 @@ void oracle_run(const OraclePlan *plan, const OracleStream *stream,
 {
     GError *err = NULL;
     OracleSide *a, *b = NULL;
+    uint64_t start;
 
     memset(result, 0, sizeof(*result));
+    start = oracle_times_now();
     a = oracle_side_start("plain", plan->qemu, false, &stream->shape, &err);
     if (a) {
         b = oracle_side_start(plan->both_plain ? "plain2" : "xen", plan->qemu,
                               !plan->both_plain, &stream->shape, &err);
     }
+    oracle_times_add("oracle", "start", "both", start);
     if (b) {
         a->peer = b;
         b->peer = a;
@@ -153,6 +162,8 @@ void oracle_run(const OraclePlan *plan, const OracleStream *stream,
         finish(result, ORACLE_BROKEN, g_strdup(err->message));
         g_error_free(err);
     }
+    start = oracle_times_now();
     oracle_side_stop(b);
     oracle_side_stop(a);
+    oracle_times_add("oracle", "stop", "both", start);
 }

@@ -5,6 +5,7 @@
 #include "engine.h"
 
 #define BIOS_BYTES 0x10000
+#define FIRST_DATA 0x800000u    /* seed of the pattern that disks begin with */
 
 static bool has(const OracleShape *shape, unsigned index)
 {
@@ -100,14 +101,28 @@ char **oracle_shape_args(const OracleShape *shape, const char *dir)
     return (char **)g_ptr_array_free(argv, FALSE);
 }
 
+/* The same for all streams. */
+static const char *first_data(uint64_t bytes)
+{
+    static char *data;
+    static uint64_t had;
+
+    if (had < bytes) {
+        g_free(data);
+        data = g_malloc(bytes);
+        oracle_pattern(data, bytes, FIRST_DATA);
+        had = bytes;
+    }
+    return data;
+}
+
 static bool make_disk(const OracleDevice *device, const char *dir,
                       GError **err)
 {
     g_autofree char *path = oracle_shape_disk(device, dir);
-    g_autofree char *data = g_malloc(device->disk_bytes);
 
-    oracle_pattern(data, device->disk_bytes, device->disk_bytes);
-    return g_file_set_contents(path, data, device->disk_bytes, err);
+    return g_file_set_contents(path, first_data(device->disk_bytes),
+                               device->disk_bytes, err);
 }
 
 bool oracle_shape_files(const OracleShape *shape, const char *dir,

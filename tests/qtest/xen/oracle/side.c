@@ -271,6 +271,7 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     }
     side->pc = guest_pc_new_on(&oracle_side_bus, side);
     guest_pc_set_timeout(side->pc, ANSWER_MS);
+    guest_pci_remember(side->pc);
     side->dir = make_dir(shape, err);
     ok = side->dir && oracle_shape_files(shape, side->dir, err);
     if (ok) {
@@ -431,6 +432,7 @@ void oracle_side_plugged(OracleSide *side, const char *device)
 {
     g_free(side->plugged);
     side->plugged = g_strdup(device);
+    guest_pci_remember(side->pc);
     if (side->guest) {
         ts_set_plugged(side->guest, device);
     }
