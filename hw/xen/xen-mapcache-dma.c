@@ -529,7 +529,6 @@ void mcache_dma_report(void)
     static XenReportLimit limit;
     static uint64_t unreported;
     bool due = xen_report_may(&limit);
-    uint32_t left_out;
     DmaReport r = {
         .now = mcache_seconds(),
         .wanted = due ? REPORT_LINES : 0,
@@ -551,8 +550,8 @@ void mcache_dma_report(void)
     }
     unreported += r.more;
     report_print(&r);
-    if (due && (r.lines || unreported) &&
-        xen_report_is_due(&limit, &left_out)) {
+    if (due && (r.lines || unreported)) {
+        xen_report_written(&limit);
         if (unreported) {
             warn_report("xen mapcache: %" PRIu64 " more such mappings since "
                         "the last report", unreported);

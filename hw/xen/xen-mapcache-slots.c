@@ -200,10 +200,9 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
                            int err)
 {
     static XenReportLimit limit;
-    uint32_t left_out;
 
     trace_xen_map_cache_failure(what, addr, pages, err);
-    if (!xen_report_is_due(&limit, &left_out)) {
+    if (!xen_report_is_due(&limit, NULL)) {
         return;
     }
     if (addr == HWADDR_MAX) {
@@ -218,11 +217,10 @@ void mcache_report_failure(const char *what, hwaddr addr, size_t pages,
 void mcache_report_hole(hwaddr addr)
 {
     static XenReportLimit limit;
-    uint32_t left_out;
 
     trace_xen_map_cache_hole(addr);
     if (bql_locked() && runstate_check(RUN_STATE_INMIGRATE) &&
-        xen_report_is_due(&limit, &left_out)) {
+        xen_report_is_due(&limit, NULL)) {
         error_report("xen mapcache: guest RAM at 0x%" HWADDR_PRIx " is "
                      "absent while the guest is restored: a device reads "
                      "zeros there instead of what was saved", addr);

@@ -24,31 +24,45 @@ typedef struct XenReportLimit {
     uint32_t left_out;  /* how many were left out since then */
 } XenReportLimit;
 
+/* The time in ms; never 0. */
+static inline int64_t xen_report_now(void)
+{
+    return MAX(qemu_clock_get_ms(QEMU_CLOCK_REALTIME), 1);
+}
+
 /* True if a report may be written now.  Changes nothing. */
 static inline bool xen_report_may(const XenReportLimit *r)
 {
     int64_t last = qatomic_read(&r->last);
 
-    return !last || qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - last >=
-                    XEN_REPORT_INTERVAL_MS;
+    return !last || xen_report_now() - last >= XEN_REPORT_INTERVAL_MS;
+}
+
+/* To be called when a report was written because of xen_report_may(). */
+static inline void xen_report_written(XenReportLimit *r)
+{
+    qatomic_set(&r->last, xen_report_now());
 }
 
 /*
- * True if the caller is to write a report; then *@left_out is the number of
- * reports that were left out since the last one.  False if this report is left
- * out.
+ * True if the caller is to write a report; then *@left_out, unless @left_out is
+ * NULL, is the number of reports that were left out since the last one.  False
+ * if this report is left out.
  */
 static inline bool xen_report_is_due(XenReportLimit *r, uint32_t *left_out)
 {
-    int64_t last = qatomic_read(&r->last);
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    int64_t last = qatomic_read(&r->last), now = xen_report_now();
+    uint32_t n;
 
     if ((last && now - last < XEN_REPORT_INTERVAL_MS) ||
-        qatomic_cmpxchg(&r->last, last, now ? now : 1) != last) {
+        qatomic_cmpxchg(&r->last, last, now) != last) {
         qatomic_inc(&r->left_out);
         return false;
     }
-    *left_out = qatomic_xchg(&r->left_out, 0);
+    n = qatomic_xchg(&r->left_out, 0);
+    if (left_out) {
+        *left_out = n;
+    }
     return true;
 }
 
