@@ -206,6 +206,8 @@ static hwaddr frames_of(ram_addr_t ram, uint64_t *len)
  * True if @block is a ROM of which frames are absent or belong to other memory.
  * They were overwritten, or the guest has ballooned them out.  QEMU still has
  * its mapping of the old frames.
+ * The guest does not say which pages it gives away, so the frames are probed: by
+ * one map call for each ROM, only when the section is saved.
  */
 static bool is_rom_in_part(const RAMBlock *block)
 {
