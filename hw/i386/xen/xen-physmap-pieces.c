@@ -129,10 +129,32 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
     }
 }
 
+/*
+ * Returns the index of the first piece that ends beyond @addr, or v->n.  A guest
+ * can make a piece of each page of video memory, and a live migration asks at
+ * each write of a device.  So this is a binary search.
+ */
+static unsigned first_beyond(const XenPieces *v, ram_addr_t addr)
+{
+    unsigned low = 0, high = v->n;
+
+    while (low < high) {
+        unsigned mid = low + (high - low) / 2;
+
+        if (v->p[mid].ram + v->p[mid].size > addr) {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    return low;
+}
+
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
 {
     const XenPieces *v = qatomic_rcu_read(&pieces);
-    const XenPiece *p = xen_piece_of(v->p, v->n, addr, len);
+    unsigned i = first_beyond(v, addr);
+    const XenPiece *p = xen_piece_of(&v->p[i], MIN(v->n - i, 1), addr, len);
 
     return p ? p->gaddr + (addr - p->ram) : addr;
 }
