@@ -166,7 +166,7 @@ static inline void mcache_touch(MapCacheSlot *s, uint32_t gen)
     smp_mb();
 }
 
-static inline unsigned page_of(ram_addr_t addr)
+static inline unsigned mcache_page_of(ram_addr_t addr)
 {
     return (addr & (MCACHE_BUCKET_SIZE - 1)) >> XC_PAGE_SHIFT;
 }
@@ -175,8 +175,8 @@ static inline unsigned page_of(ram_addr_t addr)
  * The page of @addr is present.  Returns how many of the @len bytes from @addr
  * on are in present pages of the same bucket.
  */
-static inline hwaddr present_bytes(const MapCacheSlot *s, ram_addr_t addr,
-                                   hwaddr len)
+static inline hwaddr mcache_present_bytes(const MapCacheSlot *s,
+                                          ram_addr_t addr, hwaddr len)
 {
     ram_addr_t offset = addr & (MCACHE_BUCKET_SIZE - 1);
     unsigned page = offset >> XC_PAGE_SHIFT, end;
@@ -218,11 +218,11 @@ static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
                                                     hwaddr *plen)
 {
     if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
-        unlikely(!test_bit(page_of(addr), s->valid))) {
+        unlikely(!test_bit(mcache_page_of(addr), s->valid))) {
         return NULL;
     }
     if (plen) {
-        *plen = present_bytes(s, addr, *plen);
+        *plen = mcache_present_bytes(s, addr, *plen);
     }
     return mcache_slot_host(s - mapcache.slot) +
            (addr & (MCACHE_BUCKET_SIZE - 1));
@@ -269,7 +269,8 @@ static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
     uint8_t *p = NULL;
 
     qemu_mutex_lock(&mapcache.lock);
-    status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1, page_of(addr));
+    status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1,
+                                mcache_page_of(addr));
     if (status == XEN_MAP_OK) {
         p = mcache_hit(addr, plen);
         status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
@@ -316,7 +317,7 @@ static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
     MapCacheThread *t = mcache_this_thread;
 
     if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
-        unlikely(!test_bit(page_of(addr), s->valid)) || unlikely(!t) ||
+        unlikely(!test_bit(mcache_page_of(addr), s->valid)) || unlikely(!t) ||
         (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK)))) {
         return map_rest(addr, plen, status);
     }
@@ -479,12 +480,12 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
         return NULL;
     }
     nr = s - mapcache.slot;
-    if (unlikely(!test_bit(page_of(addr), s->valid))) {
+    if (unlikely(!test_bit(mcache_page_of(addr), s->valid))) {
         slot_unlock(s);
         return NULL;
     }
 
-    len = present_bytes(s, addr, *plen);
+    len = mcache_present_bytes(s, addr, *plen);
     for (n = 1; len < *plen; n++) {
         ram_addr_t next = addr + len;
 
@@ -504,7 +505,7 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
             slot_unlock(s);
             break;
         }
-        part = present_bytes(s, next, *plen - len);
+        part = mcache_present_bytes(s, next, *plen - len);
         len += part;
     }
     *plen = len;
@@ -600,7 +601,8 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
 
     qemu_mutex_lock(&mapcache.lock);
     *status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
-                                 buckets_spanned(addr, *plen), page_of(addr));
+                                 buckets_spanned(addr, *plen),
+                                 mcache_page_of(addr));
     if (*status == XEN_MAP_OK) {
         p = mcache_lock_run(addr, plen);
         *status = p ? XEN_MAP_OK : XEN_MAP_UNAVAILABLE;
@@ -760,8 +762,8 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     if (unlikely(qatomic_read(&s->gen) != gen) ||
         unlikely(qatomic_read(&mapcache.gen) != gen) ||
         unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
-        unlikely(!test_bit(page_of(addr), s->valid)) ||
-        unlikely(present_bytes(s, addr, *plen) != *plen)) {
+        unlikely(!test_bit(mcache_page_of(addr), s->valid)) ||
+        unlikely(mcache_present_bytes(s, addr, *plen) != *plen)) {
         dma_end(nr, host, *plen);
         goto rest;
     }
