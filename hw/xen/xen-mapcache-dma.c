@@ -12,14 +12,14 @@
  * The first mapping of a bucket, if it is short enough, has its record in the
  * slot.  Offset and length are part of the slot's state word.  So one
  * compare-and-swap takes the lock and makes the record, and another one ends
- * both (xen-mapcache.c).  All other records are here, in a hash table by host
- * address and length.  All mappings of the same address and length share one
- * cell, because a guest may list a page as often as it likes.  The hash has a
- * seed, so that a guest cannot choose addresses for one chain.  The table grows
- * and shrinks with its contents.  It has shards, each with a lock.  To make or
- * end a mapping, a lock is held for a few steps along a chain, or while the
- * shard is resized.  Reports, the monitor, and a release with a wrong length
- * walk a whole shard under its lock.
+ * both (xen-mapcache-dma-map.c).  All other records are here, in a hash table
+ * by host address and length.  All mappings of the same address and length
+ * share one cell, because a guest may list a page as often as it likes.  The
+ * hash has a seed, so that a guest cannot choose addresses for one chain.  The
+ * table grows and shrinks with its contents.  It has shards, each with a lock.
+ * To make or end a mapping, a lock is held for a few steps along a chain, or
+ * while the shard is resized.  Reports, the monitor, and a release with a wrong
+ * length walk a whole shard under its lock.
  *
  * A release looks in the slot first, then in the table.  Equal records can take
  * each other's place, so a release may take any of them.  If the slot does not

@@ -5,7 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * xen-mapcache.c          an essay on the mapcache; public calls, hits
+ * xen-mapcache.c          an essay on the mapcache; hits, invalidate
+ * xen-mapcache-dma-map.c  making and ending DMA mappings
  * xen-mapcache-slots.c    the arena and its slots: reserving, emptying
  * xen-mapcache-fill.c     filling slots after a miss
  * xen-mapcache-retire.c   retiring slots: invalidate, eviction, idle buckets
@@ -309,6 +310,39 @@ static inline uint32_t *mcache_forward(uint64_t bucket)
     /* Pairs with the release in mcache_forward_get_locked(). */
     leaf = qatomic_load_acquire(&mapcache.root[bucket >> MCACHE_LEAF_SHIFT]);
     return leaf ? &leaf[bucket & (MCACHE_LEAF_BUCKETS - 1)] : NULL;
+}
+
+/* The number of the page of @addr in its bucket. */
+static inline unsigned mcache_page_of(ram_addr_t addr)
+{
+    return (addr & (MCACHE_BUCKET_SIZE - 1)) >> XC_PAGE_SHIFT;
+}
+
+/*
+ * The page of @addr is present.  Returns how many of the @len bytes from @addr
+ * on are in present pages of the same bucket.
+ */
+static inline hwaddr mcache_present_bytes(const MapCacheSlot *s,
+                                          ram_addr_t addr, hwaddr len)
+{
+    ram_addr_t offset = addr & (MCACHE_BUCKET_SIZE - 1);
+    unsigned page = offset >> XC_PAGE_SHIFT, end;
+
+    len = MIN(len, MCACHE_BUCKET_SIZE - offset);
+    if (likely(len <= XC_PAGE_SIZE - (offset & (XC_PAGE_SIZE - 1)))) {
+        return len;
+    }
+    end = find_next_zero_bit(s->valid, MCACHE_BUCKET_PAGES, page);
+    return MIN(len, ((hwaddr)end << XC_PAGE_SHIFT) - offset);
+}
+
+/* The slot in which @bucket was found, or NULL. */
+static __always_inline MapCacheSlot *mcache_find(uint64_t bucket)
+{
+    uint32_t *fwd = mcache_forward(bucket);
+    uint32_t nr = fwd ? qatomic_load_acquire(fwd) : 0;
+
+    return likely(nr) ? &mapcache.slot[nr - 1] : NULL;
 }
 
 /* The seconds of a monotonic clock, plus 1: 0 means that no time is known. */
