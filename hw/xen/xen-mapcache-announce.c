@@ -21,6 +21,7 @@
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-outside.h"
 
 /* With the BQL. */
 static bool loading;    /* a state is being loaded now, */

@@ -15,6 +15,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
 #include "trace.h"
 
 /* Atomic. */

@@ -24,7 +24,10 @@
 #include "hw/xen/xen_native.h"
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
+#include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
 #include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
 #include "trace.h"
 
 /* How many frames one probe asks for. */

@@ -24,6 +24,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
 
 static QLIST_HEAD(, MapCacheCall) calls;    /* under mapcache.lock, as below */
 static QemuCond call_ended;

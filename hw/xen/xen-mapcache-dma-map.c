@@ -19,6 +19,10 @@
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
+#include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
+#include "xen-mapcache-stats.h"
 #include "trace.h"
 
 /* Locks a slot for DMA if it is LIVE. */

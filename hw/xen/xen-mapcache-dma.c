@@ -41,6 +41,7 @@
 #include "hw/xen/xen-report.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 #include "trace.h"
 
 #define SHARD_BITS          4

@@ -24,6 +24,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 
 #define EVENT_INTERVAL_MS   1000
 

@@ -16,6 +16,9 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
+#include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
 #include "trace.h"
 
 /*

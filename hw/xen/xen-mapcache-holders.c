@@ -13,6 +13,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 
 void mcache_told_stats(XenMapCacheStats *stats)
 {

@@ -20,6 +20,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 
 #define SIZE_MIN (32 * MiB)
 

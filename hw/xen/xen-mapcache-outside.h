@@ -71,4 +71,78 @@ Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
  */
 void mcache_outside_remove_locked(Outside *o);
 
+/* --- xen-mapcache-outside.c: without the lock, unless said otherwise ---- */
+
+void mcache_outside_init(void);
+
+/*
+ * Maps grants.  Arguments and result are those of xen_map_cache_dma(), but
+ * @status must not be NULL, and *@plen is not changed if nothing is mapped.
+ */
+uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
+                          hwaddr *plen, bool is_write, XenMapStatus *status);
+
+/*
+ * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
+ * transfer that has no slot.  @info goes into its record.  The number of such
+ * mappings is limited.  @first: true if the caller locks buckets instead when
+ * this fails.  The limit for held mappings is then much lower (1024 and not
+ * 16,384), which leaves the rest to callers without that choice.  Returns NULL,
+ * and sets *@status, if nothing was mapped.
+ */
+uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
+                          bool first, XenMapStatus *status);
+
+/* xen_map_cache_copy() of memory that is not mapped in the arena. */
+XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
+                               bool is_write);
+
+/*
+ * Releases a mapping.  A grant, or a mapping by mcache_pages_map(), is unmapped
+ * if @host is the address that was handed out.  Device memory stays; @host may
+ * be anywhere in it.  False if @host is none of these.  *@dma: true if the
+ * mapping was a transfer's.
+ */
+bool mcache_outside_release(uint8_t *host, bool *dma);
+
+/*
+ * The first unmaps @pages pages at @host, outside the arena, that nobody uses.
+ * It is called without the lock, because it takes the lock if the pages cannot
+ * be unmapped: then it notes them.  The second, which an invalidate calls,
+ * unmaps the noted pages; it releases the lock meanwhile.
+ */
+void mcache_unmap(void *host, size_t pages);
+void mcache_unmap_again_locked(void);
+
+/* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
+ram_addr_t mcache_outside_ram_addr(const void *ptr);
+ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
+
+/*
+ * The number of grant mappings that exist; the bytes that mcache_pages_map()
+ * has mapped and that are mapped still.
+ */
+uint64_t mcache_grants_locked(void);
+uint64_t mcache_exact_bytes_locked(void);
+
+/* --- xen-mapcache-block.c -------------------------------------------- */
+
+/* Adds device memory's counts to @stats.  With the lock. */
+void mcache_block_stats_locked(XenMapCacheStats *stats);
+
+/*
+ * Tells RAM block notifiers of all device memory of which they have not been
+ * told.  Called in the main loop, in no coroutine, with the BQL, without the
+ * lock.
+ */
+void mcache_block_announce(void);
+
+/* Tells the machine that an incoming state was loaded.  Called likewise. */
+void mcache_block_loaded(void);
+
+/* --- xen-mapcache-announce.c ----------------------------------------- */
+
+/* Calls mcache_block_announce() later, when that is allowed.  Any thread. */
+void mcache_announce_later(void);
+
 #endif /* HW_XEN_MAPCACHE_OUTSIDE_H */

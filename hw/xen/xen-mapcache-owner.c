@@ -25,6 +25,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 
 #define OWNERS_MAX  (1u << MCACHE_OWNER_BITS)
 

@@ -16,6 +16,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 
 typedef struct Statistic {
     const char *name;

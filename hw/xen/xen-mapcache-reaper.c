@@ -18,6 +18,8 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-slots.h"
+#include "xen-mapcache-stats.h"
 #include "trace.h"
 
 /* Slots unmapped by one system call, which holds the kernel's mmap lock. */

@@ -17,6 +17,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-slots.h"
 #include "trace.h"
 
 /* The clock hand passes each slot twice before the spare slots are used up. */

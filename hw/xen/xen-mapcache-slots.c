@@ -34,6 +34,8 @@
 #include "system/runstate.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
+#include "xen-mapcache-slots.h"
 #include "trace.h"
 
 #ifndef ARENA_CAP_DEFAULT /* tests shrink it, to make collisions common */

@@ -13,6 +13,7 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-stats.h"
 
 __thread MapCacheThread *mcache_this_thread;
 

@@ -95,6 +95,11 @@
 #include "hw/xen/xen_native.h"
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
+#include "xen-mapcache-dma.h"
+#include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
+#include "xen-mapcache-stats.h"
 #include "trace.h"
 
 #define IDLE_SECONDS_DEFAULT    60

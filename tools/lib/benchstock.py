@@ -245,7 +245,7 @@ class Bare(Stock):
             if name.startswith('xen-mapcache'):
                 shutil.copyfile(os.path.join(folder, name),
                                 os.path.join(self.own, name))
-        path = os.path.join(self.own, 'xen-mapcache-int.h')
+        path = os.path.join(self.own, 'xen-mapcache-stats.h')
         with open(path, encoding='utf-8') as src:
             text = src.read()
         if text.count(self.COUNTS) != 1:

@@ -12,6 +12,8 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
+#include "xen-mapcache-slots.h"
 
 #define PAGE        XENSIM_PAGE_SIZE
 #define RAM         (64u << 20)

@@ -27,7 +27,10 @@
 #include "qemu/rcu.h"
 #include "xen-mapcache-hang.h"
 #include "xen-mapcache-stress.h"
+#include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 #include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
 #include "xen-mapcache-wrap.h"
 
 /* --- mistakes, from outside -------------------------------------- */

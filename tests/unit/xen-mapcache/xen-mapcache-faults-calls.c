@@ -5,7 +5,10 @@
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
 #include "xen-mapcache-faults.h"
+#include "xen-mapcache-int.h"
+#include "xen-mapcache-calls.h"
 #include "xen-mapcache-outside.h"
+#include "xen-mapcache-slots.h"
 #include "xen-mapcache-wrap.h"
 
 Shared *faults_shared;

@@ -13,6 +13,8 @@
 #include "system/runstate.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
+#include "xen-mapcache-outside.h"
 
 Xensim *harness_sim;
 XensimDomain *harness_dom;

@@ -10,6 +10,8 @@
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
+#include "xen-mapcache-slots.h"
 #include "xen-mapcache-scheduler.h"
 #include "xen-mapcache-wrap.h"
 

@@ -16,6 +16,7 @@
 #include "hw/i386/xen/xen-physmap-int.h"
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-mapcache-int.h"
+#include "hw/xen/xen-mapcache-slots.h"
 #include "hw/xen/xen-ram.h"
 #include "system/xen-mapcache.h"
 

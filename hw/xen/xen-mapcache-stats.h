@@ -1,0 +1,76 @@
+/*
+ * Xen mapcache: the counters of each thread
+ *
+ * Copyright (C) 2026 the Xen mapcache series' contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_XEN_MAPCACHE_STATS_H
+#define HW_XEN_MAPCACHE_STATS_H
+
+#include "xen-mapcache-int.h"
+
+/* --- xen-mapcache-stats.c --------------------------------------------- */
+
+/*
+ * Each thread counts its own hits.  If all threads wrote one counter, they
+ * would wait for each other.
+ */
+typedef struct MapCacheCounts {
+    uint64_t hits;              /* hits, without those of @dma_hits */
+    uint64_t dma_hits;          /* DMA mappings made by xen_map_cache_dma()'s
+                                 * common case */
+    uint64_t dma_made;          /* DMA mappings made otherwise */
+    uint64_t dma_ended;         /* DMA mappings that have ended */
+} MapCacheCounts;
+
+typedef struct MapCacheThread {
+    MapCacheCounts n;           /* written by its thread alone */
+    Notifier exit;
+    QLIST_ENTRY(MapCacheThread) next;
+} MapCacheThread;
+
+/* NULL before the thread's first use of the cache. */
+extern __thread MapCacheThread *mcache_this_thread;
+
+/*
+ * Returns the counters of this thread, which last until the thread ends.  The
+ * first makes them, at a thread's first use of the cache; it takes the lock, so
+ * both are called without it.
+ */
+MapCacheThread *mcache_thread_enter(void);
+
+static inline MapCacheThread *mcache_thread(void)
+{
+    MapCacheThread *t = mcache_this_thread;
+
+    return likely(t) ? t : mcache_thread_enter();
+}
+
+/*
+ * Increments a counter of this thread.  A thread that sees the end of a mapping
+ * counted must also see its beginning counted.  So this is a store-release; it
+ * pairs with the loads in xen-mapcache-stats.c.
+ */
+static inline void mcache_count(uint64_t *counter)
+{
+    qatomic_store_release(counter, *counter + 1);
+}
+
+/*
+ * Both are about the DMA mappings that MapCacheCounts counts.  The first
+ * returns how many are outstanding.  The number is exact if none begins or ends
+ * meanwhile; otherwise it may be too large, but not too small.  The second
+ * returns how many were made since the start.
+ */
+uint64_t mcache_dma_outstanding_locked(void);
+uint64_t mcache_dma_made_locked(void);
+
+/* The number of hits since the start. */
+uint64_t mcache_hits_locked(void);
+
+/* Counts a miss that ends now.  It began when get_clock() returned @start. */
+void mcache_miss_ended_locked(int64_t start);
+
+#endif /* HW_XEN_MAPCACHE_STATS_H */
