@@ -193,12 +193,13 @@ typedef struct Leftover {
     void *host;
     size_t pages;
     bool grant;
-    QLIST_ENTRY(Leftover) next;
+    QSLIST_ENTRY(Leftover) next;
 } Leftover;
 
-static QLIST_HEAD(, Leftover) leftovers; /* under the lock */
+/* Atomic: an unmap call may fail with mapcache.lock, or without it. */
+static QSLIST_HEAD(, Leftover) leftovers;
 
-/* False, with errno, if the kernel or Xen refuses.  Without the lock. */
+/* False, with errno, if the kernel or Xen refuses. */
 static bool unmap_call(void *host, size_t pages, bool grant)
 {
     mcache_count_unmap();
@@ -214,8 +215,7 @@ static void unmap(void *host, size_t pages, bool grant)
         mcache_report_failure("unmapping memory", HWADDR_MAX, pages, errno);
         l = g_new(Leftover, 1);
         *l = (Leftover) { host, pages, grant };
-        QEMU_LOCK_GUARD(&mapcache.lock);
-        QLIST_INSERT_HEAD(&leftovers, l, next);
+        QSLIST_INSERT_HEAD_ATOMIC(&leftovers, l, next);
     }
 }
 
@@ -228,15 +228,15 @@ void mcache_unmap(void *host, size_t pages)
 
 void mcache_unmap_again_locked(void)
 {
-    QLIST_HEAD(, Leftover) mine = QLIST_HEAD_INITIALIZER(mine);
+    QSLIST_HEAD(, Leftover) mine;
     Leftover *l, *next;
 
-    if (QLIST_EMPTY(&leftovers)) {
+    QSLIST_MOVE_ATOMIC(&mine, &leftovers);
+    if (QSLIST_EMPTY(&mine)) {
         return;
     }
-    QLIST_SWAP(&mine, &leftovers, next);
     qemu_mutex_unlock(&mapcache.lock);
-    QLIST_FOREACH_SAFE(l, &mine, next, next) {
+    QSLIST_FOREACH_SAFE(l, &mine, next, next) {
         unmap(l->host, l->pages, l->grant);
         g_free(l);
     }

@@ -281,12 +281,19 @@ static void test_address_space(void)
 WRAPPED(xenforeignmemory_map2);
 
 static bool fail_early;
+static void (*at_map)(void);    /* called once, by the next map call */
 
 void *__wrap_xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom,
                                    void *addr, int prot, int flags,
                                    size_t pages, const xen_pfn_t arr[],
                                    int err[])
 {
+    void (*hook)(void) = at_map;
+
+    at_map = NULL;
+    if (hook) {
+        hook();
+    }
     if (fail_early) {
         errno = EAGAIN;
         return NULL;
@@ -418,6 +425,85 @@ static void test_late_reaper(void)
     g_test_trap_assert_passed();
 }
 
+/* --- an unmap that fails with the lock ------------------------------ */
+
+WRAPPED(munmap);
+
+static unsigned failing_unmap_nr;   /* counts down: at 1, the call fails */
+static QemuThread invalidating;
+
+int __wrap_munmap(void *addr, size_t len)
+{
+    if (failing_unmap_nr && !--failing_unmap_nr) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return __real_munmap(addr, len);
+}
+
+static void *invalidate_thread(void *opaque)
+{
+    harness_bql(true);
+    xen_invalidate_map_cache();
+    harness_bql(false);
+    return NULL;
+}
+
+/* An invalidate begins while the map call is under way. */
+static void invalidate_meanwhile(void)
+{
+    uint32_t gen = qatomic_read(&mapcache.gen);
+
+    qemu_thread_create(&invalidating, "invalidate", invalidate_thread, NULL,
+                       QEMU_THREAD_JOINABLE);
+    while (qatomic_read(&mapcache.gen) == gen) {
+        g_usleep(100);
+    }
+}
+
+/*
+ * A held mapping reaches into a hole.  The pages are mapped, unmapped, and
+ * those before the hole are mapped.  An invalidate comes in between, so all is
+ * done again with the lock, and there the unmapping fails.  The invalidate, which
+ * has waited for that, unmaps these pages.
+ */
+static void failing_unmap(void)
+{
+    const uint64_t gfn = 3 * BUCKET / PAGE, n = 8, hole = 5;
+    uint64_t mapped;
+    hwaddr len = n * PAGE;
+    uint8_t *host;
+
+    harness_init(256 * MiB, 0);
+    xen_map_cache_init();
+    xensim_depopulate(harness_dom, gfn + hole, 1);
+    harness_bql(false);
+    mapped = harness_mapped_pages();
+    /* Two calls unmap what was mapped in vain, before and with the hole. */
+    failing_unmap_nr = 3;
+    at_map = invalidate_meanwhile;
+    host = xen_map_cache_dma(harness_ram, gfn * PAGE, 0, &len, XEN_MAP_HELD,
+                             true, NULL, NULL);
+    qemu_thread_join(&invalidating);
+    g_assert_nonnull(host);
+    g_assert_cmpuint(len, ==, hole * PAGE);
+    g_assert_cmpuint(failing_unmap_nr, ==, 0);
+    g_assert_cmpuint(harness_mapped_pages() - mapped, ==, hole);
+    harness_bql(true);
+    xen_invalidate_map_cache_entry(host, len);
+    g_assert_cmpuint(harness_mapped_pages(), ==, mapped);
+}
+
+static void test_failing_unmap(void)
+{
+    if (g_test_subprocess()) {
+        failing_unmap();
+        return;
+    }
+    g_test_trap_subprocess(NULL, PATIENCE_US, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
 /* --- a kernel with other pages than Xen's --------------------------- */
 
 int __wrap_getpagesize(void);
@@ -451,6 +537,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
     g_test_add_func("/xen-mapcache/limits/early-failures",
                     test_early_failures);
+    g_test_add_func("/xen-mapcache/limits/failing-unmap", test_failing_unmap);
     g_test_add_func("/xen-mapcache/limits/large-pages", test_large_pages);
     g_test_add_func("/xen-mapcache/limits/late-reaper", test_late_reaper);
     g_test_add_func("/xen-mapcache/limits/shipped", test_shipped);

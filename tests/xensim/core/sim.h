@@ -157,17 +157,13 @@ void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 
 /* ---- p2m.c: with the domain's lock held ---- */
 
-<<<<<<< HEAD
-/* The second-level entry of @gfn (XSIM_P2M_*), 0 if absent. */
-=======
 /*
- * Entry of @gfn, 0 if absent.  The first takes it as it is: an entry without a
- * frame if it is populated on demand.  The second, as most of Xen's calls do,
- * first gives such an entry a frame; it is 0, and the domain crashes, if none is
- * left.
+ * The second-level entry of @gfn (XSIM_P2M_*), 0 if absent.  The first takes it
+ * as it is: an entry without a frame if it is populated on demand.  The second,
+ * as most of Xen's calls do, first gives such an entry a frame; it is 0, and the
+ * domain crashes, if none is left.
  */
 uint64_t xsim_p2m_query(XsimView *v, unsigned slot, uint64_t gfn);
->>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
 /*
  * Lets @n gfns be populated on demand, and keeps @cache frames for that.  Returns
@@ -194,13 +190,9 @@ int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
 /* Makes @gfn absent; returns the entry that it had.  p2m_pages as above. */
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
 /*
-<<<<<<< HEAD
  * Puts new frames at @n gfns; takes the frames at @n gfns out.  Return how many
- * got a frame, or had one, and update the domain's counts.
-=======
- * How many of @n got a frame.  As on Xen, the domain crashes at a page of type
- * mmio_direct, and a frame is lost.
->>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
+ * got a frame, or had one, and update the domain's counts.  As on Xen, the
+ * domain crashes at a page of type mmio_direct, and a frame is lost.
  */
 uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);

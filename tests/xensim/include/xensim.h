@@ -189,11 +189,6 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
-<<<<<<< HEAD
- * Take @n frames from @gfn out of the p2m.  Those that nobody maps are freed,
- * the others when they are unmapped.  Returns how many were present.  Sends no
- * ioreq: see xensim_balloon_out().
-=======
  * Let @n absent gfns from @gfn be populated on demand, as those of a guest that
  * is started with less than its maximum of memory, and keep @frames more frames
  * for that.  A gfn gets one of them when somebody first accesses, maps or
@@ -205,9 +200,9 @@ uint64_t xensim_populate_on_demand(XensimDomain *dom, uint64_t gfn, uint64_t n,
                                    uint64_t frames);
 
 /*
- * Take @n frames from @gfn out of the p2m and free those that nobody maps.
- * Returns how many were present.  Sends no ioreq: see xensim_balloon_out().
->>>>>>> 62f924d (xensim: populate on demand, and over a passed-through BAR, as Xen does)
+ * Take @n frames from @gfn out of the p2m.  Those that nobody maps are freed,
+ * the others when they are unmapped.  Returns how many were present.  Sends no
+ * ioreq: see xensim_balloon_out().
  */
 uint64_t xensim_depopulate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
