@@ -246,6 +246,9 @@ extern XenPieceList xen_shown;
 #define FOR_EACH_SHOWN(s) \
     for (s = xen_shown.p; s < xen_shown.p + xen_shown.n; s++)
 
+/* Maps @block if it is not mapped yet: its frames, or a dummy. */
+void xen_physmap_map(RAMBlock *block);
+
 /*
  * Returns what the memory map shows at @gaddr, or NULL.  @len: in: bytes asked
  * for; out: the number of bytes for which the answer is right.

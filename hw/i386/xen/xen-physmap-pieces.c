@@ -159,13 +159,6 @@ hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len)
     return p ? p->gaddr + (addr - p->ram) : addr;
 }
 
-hwaddr xen_physmap_ram_to_gaddr(ram_addr_t addr)
-{
-    uint64_t len = 1;
-
-    return xen_physmap_translate(addr, &len);
-}
-
 bool xen_pieces_are_initial(ram_addr_t ram, uint64_t size)
 {
     uint64_t len = size;

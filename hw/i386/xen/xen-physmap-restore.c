@@ -102,16 +102,6 @@ static bool is_known(const RAMBlock *block)
                                        : xen_physmap_is_kept(block);
 }
 
-/* Maps @block if it has no mapping: to its frames, or as a dummy. */
-static void touch(RAMBlock *block)
-{
-    RCU_READ_LOCK_GUARD();
-
-    if (!block->host) {
-        memory_region_get_ram_ptr(block->mr);
-    }
-}
-
 static bool is_located(const RAMBlock *block)
 {
     return is_known(block) || xen_physmap_is_mapped(block);
@@ -123,13 +113,14 @@ static bool is_located(const RAMBlock *block)
  */
 static void set_located(RAMBlock *block)
 {
-    touch(block);
+    uint64_t size = block->max_length, len = size;
+
+    xen_physmap_map(block);
     if (xen_map_cache_is_dummy(block->offset) &&
         !xen_map_cache_adopt(block->offset)) {
         fail("cannot map the memory of %s (%" PRIu64 " KiB), which is at 0x%"
-             HWADDR_PRIx, xen_physmap_name(block->offset),
-             (uint64_t)block->max_length / 1024,
-             xen_physmap_ram_to_gaddr(block->offset));
+             HWADDR_PRIx, xen_physmap_name(block->offset), size / 1024,
+             xen_physmap_translate(block->offset, &len));
     }
 }
 
@@ -255,7 +246,7 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     if (found && memory_region_is_rom(block->mr)) {
         return;     /* A BAR was put over it; it reads as zeros. */
     }
-    touch(block);
+    xen_physmap_map(block);
     if (xen_foreign_map_has_fixed() &&
         (found ? !xen_physmap_is_taken(ram, ram, size)
                : xen_physmap_claim(ram, size)) &&
@@ -357,7 +348,7 @@ void xen_physmap_restore_known(const XenPieceList *list)
         const XenPiece *p = known_piece(block);
 
         if (p && p->gaddr == XEN_NO_FRAMES) {
-            touch(block);
+            xen_physmap_map(block);
         } else if (is_known(block)) {
             set_located(block);
         }

@@ -35,6 +35,15 @@
 
 XenPieceList xen_shown;
 
+void xen_physmap_map(RAMBlock *block)
+{
+    RCU_READ_LOCK_GUARD();
+
+    if (!block->host) {
+        memory_region_get_ram_ptr(block->mr);
+    }
+}
+
 static bool is_firmware(hwaddr gaddr, uint64_t size)
 {
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
@@ -47,11 +56,7 @@ static bool is_target_candidate(const XenPiece *s)
     if (is_firmware(s->gaddr, s->size)) {
         return false;
     }
-    if (!block->host) {
-        /* Map the block now, so that it is not mapped during a relocation. */
-        RCU_READ_LOCK_GUARD();
-        memory_region_get_ram_ptr(block->mr);
-    }
+    xen_physmap_map(block);     /* not while it is being relocated */
     if (xen_map_cache_is_dummy(block->offset)) {
         xen_complain("the memory of %s (%" PRIu64 " KiB) has no frames in the "
                      "guest: it is not relocated to 0x%" HWADDR_PRIx,
@@ -299,13 +304,11 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
     char *why = NULL;
 
     for (done = 0; done < size; done += len) {
-        hwaddr from, to = gaddr + done;
+        hwaddr to = gaddr + done, from;
         const char *error;
 
         len = size - done;
-        WITH_RCU_READ_LOCK_GUARD() {
-            from = xen_physmap_translate(ram + done, &len);
-        }
+        from = xen_physmap_translate(ram + done, &len);
         if (from == to) {
             continue;
         }

@@ -78,7 +78,6 @@
 
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
-#include "qemu/rcu.h"
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-reservation.h"
 #include "system/xen-mapcache.h"
@@ -146,9 +145,7 @@ static void block_gone(ram_addr_t addr, ram_addr_t size)
         hwaddr gaddr;
 
         len = size - done;
-        WITH_RCU_READ_LOCK_GUARD() {
-            gaddr = xen_physmap_translate(addr + done, &len);
-        }
+        gaddr = xen_physmap_translate(addr + done, &len);
         give_back(addr + done, gaddr, &len);
     }
     xen_physmap_compat_sync();
