@@ -68,43 +68,37 @@ static bool probe(hwaddr gaddr, uint64_t size, unsigned long *present)
 }
 
 /*
- * Returns how many pages at the start of the range were relocated.  Such a page
- * is absent at @from and present at @to.  The last of them is the last page for
- * which both are true before the first page that is still present at @from.
- *
- * If Xen does not say, no page counts as relocated.  If that is wrong, the next
- * relocation to the same range fails at once; its pages are then probed again,
- * and the mistake is corrected.
+ * The last page that was moved is the last one that is absent at @from and
+ * present at @to, before the first page that is still present at @from.
  */
-static uint64_t moved_pages(hwaddr from, hwaddr to, uint64_t size)
+bool xen_frames_moved(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
 {
     unsigned long pages = size / XEN_GUEST_PAGE_SIZE, absent, last;
     g_autofree unsigned long *left = bitmap_new(pages);
-    g_autofree unsigned long *moved = bitmap_new(pages);
+    g_autofree unsigned long *there = bitmap_new(pages);
 
-    if (!probe(from, size, left) || !probe(to, size, moved)) {
-        return 0;
+    *moved = 0;
+    if (!probe(from, size, left) || !probe(to, size, there)) {
+        return false;
     }
     absent = find_first_bit(left, pages);
-    last = find_last_bit(moved, absent);
-    return last < absent ? last + 1 : 0;
+    last = find_last_bit(there, absent);
+    if (last < absent) {
+        *moved = (last + 1) * XEN_GUEST_PAGE_SIZE;
+    }
+    return true;
 }
 
-int xen_frames_move(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
+int xen_frames_move(hwaddr from, hwaddr to, uint64_t size)
 {
-    int ret;
-
     trace_xen_frames_move(from, to, size);
-    *moved = size;
     if (xendevicemodel_relocate_memory(xen_dmod, xen_domid,
                                        size / XEN_GUEST_PAGE_SIZE,
                                        from / XEN_GUEST_PAGE_SIZE,
                                        to / XEN_GUEST_PAGE_SIZE) == 0) {
         return 0;
     }
-    ret = -errno;
-    *moved = moved_pages(from, to, size) * XEN_GUEST_PAGE_SIZE;
-    return ret ? ret : -EIO;
+    return errno ? -errno : -EIO;
 }
 
 /* The ranges that are pinned: guest addresses alone, in no order. */

@@ -122,30 +122,33 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * Pages that kept memory from being relocated: frames of the guest's own were
- * found there, or Xen refused to relocate a frame to there.  They are looked at
- * first: a guest can change the memory map as often as it likes, and must not
- * have the whole of a range probed each time.
+ * Pages that kept memory from being relocated.  They are looked at first: a guest
+ * can change the memory map as often as it likes, and must not have the whole of
+ * a range probed each time.
  */
 typedef struct Obstacle {
     hwaddr gaddr;       /* 0: none */
-    bool refused;       /* by Xen */
+    enum {
+        OBSTACLE_OWN,       /* frames of the guest's own are there */
+        OBSTACLE_REFUSED,   /* Xen does not relocate a frame to there */
+        OBSTACLE_UNSURE,    /* the same, but Xen did not say what it has done */
+    } kind;
 } Obstacle;
 
 static Obstacle obstacles[64];
 
-static void note_obstacle(hwaddr gaddr, bool refused)
+static void note_obstacle(hwaddr gaddr, int kind)
 {
     static unsigned next;
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(obstacles); i++) {
         if (obstacles[i].gaddr == gaddr) {
-            obstacles[i].refused |= refused;
+            obstacles[i].kind = MAX(obstacles[i].kind, kind);
             return;
         }
     }
-    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, refused };
+    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, kind };
 }
 
 bool xen_physmap_is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size)
@@ -189,13 +192,25 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
         if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
             note_obstacle(gaddr + done +
                           find_first_bit(present, len / XEN_GUEST_PAGE_SIZE) *
-                          XEN_GUEST_PAGE_SIZE, false);
+                          XEN_GUEST_PAGE_SIZE, OBSTACLE_OWN);
         }
         if (frames != XEN_FRAMES_NONE) {
             return false;
         }
     }
     return true;
+}
+
+/* Frames have been relocated to @gaddr. */
+static void are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *any)
+{
+    if (size) {
+        xen_pieces_abandon_end(gaddr, size);
+        xen_pieces_put(ram, gaddr, size);
+        /* An earlier write may have been reported at the former address. */
+        xen_frames_modified(gaddr, size);
+        *any = true;
+    }
 }
 
 static const char in_the_way[] = "other memory or another device is there";
@@ -218,7 +233,7 @@ static const char in_the_way[] = "other memory or another device is there";
 static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
                             uint64_t size, bool *any)
 {
-    bool up = to > from;
+    bool up = to > from, sure;
     uint64_t step = MIN(up ? to - from : from - to, XEN_FRAMES_MOVE_MAX);
     uint64_t done, len, moved;
     int ret = 0;
@@ -231,24 +246,42 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
 
         len = MIN(step, size - done);
         at = up ? size - done - len : done;
-        ret = xen_frames_move(from + at, to + at, len, &moved);
-        if (moved) {
-            xen_pieces_abandon_end(to + at, moved);
-            xen_pieces_put(ram + at, to + at, moved);
-            /* An earlier write may have been reported at the former address. */
-            xen_frames_modified(to + at, moved);
-            *any = true;
-        }
-        if (ret && moved < len) {
-            note_obstacle(to + at + moved, true);
+        moved = len;
+        ret = xen_frames_move(from + at, to + at, len);
+        sure = !ret || xen_frames_moved(from + at, to + at, len, &moved);
+        are_at(ram + at, to + at, moved, any);
+        if (moved < len) {
+            note_obstacle(to + at + moved,
+                          sure ? OBSTACLE_REFUSED : OBSTACLE_UNSURE);
         }
     }
     return ret ? strerror(-ret) : NULL;
 }
 
 /*
- * The same.  If an obstacle is known, tries to relocate its page first, and then
- * what is beside it, in the order that move_all() explains.
+ * Relocates the frame of the page at which Xen failed before.  If Xen did not say
+ * then what it had relocated, it may say so now.  Returns NULL, or what is wrong.
+ * @done: out: how many bytes have been relocated.
+ */
+static const char *try_again(Obstacle *o, ram_addr_t ram, hwaddr from,
+                             hwaddr to, uint64_t size, uint64_t *done,
+                             bool *any)
+{
+    *done = 0;
+    if (o->kind == OBSTACLE_UNSURE && xen_frames_moved(from, to, size, done)) {
+        o->kind = OBSTACLE_REFUSED;
+        are_at(ram, to, *done, any);
+    }
+    if (*done) {
+        return NULL;
+    }
+    *done = XEN_GUEST_PAGE_SIZE;
+    return move_all(ram, from, to, XEN_GUEST_PAGE_SIZE, any);
+}
+
+/*
+ * As move_all().  If an obstacle is known, tries its page first, and then what is
+ * beside it, in the order that move_all() explains.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
@@ -256,27 +289,27 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
     Obstacle *o;
 
     for (o = obstacles; o < obstacles + G_N_ELEMENTS(obstacles); o++) {
-        uint64_t at = o->gaddr - to, after = at + XEN_GUEST_PAGE_SIZE;
+        uint64_t at = o->gaddr - to, after;
         const char *error;
 
         /* Not if the memory's own frames are there. */
-        if (size == XEN_GUEST_PAGE_SIZE || at >= size ||
-            o->gaddr - from < size) {
+        if (at >= size || o->gaddr - from < size) {
             continue;
         }
-        if (!o->refused) {
+        if (o->kind == OBSTACLE_OWN) {
             if (!is_free(o->gaddr, ram + at, XEN_GUEST_PAGE_SIZE)) {
                 return in_the_way;
             }
             o->gaddr = 0;
             continue;
         }
-        error = move_all(ram + at, from + at, to + at, XEN_GUEST_PAGE_SIZE,
-                         any);
+        error = try_again(o, ram + at, from + at, to + at, size - at, &after,
+                          any);
         if (error) {
             return error;
         }
         o->gaddr = 0;
+        after += at;
         if (to > from && after < size) {
             error = move(ram + after, from + after, to + after, size - after,
                          any);

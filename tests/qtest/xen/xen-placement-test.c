@@ -474,6 +474,41 @@ static const char *refused_all(XenTest *t)
 }
 
 /*
+ * Xen relocates a half, refuses a page, and then does not say what it has done.
+ * It is asked again, and the memory is found in a restore.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   at the start  VVVV             r            m
+ *   placed          VV             r          [VVm ]
+ *   the BAR goes                   r          [VVVV]
+ */
+static const char *refused_silently(XenTest *t)
+{
+    const uint64_t at = RANGE_A / XEN_TEST_PAGE + PAGES / 2;
+    g_autofree char *args = devmem_args(t, "-device VGA,addr=8 " CARD_ARGS);
+    /* The BAR is probed by four calls, before Xen is asked to relocate. */
+    XensimFault fault = { .call = xen_test_call("xenforeignmemory_map2"),
+                          .first = 5, .count = 3, .error = ENOMEM };
+    int id;
+
+    with_card(t, vga.args);
+    g_assert_cmpint(xensim_map_mmio(t->dom, at, 1), ==, 1);
+    id = xensim_fault_arm(t->sim, &fault);
+    devmem_place(t, &vga, RANGE_A);
+    XEN_REQUIRE(xensim_fault_hits(t->sim, id) >= 7, "asks Xen otherwise");
+    xensim_fault_disarm(t->sim, id);
+    /* It is asked again once. */
+    change_map(t);
+    XEN_TRY(asks_little(t, 1));
+    xensim_depopulate(t->dom, at, 1);
+    change_map(t);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    XEN_TRY(devmem_in_place(t, &vga, RANGE_A, 10));
+    xen_test_save_restore(t, args);
+    return devmem_in_place(t, &vga, RANGE_A, 10);
+}
+
+/*
  * Displaced memory has to leave, and Xen does not let it go to its initial range.
  *
  *                 initial range    RANGE_B    RANGE_A
@@ -564,6 +599,7 @@ int main(int argc, char **argv)
     xen_test_add("placement/looked-at", looked_at, NULL);
     xen_test_add("placement/refused-page", refused_page, NULL);
     xen_test_add("placement/refused-all", refused_all, NULL);
+    xen_test_add("placement/refused-silently", refused_silently, NULL);
     xen_test_add("placement/refused-initial", refused_initial, NULL);
     xen_test_add("placement/refused-many", refused_many, NULL);
     xen_test_add("placement/refused-other", refused_other, NULL);
