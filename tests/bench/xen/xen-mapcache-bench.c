@@ -15,78 +15,15 @@
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include "qemu/rcu.h"
-#include "qemu/timer.h"
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
 #include "xen-mapcache-bench.h"
 
 #define RAM         (4096 * MIB)
-#define ROUNDS      20              /* short ones: some are undisturbed */
 #define BUCKETS     1024            /* of an invalidate */
 #define EMPTY       1000u           /* invalidates of nothing */
 #define MAP_CALLS   1024u
 #define HELD        1024
-
-/* --- timing ------------------------------------------------------------ */
-
-int64_t bench_now(void)
-{
-    return get_clock();
-}
-
-void bench_report(const char *scenario, const char *unit, double value)
-{
-    printf("%s\t%s\t%.3f\n", scenario, unit, value);
-    fflush(stdout);
-}
-
-/* Mappings that ended so far. */
-static uint64_t unmaps(void)
-{
-    XensimCount maps = xensim_count_maps(harness_sim);
-    XensimMemInfo info;
-
-    xensim_mem_info(harness_dom, &info);
-    return maps.calls - maps.failures - info.mappings;
-}
-
-static uint64_t map_calls(void)
-{
-    return xensim_count_maps(harness_sim).calls;
-}
-
-static uint64_t map_pages(void)
-{
-    return xensim_count_maps(harness_sim).pages;
-}
-
-static uint64_t maps_before, ends_before;
-
-int64_t bench_start(void)
-{
-    maps_before = map_calls();
-    ends_before = unmaps();
-    return bench_now();
-}
-
-void bench_time(const char *scenario, BenchRound *round, void *opaque,
-                unsigned operations)
-{
-    uint64_t maps = 0, ends = 0;
-    double best = 0, t;
-    unsigned i;
-
-    for (i = 0; i < ROUNDS; i++) {
-        bench_start();
-        t = round(opaque);
-        maps = map_calls() - maps_before;
-        ends = unmaps() - ends_before;
-        best = i && best < t ? best : t;
-    }
-    printf("%s\tns\t%.3f\t%.4f\t%.4f\n", scenario, best,
-           (double)maps / operations, (double)ends / operations);
-    fflush(stdout);
-}
 
 /* --- DMA --------------------------------------------------------------- */
 
@@ -183,22 +120,24 @@ static void count_scenarios(void)
 
     bench_invalidate();
     bench_unmap(bench_map(0x300000, PAGE), PAGE);
-    before = map_calls();
+    before = xensim_count_maps(harness_sim).calls;
     for (i = 0; i < 100; i++) {
         bench_unmap(bench_map(0x300000 + i * PAGE, PAGE), PAGE);
     }
-    bench_report("map-calls-warm-dma", "calls", map_calls() - before);
+    bench_report("map-calls-warm-dma", "calls",
+                 xensim_count_maps(harness_sim).calls - before);
 
     xensim_depopulate(harness_dom, 0x410, 1);
     bench_invalidate();
     WITH_RCU_READ_LOCK_GUARD() {
         g_assert_nonnull(bench_lookup(0x400000));
-        before = map_pages();
+        before = xensim_count_maps(harness_sim).pages;
         for (i = 0; i < 100; i++) {
             g_assert_null(bench_lookup(0x410000));
         }
     }
-    bench_report("map-calls-hole", "pages", map_pages() - before);
+    bench_report("map-calls-hole", "pages",
+                 xensim_count_maps(harness_sim).pages - before);
     g_assert_cmpuint(xensim_populate(harness_dom, 0x410, 1), ==, 1);
 }
 
@@ -285,18 +224,6 @@ static double unmap_run(void *opaque)
 static double invalidate_floor(void *opaque)
 {
     return unmap_run(opaque) * BUCKETS;
-}
-
-uint64_t bench_data_kib(void)
-{
-    g_autofree char *text = NULL;
-    const char *line;
-
-    g_assert_true(g_file_get_contents("/proc/self/status", &text, NULL,
-                                      NULL));
-    line = strstr(text, "VmData:");
-    g_assert_nonnull(line);
-    return g_ascii_strtoull(line + strlen("VmData:"), NULL, 10);
 }
 
 int main(int argc, char **argv)
