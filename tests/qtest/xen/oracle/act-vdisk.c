@@ -230,13 +230,18 @@ static void one_page(OracleSide *side, const OracleDevice *device,
 static uint64_t draw_own(const ActVdisk *disk, OracleBytes *bytes, bool write)
 {
     const uint64_t at[] = {
-        disk->queue->desc, disk->queue->avail, table_at(disk, 0),
+        disk->queue->desc, table_at(disk, 0), disk->headers + ORACLE_PAGE,
+        disk->queue->avail,
         /* Flags, which come first, depend on when they are read. */
-        disk->headers + ORACLE_PAGE, disk->queue->used + 2,
+        disk->queue->used + 2,
     };
 
-    /* A read into the used entries would be taken for the request's end. */
-    return at[oracle_range(bytes, 0, ARRAY_SIZE(at) - (write ? 1 : 2))];
+    /*
+     * A read into the used entries would be taken for the request's end.  If a
+     * read changes the index of the other ring, it depends on when the device
+     * looks at that again whether it stops before the request ends.
+     */
+    return at[oracle_range(bytes, 0, ARRAY_SIZE(at) - (write ? 1 : 3))];
 }
 
 /* A list with pieces that are the ring, its own table, or other requests. */
