@@ -14,6 +14,8 @@
  * QEMU tries again to get memory that is unavailable.
  */
 #define ANSWER_MS   5000
+/* The simulated Xen then needs an mmap() for each page. */
+#define SCATTERED_ANSWER_MS 30000
 #define END_MS      1000        /* of a process whose monitor is closed */
 
 static uint64_t now_ns(clockid_t clock)
@@ -270,7 +272,8 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
         oracle_shape_place(shape, i, &side->place[i]);
     }
     side->pc = guest_pc_new_on(&oracle_side_bus, side);
-    guest_pc_set_timeout(side->pc, ANSWER_MS);
+    guest_pc_set_timeout(side->pc, shape->scattered ? SCATTERED_ANSWER_MS
+                                                    : ANSWER_MS);
     guest_pci_remember(side->pc);
     side->dir = make_dir(shape, err);
     ok = side->dir && oracle_shape_files(shape, side->dir, err);
