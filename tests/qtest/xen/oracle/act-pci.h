@@ -28,6 +28,13 @@ uint64_t act_register(uint64_t val, unsigned len);
 void act_disturb(OracleSide *side);
 
 /*
+ * False if the AHCI controller may not use DMA.  It maps its lists again in a
+ * restore, and QEMU then gives it a bounce buffer of zeros, on any machine.  The
+ * zeros are written to the guest's memory when the port is stopped.
+ */
+bool act_can_be_saved(OracleSide *side);
+
+/*
  * If the Cirrus card is copying data that the CPU writes to it (a blit), ends
  * that: QEMU saves nothing of it, so a restore would lose it on any machine.
  */

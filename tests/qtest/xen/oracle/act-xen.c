@@ -4,7 +4,7 @@
  * which it sees as pages of zeros.
  */
 #include "qemu/osdep.h"
-#include "actions.h"
+#include "act-pci.h"
 
 /* ---- events that the Xen side gets alone ---- */
 
@@ -54,18 +54,31 @@ static void no_fault(OracleSide *side, const OracleDevice *device,
     xensim_fault_disarm_all(xensim_domain_sim(oracle_domain(side)));
 }
 
+bool act_can_be_saved(OracleSide *side)
+{
+    const OraclePlace *ahci = oracle_place(side, &oracle_ahci);
+    uint32_t command;
+
+    return !ahci || (!guest_pci_in(oracle_pc(side), ahci->devfn, 4, 2,
+                                   &command) && command & GUEST_PCI_MASTER);
+}
+
 static void restore(OracleSide *side, const OracleDevice *device,
                     OracleBytes *bytes)
 {
     no_fault(side, device, bytes);
-    oracle_side_restore(side, false);
+    if (act_can_be_saved(side)) {
+        oracle_side_restore(side, false);
+    }
 }
 
 static void migrate(OracleSide *side, const OracleDevice *device,
                     OracleBytes *bytes)
 {
     no_fault(side, device, bytes);
-    oracle_side_restore(side, true);
+    if (act_can_be_saved(side)) {
+        oracle_side_restore(side, true);
+    }
 }
 
 /*
