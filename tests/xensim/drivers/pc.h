@@ -229,7 +229,8 @@ int guest_ide_pio_string(GuestIde *ide, bool write, uint64_t lba,
 typedef struct GuestVga {
     GuestPc *pc;
     unsigned devfn;
-    bool ports;                 /* a VGA: registers at 0x1ce; else in BAR 2 */
+    bool ports;                 /* registers at 0x1ce and 0x3c0, else in BAR 2 */
+    bool blanks;                /* a VGA, which is blank until it is told */
     uint64_t vram;              /* address of BAR 0; 0: not placed */
     uint64_t vram_bytes;
     uint64_t mmio;              /* address of BAR 2; 0: not placed */
@@ -245,7 +246,9 @@ int guest_vga_init(GuestPc *pc, GuestVga *vga, unsigned index);
 /*
  * Put the video memory at VRAM, a multiple of vram_bytes in the MMIO hole
  * (0xf0000000 and above by default), and the registers at MMIO, a multiple of
- * 4096 (0: leave them; a bochs-display needs them).
+ * 4096 (0: leave them; a bochs-display needs them).  Where the registers of a
+ * VGA have been put at MMIO, they are used there, and not by their ports: these
+ * may be another card's.
  */
 int guest_vga_place(GuestVga *vga, uint64_t vram, uint64_t mmio);
 
@@ -256,5 +259,9 @@ int guest_vga_mode(GuestVga *vga, unsigned width, unsigned height,
 /* One dispi register (VBE_DISPI_INDEX_*, 0-10). */
 int guest_dispi_in(GuestVga *vga, unsigned index, uint16_t *val);
 int guest_dispi_out(GuestVga *vga, unsigned index, uint16_t val);
+
+/* A register of an old VGA, by the number of its port (0x3c0 to 0x3df). */
+int guest_vga_in(GuestVga *vga, uint16_t port, uint8_t *val);
+int guest_vga_out(GuestVga *vga, uint16_t port, uint8_t val);
 
 #endif

@@ -9,6 +9,10 @@
 #define DISPI_INDEX_PORT 0x1ce
 #define DISPI_DATA_PORT  0x1cf
 #define DISPI_MMIO       0x500  /* in BAR 2: register n at + 2 * n */
+#define VGA_PORTS        0x3c0
+#define VGA_MMIO         0x400  /* in BAR 2: port 0x3c0 + n at + n */
+#define ATTRIBUTES       0x3c0
+#define ATTRIBUTES_RESET 0x3da  /* a read: the next write is an index */
 
 enum {
     DISPI_ID = 0,
@@ -70,7 +74,7 @@ int guest_vga_init(GuestPc *pc, GuestVga *vga, unsigned index)
     if (rc) {
         return rc;
     }
-    vga->ports = class == 0x0300;
+    vga->blanks = vga->ports = class == 0x0300;
     rc = guest_pci_bar_size(pc, vga->devfn, 0, &vga->vram_bytes);
     if (!rc) {
         rc = guest_pci_bar_addr(pc, vga->devfn, 0, &addr);
@@ -94,18 +98,38 @@ int guest_vga_place(GuestVga *vga, uint64_t vram, uint64_t mmio)
         if (mmio) {
             rc = guest_pci_place_bar(vga->pc, vga->devfn, 2, mmio);
             vga->mmio = rc ? 0 : mmio;
+            vga->ports &= !vga->mmio;
         }
     }
     return rc;
 }
 
-/* The attribute controller blanks a VGA until bit 5 of its index is set. */
-static int unblank(GuestPc *pc)
+int guest_vga_in(GuestVga *vga, uint16_t port, uint8_t *val)
 {
-    uint32_t ignored;
-    int rc = guest_in(pc, 0x3da, 1, &ignored);
+    uint64_t wide = 0;
+    uint32_t v = 0;
+    int rc = vga->ports ? guest_in(vga->pc, port, 1, &v)
+                        : guest_mmio_in(vga->pc, vga->mmio + VGA_MMIO + port -
+                                        VGA_PORTS, 1, &wide);
 
-    return rc ? rc : guest_out(pc, 0x3c0, 1, 0x20);
+    *val = vga->ports ? v : wide;
+    return rc;
+}
+
+int guest_vga_out(GuestVga *vga, uint16_t port, uint8_t val)
+{
+    return vga->ports ? guest_out(vga->pc, port, 1, val)
+                      : guest_mmio_out(vga->pc, vga->mmio + VGA_MMIO + port -
+                                       VGA_PORTS, 1, val);
+}
+
+/* The attribute controller blanks a VGA until bit 5 of its index is set. */
+static int unblank(GuestVga *vga)
+{
+    uint8_t ignored;
+    int rc = guest_vga_in(vga, ATTRIBUTES_RESET, &ignored);
+
+    return rc ? rc : guest_vga_out(vga, ATTRIBUTES, 0x20);
 }
 
 int guest_vga_mode(GuestVga *vga, unsigned width, unsigned height,
@@ -140,8 +164,8 @@ int guest_vga_mode(GuestVga *vga, unsigned width, unsigned height,
                                  steps[i].index);
         }
     }
-    if (!rc && vga->ports) {
-        rc = unblank(vga->pc);
+    if (!rc && vga->blanks) {
+        rc = unblank(vga);
     }
     if (!rc) {
         vga->width = width;

@@ -37,7 +37,8 @@
 #define ORACLE_DATA         0x1000000u
 #define ORACLE_MMIO         0xf0000000u
 #define ORACLE_NOWHERE      0xfb000000u     /* 16 MiB */
-#define ORACLE_MMIO_END     0xfc000000u     /* then IOAPIC, local APIC, BIOS */
+#define ORACLE_MMIO_END     0xfc000000u     /* then a page of the VGA's, */
+#define ORACLE_VGA_BAR2     0xfc000000u     /* IOAPIC, local APIC, BIOS */
 #define ORACLE_IO           0xc100u
 
 typedef struct OracleSide OracleSide;
