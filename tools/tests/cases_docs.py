@@ -275,3 +275,36 @@ def test_page_of_restores_is_made_from_lists(b):
         '| VGA | yes |  | yes | `physmap/vga-2m` |\n')
     assert tool.not_listed('`physmap/vga-*`, `physmap/no`, `other/no`',
                            ['physmap/vga-2m']) == ['physmap/no']
+
+
+def too_long(text):
+    """Lines of QAPI documentation that QEMU 10.2 and later refuse."""
+    found, example = [], False
+    for line in text.split('\n'):
+        if not line.startswith('#') or line == '##':
+            example = False
+        elif re.fullmatch(r'#( \.\. +qmp-example)? *::', line.rstrip()):
+            example = True
+        elif len(line) > 70 and not example:
+            found.append(line)
+    return found
+
+
+def test_qapi_documentation_has_short_lines(b):
+    """The main base would take longer ones, so its build does not tell."""
+    for name in ('xen-mapcache.json', 'stats.json.patch'):
+        with open(os.path.join(b.real_repo, 'qapi', name),
+                  encoding='utf-8') as src:
+            text = src.read()
+        if name.endswith('.patch'):
+            text = '\n'.join(line[1:] for line in text.split('\n')
+                             if line.startswith('+'))
+        assert '#' in text, name
+        assert not too_long(text), (name, too_long(text))
+
+
+def test_qapi_documentation_with_long_lines_is_found():
+    long = '# ' + 'x' * 69
+    example = f'##\n# .. qmp-example::\n#\n{long}\n##\n'
+    assert too_long(f'##\n{long}\n##\n{example}{long}') == [long, long]
+    assert not too_long(example + long[:-1])
