@@ -4,6 +4,8 @@
  * what the guest gave it, whichever thread mapped it.
  */
 #include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "drivers/ahci.h"
 #include "drivers/e1000.h"
 #include "drivers/virtio.h"
@@ -190,9 +192,70 @@ static const char *e1000(XenTest *t)
     return NULL;
 }
 
+/* What x-query-xen-mapcache-dma tells of at most @limit mappings (unref). */
+static QDict *query(XenTest *t, unsigned limit)
+{
+    return qtest_qmp_assert_success_ref(t->qts, "{'execute': "
+        "'x-query-xen-mapcache-dma', 'arguments': {'limit': %u}}", limit);
+}
+
+/* The age of the first mapping; *@gpa is where it begins. */
+static int64_t first(QDict *told, uint64_t *gpa)
+{
+    QDict *m = qobject_to(QDict, qlist_peek(qdict_get_qlist(told,
+                                                            "mappings")));
+
+    *gpa = qdict_get_int(m, "address");
+    return qdict_get_int(m, "age");
+}
+
+/* The oldest come first, and they are those that a limit leaves. */
+static const char *oldest_first(XenTest *t)
+{
+    enum { LIST = 0x600400, FIS = 0x601100 };
+    int64_t age = 0, last = INT64_MAX;
+    const QListEntry *e;
+    uint64_t gpa = 0;
+    QDict *rsp;
+
+    xen_test_start(t, XEN_TEST_AHCI XEN_TEST_STATS);
+    xen_test_ahci_start(t, LIST, FIS);
+    /* Until the next mapping is younger, as ages are told. */
+    for (unsigned i = 0; i < 500 && age < 3; i++) {
+        g_usleep(20 * 1000);
+        rsp = query(t, 1);
+        age = first(rsp, &gpa);
+        qobject_unref(rsp);
+    }
+    XEN_REQUIRE(age >= 3, "tells of no age");
+    xen_test_stats_hold(t, 0x700000, 0x500000, 1234);
+    rsp = query(t, 2);
+    XEN_REQUIRE(qdict_get_int(rsp, "total") > 2, "tells of too few mappings");
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "mappings"), e) {
+        QDict *m = qobject_to(QDict, qlist_entry_obj(e));
+
+        XEN_REQUIRE(qdict_get_int(m, "address") == LIST ||
+                    qdict_get_int(m, "address") == FIS,
+                    "tells of a younger mapping first");
+    }
+    qobject_unref(rsp);
+    rsp = query(t, 64);
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "mappings"), e) {
+        age = qdict_get_int(qobject_to(QDict, qlist_entry_obj(e)), "age");
+        XEN_REQUIRE(age <= last, "tells of an older mapping later");
+        last = age;
+    }
+    XEN_REQUIRE(first(rsp, &gpa) > last, "has one age for all");
+    qobject_unref(rsp);
+    xen_test_stats_release(t);
+    xen_test_ahci_stop(t);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
+    xen_test_add("holders/oldest-first", oldest_first, NULL);
     xen_test_add("holders/virtio-blk", blk, NULL);
     xen_test_add("holders/virtio-blk-iothread", blk_iothread, NULL);
     xen_test_add("holders/virtio-scsi-iothread", scsi_iothread, NULL);
