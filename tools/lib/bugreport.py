@@ -23,6 +23,8 @@ EVENTS = re.compile(r'^xen_(map_cache_(?!return$)\w+|remap_bucket|dma_\w+|'
                     r'invalidate_map_cache\w*|replace_cache_entry|'
                     r'(physmap|frames|dirty)_\w+|client_set_memory|ram_alloc)$')
 SECRETS = (re.compile(r'((?:^|,)(?:password|data|passwd)=)[^,]*'),
+           # the same in JSON
+           re.compile(r'("(?:password|data|passwd)" *: *)"(?:[^"\\]|\\.)*"'),
            re.compile(r'(://)[^/@,]*(?=@)'))
 LOG_LINES = 200
 TRACE_LINES = 2000

@@ -92,7 +92,13 @@ def test_report_secrets():
             ('port=1,password=x', 'port=1,password=(left out)'),
             (':1,password-secret=a', ':1,password-secret=a'),
             ('file=iscsi://me%it@host/a', 'file=iscsi://(left out)@host/a'),
-            ('file=/a@b,metadata=off', 'file=/a@b,metadata=off')):
+            ('file=/a@b,metadata=off', 'file=/a@b,metadata=off'),
+            ('{"qom-type": "secret", "id": "s", "data": "a\\"b", "x": 1}',
+             '{"qom-type": "secret", "id": "s", "data": (left out), "x": 1}'),
+            ('{"password":"x","password-secret":"y"}',
+             '{"password":(left out),"password-secret":"y"}'),
+            ('{"url":"https://me:it@host/a"}',
+             '{"url":"https://(left out)@host/a"}')):
         assert bugreport.without_secrets(arg) == told, arg
 
 
