@@ -250,6 +250,17 @@ def end_of_log(subject):
     return fit(tail(subject.log), names, LOG_LINES, True) or 'it is empty'
 
 
+def turned_off(subject, names):
+    """Turn trace events off again; the mapcache's counters."""
+    try:
+        with subject.guest.monitor(10) as monitor:
+            set_events(monitor, names, False)
+            return monitor.must('query-xen-mapcache')
+    except Lost as lost:
+        raise Unavailable(f'{lost}; its trace events may still be on') \
+            from None
+
+
 def trace(subject, seconds):
     """What the mapcache's trace events tell in this time."""
     if subject.log is None:
@@ -259,13 +270,12 @@ def trace(subject, seconds):
         names, ours = events_of(monitor)
         start = os.stat(subject.log).st_size
         before = monitor.must('query-xen-mapcache')
-        set_events(monitor, ours, True)
     try:
+        with subject.guest.monitor(10) as monitor:
+            set_events(monitor, ours, True)
         time.sleep(seconds)
     finally:
-        with subject.guest.monitor(10) as monitor:
-            set_events(monitor, ours, False)
-            after = monitor.must('query-xen-mapcache')
+        after = turned_off(subject, ours)
     before, after = counters_of(before), counters_of(after)
     grown = {key: after[key] - before[key] for key in before
              if after.get(key, before[key]) != before[key]}

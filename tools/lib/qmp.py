@@ -78,7 +78,8 @@ class Monitor:
     def _receive(self):
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise Lost(f'no answer from {self.path}; another client may use it')
+            raise Lost(f'no answer from {self.path}: QEMU hangs, or another '
+                       'client uses it')
         self.sock.settimeout(left)
         try:
             return self.sock.recv(1 << 16)

@@ -2,13 +2,15 @@
 """The report that goes to a maintainer."""
 import os
 import re
+import signal
 import stat
 import subprocess
 import threading
 
 import bugreport
 from bench import has
-from simguests import FakeMonitor, guests, meanwhile, until
+from simguests import (FakeMonitor, distrusted, guests, interruptible,
+                       meanwhile, until)
 
 SECRET = 'correct horse'
 
@@ -151,3 +153,75 @@ def test_report_knows_the_process_by_xenstore(b):
         finally:
             process.kill()
             monitor.close()
+
+
+def test_report_of_a_distrusted_device_model(b):
+    """Each part, of one in a chroot, as another user, behind a filter of
+    system calls, and restricted to its domain."""
+    with guests(b, (3, 'guest', distrusted(b))) as (guest,):
+        with meanwhile(guest, (f'xp /4xb {n << 20}' for n in range(60))):
+            parts = report(b, 'guest', '--seconds', '2')
+        for title, text in parts.items():
+            assert 'not available' not in text, (title, text)
+        has(parts['limits'], 'Uid:\t65534')
+        has(parts['arguments'], '-xen-domid-restrict')
+        has(parts['what the human monitor tells'], 'info xen-mapcache\nlookups',
+            'outstanding DMA mappings: ', 'vga.vram')
+        has(parts['trace of 2 seconds'], 'misses +', 'xen_remap_bucket guest 0x')
+
+
+def test_report_that_is_ended(b):
+    """Trace events that it turned on are turned off, whatever ends it."""
+    with guests(b, (1, 'guest')) as (guest,):
+        def events_on():
+            states = guest.human('info trace-events xen_*')
+            return states.count('state 1')
+
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with subprocess.Popen(
+                    [os.path.join(b.tools, 'xen-mapcache-report'), '--run-dir',
+                     b.path('run'), '-o', b.path('out'), '--seconds', '60',
+                     '1'], stderr=subprocess.DEVNULL,
+                    preexec_fn=interruptible) as process:
+                until(lambda: events_on() > 5)
+                process.send_signal(number)
+                assert process.wait(30) == 128 + number, number
+            assert events_on() == 0, number
+
+
+def test_report_that_cannot_be_written(b):
+    answers = {'query-name': {'name': 'a/b \u00fc'}, 'query-xen-mapcache': {}}
+    monitor = FakeMonitor(b.path('run', 'qmp-libxl-7'), answers)
+    try:
+        for path, why in (('/dev/full', 'No space left on device'),
+                          (b.path('none', 'x'), 'No such file or directory'),
+                          (b.scratch, 'Is a directory')):
+            error = b.run('xen-mapcache-report', '--run-dir', b.path('run'),
+                          '-o', path, '7', fails=True)
+            assert error == f'xen-mapcache: error: {path}: {why}', error
+        # one that others may read is theirs no more
+        os.chmod(b.write('report.txt', 'old'), 0o644)
+        parts = report(b, '7', '--seconds', '0')
+        assert 'versions' in parts and 'old' not in b.read('report.txt')
+        # a name for a file, whatever the guest's is
+        res = subprocess.run(
+            [os.path.join(b.tools, 'xen-mapcache-report'), '--run-dir',
+             b.path('run'), '--seconds', '0', '7'], capture_output=True,
+            text=True, cwd=b.scratch, check=True)
+        assert re.fullmatch(r'xen-mapcache-report-a-b---\d{8}-\d{6}\.txt',
+                            res.stdout.strip()), res
+        assert b.read(res.stdout.strip()).startswith('xen-mapcache-report of '
+                                                     'a/b ? (7)')
+    finally:
+        monitor.close()
+
+
+def test_report_of_a_guest_that_hangs(b):
+    with guests(b, (1, 'guest')) as (guest,):
+        guest.signal(signal.SIGSTOP)
+        try:
+            error = b.run('xen-mapcache-report', '--run-dir', b.path('run'),
+                          '1', fails=True)
+        finally:
+            guest.signal(signal.SIGCONT)
+        has(error, '1: no answer from', 'QEMU hangs')

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,22 @@ from qmp import Lost, Monitor       # noqa: E402
 # A byte in a second: what was read of it at start keeps it busy for minutes.
 SLOW_DISK = ('-drive', 'if=ide,format=raw,file.driver=null-co,'
              'file.size=1048576,file.read-zeroes=on,throttling.bps-total=1')
+
+
+def interruptible():
+    """In a new process: a shell's job in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def distrusted(b):
+    """Arguments that libxl gives a device model that it does not trust."""
+    if os.geteuid() != 0:
+        raise Skip('changing the root directory takes root')
+    os.makedirs(b.path('root'), exist_ok=True)
+    os.chmod(b.scratch, 0o755)
+    return ('-xen-domid-restrict', '-sandbox', 'on,obsolete=deny,'
+            'elevateprivileges=allow,spawn=deny,resourcecontrol=deny',
+            '-run-with', f'chroot={b.path("root")},user=65534:65534')
 
 
 class Guest:
@@ -79,6 +96,13 @@ class Guest:
             said = self.human(f'o /{width} {port:#x} {value:#x}')
             assert not said, said
 
+    def signal(self, number):
+        """To QEMU itself, which the simulated Xen has started."""
+        pid = self.process.pid
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='utf-8') as src:
+            for child in src.read().split():
+                os.kill(int(child), number)
+
     def end(self):
         self.process.terminate()
         self.process.wait()
@@ -128,15 +152,18 @@ def until(condition):
 
 
 class FakeMonitor(threading.Thread):
-    """A QMP socket that returns answers[command]: what is returned, an
-    Exception's text as an error, or, with None, nothing at all.  Commands
-    that are not in answers are not known."""
+    """A QMP socket that returns answers[command]: what is returned, or what a
+    function returns, an Exception's text as an error, or, with None, nothing at
+    all.  Commands that are not in answers are not known.  Without a greeting it
+    is a QEMU that hangs."""
 
     def __init__(self, path, answers, greeting='{"QMP": {}}'):
         super().__init__(daemon=True)
         self.answers = {'qmp_capabilities': {}, **answers}
         self.greeting = greeting
         self.commands = []
+        self.connections = 0
+        self.path = path
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(path)
@@ -149,16 +176,19 @@ class FakeMonitor(threading.Thread):
                 connection, _ = self.listener.accept()
             except OSError:
                 return
+            self.connections += 1
             with contextlib.suppress(OSError), connection, \
                     connection.makefile('r') as lines:
                 self._serve(lines, connection)
 
     def _serve(self, lines, connection):
-        connection.sendall(self.greeting.encode() + b'\n')
+        if self.greeting:
+            connection.sendall(self.greeting.encode() + b'\n')
         for line in lines:
             command = json.loads(line)
             self.commands.append(command)
             answer = self.answers.get(command['execute'], KeyError())
+            answer = answer() if callable(answer) else answer
             if answer is None:
                 continue
             if isinstance(answer, KeyError):
@@ -175,3 +205,8 @@ class FakeMonitor(threading.Thread):
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def remove(self):
+        """As a toolstack does when the guest has ended."""
+        os.unlink(self.path)
+        self.close()
