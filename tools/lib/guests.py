@@ -15,6 +15,19 @@ from say import Failure
 RUN_DIR = '/var/run/xen'
 SOCKET = re.compile(r'^qmp-(libxenstat|libxl)-(\d+)$')
 BUCKET = 1 << 20            # of a QEMU that does not say
+COUNTER_MAX = (1 << 64) - 1
+
+
+def is_counter(value):
+    """Whether a QEMU can have counted that: it need not be trusted."""
+    return (isinstance(value, int) and not isinstance(value, bool)
+            and 0 <= value <= COUNTER_MAX)
+
+
+def counter_of(digits):
+    """The number that a text has, or None if no counter can be so large."""
+    value = int(digits) if len(digits) <= len(str(COUNTER_MAX)) else None
+    return value if is_counter(value) else None
 
 # Lines of "info xen-mapcache", for what only xl can be asked.  A line that is
 # not there, or reads otherwise, is a counter that this QEMU lacks.
@@ -48,7 +61,9 @@ def human_counters(text):
     """The counters in what "info xen-mapcache" prints."""
     found = {key: re.search(pattern, text, re.MULTILINE)
              for key, pattern in HUMAN.items()}
-    return {key: int(match[1]) for key, match in found.items() if match}
+    values = {key: counter_of(match[1]) for key, match in found.items()
+              if match}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 # A line of "info xen-mapcache transfers", which has the oldest first.
@@ -61,8 +76,11 @@ def human_oldest(text):
     if not text.startswith('outstanding transfers: '):
         return None
     match = TRANSFER.search(text)
-    return {} if not match else {'device': printable(match[2]),
-                                 'seconds': int(match[1])}
+    if not match:
+        return {}
+    seconds = counter_of(match[1])
+    return None if seconds is None else {'device': printable(match[2]),
+                                         'seconds': seconds}
 
 
 class Guest:
@@ -145,8 +163,7 @@ def name_of(answer):
 def counters_of(answer):
     if not isinstance(answer, dict):
         raise Lost('its answer cannot be understood')
-    return {key: value for key, value in answer.items()
-            if isinstance(value, int) and not isinstance(value, bool)}
+    return {key: value for key, value in answer.items() if is_counter(value)}
 
 
 def oldest_of(answer):
@@ -154,10 +171,12 @@ def oldest_of(answer):
         return None
     try:
         first = answer['mappings'][:1]
-        return {} if not first else {
-            'device': printable(first[0]['device']),
-            'seconds': int(first[0]['age'])}
-    except (KeyError, TypeError, ValueError):
+        if not first:
+            return {}
+        age = first[0]['age']
+        return {'device': printable(first[0]['device']),
+                'seconds': age} if is_counter(age) else None
+    except (KeyError, TypeError):
         return None
 
 

@@ -148,5 +148,5 @@ def version_of(greeting):
         text = '.'.join(str(int(qemu[key]))
                         for key in ('major', 'minor', 'micro'))
         return text + printable(parts.get('package') or '')
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return '(version unknown)'

@@ -269,6 +269,30 @@ def test_top_by_xl(b):
         'two: xl says: two: no such domain', '6: xl says: no QMP')
 
 
+def test_top_numbers_that_no_qemu_can_count(b):
+    """What a device model that has been taken over tells is not believed."""
+    large = int('9' * 400)
+    dma = {'total': 1, 'mappings': [{'device': 'x', 'age': large}]}
+    greeting = ('{"QMP": {"version": {"qemu": {"major": 1e999, "minor": 0, '
+                '"micro": 0}}}}')
+    for number, counters, more in (
+            (1, {'hits': large, 'misses': 1, 'map-calls': -1, 'dma': large}, {}),
+            (2, OURS['query-xen-mapcache'], {'x-query-xen-mapcache-dma': dma}),
+            (3, OURS['query-xen-mapcache'], {'x-query-xen-mapcache-dma': {
+                'total': 1, 'mappings': [{'device': 'x',
+                                          'age': float('inf')}]}})):
+        FakeMonitor(b.path('run', f'qmp-libxl-{number}'), {
+            'query-name': {'name': f'g{number}'},
+            'query-xen-mapcache': counters, **more})
+    FakeMonitor(b.path('run', 'qmp-libxl-4'), STOCK, greeting)
+    out, said = top(b, '--once')
+    rows = rows_of(out)
+    assert list(rows) == ['g1', 'g2', 'g3'] and len(said) == 1, (out, said)
+    has(said[0], '4: QEMU (version unknown) without the series')
+    assert rows['g1']['DMA'] == '-' and rows['g1']['MAP/s'] == '-', rows
+    assert rows['g2']['OLDEST'] == rows['g3']['OLDEST'] == '-', rows
+
+
 class Terminal:
     """A tmux of its own that shows a program."""
 
