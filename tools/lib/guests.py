@@ -8,6 +8,7 @@ one, so that libxl need not wait.
 import os
 import re
 import subprocess
+import threading
 
 from qmp import Lost, Monitor, Refused, printable
 from say import Failure
@@ -16,6 +17,36 @@ RUN_DIR = '/var/run/xen'
 SOCKET = re.compile(r'^qmp-(libxenstat|libxl)-(\d+)$')
 BUCKET = 1 << 20            # of a QEMU that does not say
 COUNTER_MAX = (1 << 64) - 1
+ASKED_AT_A_TIME = 16
+
+
+def together(function, items):
+    """[function(item)] of all items, several at a time; an exception stands
+    for its result.  The threads do not keep the program from ending: some
+    guests may not answer for seconds."""
+    items = list(items)
+    results = [None] * len(items)
+    left = iter(range(len(items)))
+    lock = threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                at = next(left, None)
+            if at is None:
+                return
+            try:
+                results[at] = function(items[at])
+            except Exception as err:        # noqa: BLE001
+                results[at] = err
+
+    threads = [threading.Thread(target=work, daemon=True)
+               for _ in range(min(len(items), ASKED_AT_A_TIME))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
 
 
 def is_counter(value):
@@ -84,7 +115,8 @@ def human_oldest(text):
 
 
 class Guest:
-    """A device model that can be asked.  `label` is what the user calls it."""
+    """A device model that can be asked.  `label` is what the user calls it: as
+    he wrote it, which need not be fit for a terminal."""
 
     def __init__(self, label, domid=None, sockets=()):
         self.label = label
@@ -188,6 +220,7 @@ class Finder:
         self.domains = domains
         self.run_dir = run_dir
         self.by_xl = by_xl
+        self.domid_of = {}      # names that were told at the last questions
 
     def find(self):
         """([Guest], {label: why it cannot be found})."""
@@ -196,25 +229,27 @@ class Finder:
         there = self._scan()
         if not self.domains:
             return list(there.values()), {}
-        found, missing, names = [], {}, None
+        # names are UTF-8, whatever the user's locale is
+        self.domains = [domain if '/' in domain else os.fsencode(domain).decode(
+            errors='surrogateescape') for domain in self.domains]
+        by_number = {str(domid): guest for domid, guest in there.items()}
+        is_name = [domain for domain in self.domains
+                   if '/' not in domain and not domain.isdecimal()]
+        names, silent = self._names(there) if is_name else ({}, 0)
+        found, missing = {}, {}
         for domain in self.domains:
-            if '/' in domain:
-                found.append(Guest(domain, None, [domain]))
-            elif domain.isdecimal():
-                if int(domain) in there:
-                    found.append(there[int(domain)])
-                else:
-                    missing[domain] = self._none()
+            guest = (Guest(domain, None, [domain]) if '/' in domain else
+                     names.get(domain) if domain in is_name else
+                     by_number.get(domain.lstrip('0')))
+            if guest:
+                guest.label = domain
+                found[guest.key] = guest
             else:
-                names = self._names(there) if names is None else names
-                if domain in names:
-                    found.append(names[domain])
-                else:
-                    missing[domain] = self._none()
-        return found, missing
-
-    def _none(self):
-        return f'no such domain with a device model ({self.run_dir})'
+                missing[domain] = (
+                    f'no such domain with a device model ({self.run_dir})'
+                    + (f'; {silent} there did not tell their names'
+                       if silent and domain in is_name else ''))
+        return list(found.values()), missing
 
     def _scan(self):
         """{domid: Guest} of the sockets in the run directory."""
@@ -234,16 +269,26 @@ class Finder:
         return dict(sorted(found.items()))
 
     def _names(self, there):
-        """{name: Guest} of the guests that can be asked."""
-        found = {}
-        for guest in there.values():
-            try:
-                with guest.monitor() as monitor:
-                    name, = monitor.ask(('query-name', {}))
-            except Lost:
-                continue
-            found[name_of(name)] = guest
-        return found
+        """({name: Guest}, how many did not tell their name).  One that does
+        not answer now is known by the name that it told before."""
+        def ask(guest):
+            with guest.monitor() as monitor:
+                answer, = monitor.ask(('query-name', {}))
+            return answer.get('name') if isinstance(answer, dict) else None
+
+        found, silent = {}, set()
+        for guest, name in zip(there.values(), together(ask, there.values())):
+            if isinstance(name, str):
+                found[name] = guest
+            elif isinstance(name, Lost):
+                silent.add(guest.domid)
+            elif isinstance(name, Exception):
+                raise name
+        for name, domid in self.domid_of.items():
+            if domid in silent:
+                found.setdefault(name, there[domid])
+        self.domid_of = {name: guest.domid for name, guest in found.items()}
+        return found, len(silent - set(self.domid_of.values()))
 
     def _find_by_xl(self):
         found, missing = [], {}

@@ -5,9 +5,11 @@ import threading
 import time
 
 import mapcacheview as view
+from qmp import printable
 from say import Failure
 
 KEYS = 'q quit   < > sort by   r reverse   up, down scroll'
+ENDED_SECONDS = 60          # for so long it is told that a guest has ended
 
 
 class Collector(threading.Thread):
@@ -18,7 +20,7 @@ class Collector(threading.Thread):
         self.sampler = sampler
         self.interval = interval
         self.ended = threading.Event()
-        self.latest = None      # (rows, problems, when), replaced as a whole
+        self.latest = None      # what sample() returned, and when: as a whole
         self.failure = None
 
     def run(self):
@@ -27,7 +29,7 @@ class Collector(threading.Thread):
             try:
                 self.latest = (*self.sampler.sample(),
                                time.strftime('%H:%M:%S'))
-            except Failure as failure:
+            except Exception as failure:        # the screen's thread raises it
                 self.failure = failure
                 return
             self.ended.wait(max(0.1, self.interval
@@ -40,7 +42,7 @@ class Screen:
         self.column = 0
         self.reverse = False
         self.top = 0
-        self.gone = {}          # what was told of guests, until they return
+        self.ended = {}         # {guest: (what is told of it, since when)}
 
     def key(self, key):
         """Returns whether to go on."""
@@ -58,22 +60,27 @@ class Screen:
             self.top -= 1
         return True
 
-    def told(self, rows, problems):
-        """Lines about guests that have no row."""
-        there = {str(row['domid']) for row in rows} | \
-            {row['name'] for row in rows}
-        self.gone = {label: why for label, why in self.gone.items()
-                     if label not in there}
-        self.gone.update(problems)
-        return [f'{label}: {why}' for label, why in self.gone.items()]
+    def told(self, rows, problems, ended):
+        """Lines about guests that have no row: those with a problem first."""
+        now = time.monotonic()
+        self.ended.update({label: (why, now) for label, why in ended.items()})
+        there = {str(row['domid']) for row in rows} | set(problems)
+        self.ended = {label: (why, since)
+                      for label, (why, since) in self.ended.items()
+                      if label not in there and now - since < ENDED_SECONDS}
+        lines = [f'{label}: {why}' for label, why in problems.items()] + \
+            [f'{label}: {why}' for label, (why, _) in self.ended.items()]
+        return lines if rows or lines else [self.collector.sampler.nobody()]
 
     def lines(self, height):
         """The screen's text, from the top, at most `height` lines."""
         if self.collector.latest is None:
             return ['xen-mapcache-top: asking', '', KEYS]
-        rows, problems, when = self.collector.latest
-        told = self.told(rows, problems)
-        told = told[-max(1, height // 4):]
+        rows, problems, ended, when = self.collector.latest
+        told = self.told(rows, problems, ended)
+        most = max(1, height // 4)
+        if len(told) > most:
+            told[most - 1:] = [f'{len(told) - most + 1} more without a row']
         room = max(1, height - 4 - len(told))
         rows = view.in_order(rows, self.column, self.reverse)
         self.top = max(0, min(self.top, len(rows) - room))
@@ -88,7 +95,7 @@ class Screen:
         window.erase()
         for y, text in enumerate(self.lines(height)[:height]):
             attribute = curses.A_REVERSE if y == 2 else curses.A_NORMAL
-            text = text.ljust(width) if y == 2 else text
+            text = printable(text.ljust(width) if y == 2 else text)
             # the last cell of a window cannot be written to
             window.addnstr(y, 0, text, width - 1, attribute)
         window.refresh()

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What xen-mapcache-top shows: samples become rows, rows become text."""
-import concurrent.futures
 import csv
 import io
 import json
 import re
 import time
 
-from guests import BUCKET
+from guests import BUCKET, together
 from qmp import Lost
-
-ASKED_AT_A_TIME = 16
 
 # A row has, beside these, 'counters': everything that the QEMU counted.
 # None: this QEMU does not tell, or there is no earlier sample.
@@ -59,41 +56,53 @@ class Sampler:
 
     def __init__(self, finder):
         self.finder = finder
-        self.before = {}        # {guest: (time, counters, name)}
-        self.ended = {}         # {guest: what is told of it}
-        self.pool = concurrent.futures.ThreadPoolExecutor(ASKED_AT_A_TIME)
+        self.before = {}        # {guest: (time, counters, name, label)}
+        self.ended = {}         # {label: what is told of it}
+
+    def nobody(self):
+        """What to tell if there is no guest at all."""
+        if self.finder.by_xl:
+            return 'xl lists no guest: is this dom0?'
+        return (f'no device model has a socket in {self.finder.run_dir}: is '
+                'this dom0, and does an HVM guest run?')
 
     def sample(self):
-        """(rows, {guest: why it has none}).  A guest that ends is among the
-        latter: as long as it is asked for by name, else once."""
+        """(rows, {guest: why it has none}, {guest: that it has ended}).  A
+        guest that ends is among the latter once; if it is asked for by name,
+        it is among those without a row until it returns."""
         found, missing = self.finder.find()
-        jobs = [(guest, self.pool.submit(self._row, guest)) for guest in found]
         rows, problems, kept = [], {}, {}
-        for guest, job in jobs:
-            try:
-                row, kept[guest.key] = job.result()
+        for guest, result in zip(found, together(self._row, found)):
+            if isinstance(result, Lost):
+                problems[guest.label] = str(result)
+                if guest.key in self.before:
+                    kept[guest.key] = self.before[guest.key]
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                row, kept[guest.key] = result
                 rows.append(row)
-            except Lost as lost:
-                problems[guest.label] = str(lost)
-        for key, (_, _, name) in self.before.items():
-            label = name if name in missing else str(key)
-            if key not in kept and label not in problems:
+        ended = {}
+        for key, (_, _, name, label) in self.before.items():
+            if key in kept:
+                continue
+            if label in missing:
                 self.ended[label] = f'{name} has ended'
+            else:
+                ended[label] = f'{name} has ended'
+        self.ended = {label: why for label, why in self.ended.items()
+                      if label in missing}
         problems.update({label: self.ended.get(label, why)
                          for label, why in missing.items()})
-        ended = {label: why for label, why in self.ended.items()
-                 if label not in problems}
-        for label in ended:
-            del self.ended[label]
         self.before = kept
-        return rows, {**problems, **ended}
+        return rows, problems, ended
 
     def _row(self, guest):
         sample = guest.sample()
         now = time.monotonic()
-        then, counters, _ = self.before.get(guest.key, (now - 1, None, ''))
+        then, counters, *_ = self.before.get(guest.key, (now - 1, None))
         row = row_of(guest, sample, counters, max(now - then, 1e-6))
-        return row, (now, sample['counters'], sample['name'])
+        return row, (now, sample['counters'], sample['name'], guest.label)
 
 
 # -- as a table

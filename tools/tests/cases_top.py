@@ -6,13 +6,17 @@ import itertools
 import json
 import os
 import pwd
+import select
 import shutil
+import signal
 import subprocess
+import threading
 import time
 
 import mapcacheview as view
 from bench import Skip, has
-from simguests import SLOW_DISK, FakeMonitor, guests, meanwhile, until
+from simguests import (SLOW_DISK, FakeMonitor, distrusted, guests,
+                       interruptible, meanwhile, until)
 
 OURS = {'query-name': {'name': 'new'},
         'query-xen-mapcache': {
@@ -293,13 +297,207 @@ def test_top_numbers_that_no_qemu_can_count(b):
     assert rows['g2']['OLDEST'] == rows['g3']['OLDEST'] == '-', rows
 
 
+def test_top_odd_names(b):
+    """A guest is found by its name, whatever that is.  On the screen it is
+    ASCII."""
+    names = ('b\u00fcro', 'two words', '-x', '42x', '\u202ename')
+    made = {f'd{n}': {**OLDER, 'query-name': {'name': name}}
+            for n, name in enumerate(names, 1)}
+    with fakes(b, **made):
+        out, said = top(b, '--once', '--csv', '--', *names)
+        assert said == [], said
+        rows = list(csv.DictReader(out.splitlines()))
+        assert [row['domid'] for row in rows] == ['1', '2', '3', '4', '5'], out
+        assert rows[0]['name'] == 'b?ro' and rows[4]['name'] == '?name', out
+        # twice is once
+        out, _ = top(b, '--once', '1', names[0], '01')
+        assert len(out.splitlines()) == 2, out
+        # no character of it is lost, and none goes to the terminal
+        _, said = top(b, '--once', '1', b'\xff\x1b[2J', status=1)
+        assert len(said) == 1 and 'no such domain' in said[0], said
+        terminal = Terminal(b, 'env', 'LC_ALL=C', 'PYTHONCOERCECLOCALE=0',
+                            'PYTHONUTF8=0', b.tools + '/xen-mapcache-top', '-i',
+                            '0.3', '--run-dir', b.path('run'), names[0],
+                            'r\u00e9seau')
+        try:
+            terminal.wait('1 guests', 'b?ro', 'seau: no such domain')
+        finally:
+            terminal.close()
+
+
+def test_top_names_are_asked_together(b):
+    """Guests that hang do not make others wait: each answers only when all
+    have been asked."""
+    everybody = threading.Barrier(10, timeout=1.5)
+
+    def name(number):
+        def tell():
+            with contextlib.suppress(threading.BrokenBarrierError):
+                everybody.wait()
+                return {'name': f'g{number}'}
+        return tell
+
+    with fakes(b, **{f'd{n}': {**OLDER, 'query-name': name(n)}
+                     for n in range(1, 11)}):
+        out, said = top(b, '--once', *(f'g{n}' for n in range(1, 11)))
+        assert said == [] and len(rows_of(out)) == 10, (out, said)
+
+
+def hang(b, *numbers):
+    """QEMUs that take connections and tell nothing."""
+    return [FakeMonitor(b.path('run', f'qmp-libxl-{n}'), {}, None)
+            for n in numbers]
+
+
+def view_of(b, *args):
+    """The view as a program that is under way."""
+    return subprocess.Popen(
+        [os.path.join(b.tools, 'xen-mapcache-top'), '-i', '0.2', '--run-dir',
+         b.path('run'), *args], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+
+
+def test_top_of_a_guest_that_hangs(b):
+    """It is not taken for one that is not there, and its name is known."""
+    with fakes(b, d1=OURS) as made:
+        with view_of(b, '--json', 'new', 'other') as process:
+            first = json.loads(process.stdout.readline())
+            assert [row['name'] for row in first['guests']] == ['new'], first
+            made['d1'].greeting = None
+            told = first
+            for _ in range(20):
+                if not told['guests']:
+                    break
+                told = json.loads(process.stdout.readline())
+            why = {p['domain']: p['why'] for p in told['problems']}
+            has(why['new'], 'no answer from', 'QEMU hangs')
+            # once it answers again, the figures are those since then
+            made['d1'].greeting = '{"QMP": {}}'
+            for _ in range(20):
+                told = json.loads(process.stdout.readline())
+                if told['guests']:
+                    break
+            assert told['guests'][0]['misses-per-second'] == 0, told
+            process.terminate()
+    os.unlink(b.path('run', 'qmp-libxl-1'))
+    hang(b, 3)
+    _, said = top(b, '--once', 'new', status=1)
+    assert len(said) == 1, said
+    has(said[0], 'no such domain', '1 there did not tell their names')
+
+
+def test_top_real_qemu_that_hangs(b):
+    with guests(b, (1, 'one'), (2, 'two')) as (one, _):
+        one.signal(signal.SIGSTOP)
+        try:
+            out, said = top(b, '--once')
+        finally:
+            one.signal(signal.SIGCONT)
+        assert list(rows_of(out)) == ['two'] and len(said) == 1, (out, said)
+        has(said[0], '1: no answer from', 'QEMU hangs')
+        out, said = top(b, '--once')
+        assert list(rows_of(out)) == ['one', 'two'] and not said, (out, said)
+
+
+def test_top_of_a_distrusted_device_model(b):
+    """In a chroot, as another user, behind a filter of system calls, and
+    restricted to its domain."""
+    with guests(b, (1, 'one', (*SLOW_DISK, *distrusted(b)))) as (one,):
+        one.read(0x100000)
+        one.stall()
+        row = rows_of(top(b, '--once')[0])['one']
+        assert row['DMA'] == '1' and row['OLDEST'].endswith('piix3-ide'), row
+
+
+def test_top_of_a_guest_that_comes_back(b):
+    """With another number, as after a reboot."""
+    guest = FakeMonitor(b.path('run', 'qmp-libxl-3'), OURS)
+    with view_of(b, '--json', 'new') as process:
+        def wait(condition):
+            for line in process.stdout:
+                told = json.loads(line)
+                if condition(told):
+                    return told
+            raise AssertionError(process.stderr.read())
+
+        wait(lambda told: told['guests'] and
+             told['guests'][0]['misses-per-second'] == 0)
+        guest.remove()
+        wait(lambda told: told['problems'] == [{'domain': 'new',
+                                                'why': 'new has ended'}])
+        FakeMonitor(b.path('run', 'qmp-libxl-4'), OURS)
+        told = wait(lambda told: told['guests'])
+        assert told['guests'][0]['domid'] == 4 and not told['problems'], told
+        assert told['guests'][0]['misses-per-second'] is None, told
+        process.terminate()
+        assert process.stderr.read().endswith(
+            'xen-mapcache-top: new: new has ended\n')
+
+
+def test_top_interrupted(b):
+    """It ends at once, though most guests were not asked yet."""
+    hung = hang(b, *range(1, 41))
+    with view_of(b, '--once') as process:
+        until(lambda: sum(h.connections for h in hung) >= 16)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+        assert process.returncode == 130 and not out and not said, \
+            (process.returncode, out, said)
+    asked = sum(h.connections for h in hung)
+    assert asked == 16, asked
+
+
+def test_top_output_that_fails(b):
+    """One line, and status 1; nobody is told of a reader who has left."""
+    with fakes(b, d1=OURS):
+        for args in (['--once'], ['--once', '--json'], ['--csv'], []):
+            with open('/dev/full', 'w', encoding='utf-8') as full:
+                res = subprocess.run(
+                    [os.path.join(b.tools, 'xen-mapcache-top'), '-i', '0.2',
+                     '--run-dir', b.path('run'), *args], stdout=full,
+                    stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+            assert (res.returncode, res.stderr) == (
+                1, 'xen-mapcache: error: standard output: No space left on '
+                'device\n'), res
+        for form in ('--json', '--csv'):
+            res = subprocess.run(
+                f"'{b.tools}/xen-mapcache-top' -i 0.2 --run-dir "
+                f"'{b.path('run')}' {form} | head -1", shell=True, text=True,
+                capture_output=True, timeout=60, check=False)
+            assert len(res.stdout.splitlines()) == 1 and not res.stderr, res
+
+
+def test_top_without_a_keyboard(b):
+    """Nobody could leave the screen, so it is text that comes."""
+    master, slave = os.openpty()
+    with fakes(b, d1=OURS), view_of_terminal(b, slave) as process:
+        os.close(slave)
+        text, end = b'', time.monotonic() + 20
+        while text.count(b'ich9-ahci') < 2 and time.monotonic() < end:
+            if select.select([master], [], [], 1)[0]:
+                text += os.read(master, 1000)
+        process.terminate()
+    os.close(master)
+    assert b'\033' not in text, text
+    assert text.startswith(b'   ID NAME'), text
+
+
+def view_of_terminal(b, terminal):
+    return subprocess.Popen(
+        [os.path.join(b.tools, 'xen-mapcache-top'), '-i', '0.2', '--run-dir',
+         b.path('run')], stdin=subprocess.DEVNULL, stdout=terminal,
+        stderr=terminal, env={**os.environ, 'TERM': 'xterm'})
+
+
 class Terminal:
     """A tmux of its own that shows a program."""
+    NUMBERS = itertools.count()
 
     def __init__(self, b, *argv, columns=100, lines=24):
         if not shutil.which('tmux'):
             raise Skip('tmux is not installed')
-        self.tmux = ['tmux', '-S', b.path('tmux'), '-f', '/dev/null']
+        self.tmux = ['tmux', '-S', b.path(f'tmux{next(self.NUMBERS)}'),
+                     '-f', '/dev/null']
         self.run('new-session', '-d', '-x', str(columns), '-y', str(lines),
                  *argv)
 
@@ -386,3 +584,45 @@ def test_top_many_guests_and_few_lines(b):
             terminal.wait('g1 ', 'g2 ', without=['g30'])
         finally:
             terminal.close()
+
+
+def test_top_problems_that_have_ended_are_not_told(b):
+    """A line about a guest that does not answer goes when the guest does."""
+    hung = hang(b, 2)
+    with fakes(b, d1=OURS):
+        terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
+                            '0.3', '--run-dir', b.path('run'))
+        try:
+            terminal.wait('1 guests', '2: no answer from')
+            hung[0].remove()
+            terminal.wait('1 guests', without=['no answer'])
+            # more than there is room for
+            hang(b, *range(3, 15))
+            terminal.wait('1 guests', '3: no answer', '7: no answer',
+                          '7 more without a row')
+        finally:
+            terminal.close()
+
+
+def test_top_no_guest_on_the_screen(b):
+    terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
+                        '0.3', '--run-dir', b.path('run'))
+    try:
+        terminal.wait('0 guests', 'no device model has a socket in')
+    finally:
+        terminal.close()
+
+
+def test_top_is_left_at_once(b):
+    """Though most guests were not asked yet."""
+    hung = hang(b, *range(1, 41))
+    terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'),
+                        '--run-dir', b.path('run'))
+    try:
+        until(lambda: sum(h.connections for h in hung) >= 16)
+        terminal.run('send-keys', 'q')
+        until(lambda: not terminal.screen())
+    finally:
+        terminal.close()
+    asked = sum(h.connections for h in hung)
+    assert asked == 16, asked
