@@ -110,7 +110,18 @@ class Sampler:
 def number(value):
     if value is None:
         return '-'
-    return f'{value:.1f}' if 0 < value < 100 else f'{value:.0f}'
+    if value < 100000:
+        return f'{value:.1f}' if 0 < value < 100 else f'{value:.0f}'
+    for unit in ('K', 'M', 'G', 'T', 'P'):
+        value /= 1000
+        if value < 1000:
+            break
+    return f'{value:.1f}{unit}' if value < 100 else f'{value:.0f}{unit}'
+
+
+def count(value):
+    return str(value) if value is not None and value < 100000 \
+        else number(value)
 
 
 def percent(value):
@@ -159,17 +170,18 @@ def plain(value):
 
 
 # (heading, width, what of the row, how it is written); a width below 0 is
-# aligned to the left
+# aligned to the left.  80 columns have the age of the oldest transfer, and
+# most of its device's name.
 COLUMNS = (
     ('ID', 5, 'domid', plain),
-    ('NAME', -15, 'name', plain),
-    ('HIT%', 6, 'hit-percent', percent),
-    ('MISS/s', 8, 'misses-per-second', number),
-    ('MAP/s', 7, 'map-calls-per-second', number),
-    ('MAPPED', 7, 'mapped-bytes', size),
-    ('IDLE', 7, 'idle-bytes', size),
-    ('DMA', 5, 'dma', plain),
-    ('HELD', 5, 'held', plain),
+    ('NAME', -13, 'name', plain),
+    ('HIT%', 5, 'hit-percent', percent),
+    ('MISS/s', 6, 'misses-per-second', number),
+    ('MAP/s', 6, 'map-calls-per-second', number),
+    ('MAPPED', 6, 'mapped-bytes', size),
+    ('IDLE', 6, 'idle-bytes', size),
+    ('DMA', 5, 'dma', count),
+    ('HELD', 5, 'held', count),
     ('OLDEST', -24, 'oldest-seconds', None),
 )
 

@@ -297,6 +297,17 @@ def test_top_numbers_that_no_qemu_can_count(b):
     assert rows['g2']['OLDEST'] == rows['g3']['OLDEST'] == '-', rows
 
 
+def test_top_large_figures_have_units():
+    """A figure that was cut would be taken for a smaller one."""
+    sample = {'name': 'x', 'oldest': None, 'counters': {
+        'hits': 0, 'misses': 10**9, 'map-calls': 123456, 'dma': 123456}}
+    row = view.row_of(type('Guest', (), {'domid': 32751}), sample,
+                      {'hits': 0, 'misses': 0, 'map-calls': 0}, 1)
+    line = dict(zip(view.heading().split(), view.line_of(row).split()))
+    assert (line['ID'], line['MISS/s'], line['MAP/s'], line['DMA']) == \
+        ('32751', '1.0G', '123K', '123K'), line
+
+
 def test_top_odd_names(b):
     """A guest is found by its name, whatever that is.  On the screen it is
     ASCII."""
@@ -582,6 +593,25 @@ def test_top_many_guests_and_few_lines(b):
             screen = terminal.wait('g30', without=['g2 '])
             terminal.run('send-keys', *['Up'] * 40)
             terminal.wait('g1 ', 'g2 ', without=['g30'])
+        finally:
+            terminal.close()
+
+
+def test_top_small_screens(b):
+    with fakes(b, d1=OURS, d2=STOCK):
+        terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
+                            '0.3', '--run-dir', b.path('run'), columns=40,
+                            lines=10)
+        try:
+            screen = terminal.wait('new', 'MAP/s', '2: QEMU')
+            assert screen.splitlines()[3].split()[:2] == ['1', 'new'], screen
+            for columns, lines in ((2, 1), (1, 2), (200, 3), (3, 50)):
+                terminal.run('resize-window', '-x', str(columns), '-y',
+                             str(lines))
+                time.sleep(0.5)
+            # what a terminal has that nobody has made larger
+            terminal.run('resize-window', '-x', '80', '-y', '24')
+            terminal.wait('1 guests', '12s ich9-ahci')
         finally:
             terminal.close()
 
