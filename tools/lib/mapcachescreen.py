@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The live screen of xen-mapcache-top."""
+import contextlib
 import curses
 import threading
 import time
@@ -101,8 +102,11 @@ class Screen:
         window.refresh()
 
     def run(self, window):
-        curses.use_default_colors()
-        curses.curs_set(0)
+        # a terminal without colours, or one that cannot hide its cursor
+        for setting in (curses.use_default_colors,
+                        lambda: curses.curs_set(0)):
+            with contextlib.suppress(curses.error):
+                setting()
         window.timeout(200)
         drawn, redraw = None, True
         while self.collector.failure is None:
@@ -119,8 +123,11 @@ class Screen:
 def show(sampler, interval):
     """Show the live screen until the user leaves it."""
     collector = Collector(sampler, interval)
-    collector.start()
     try:
+        curses.setupterm()
+        if not curses.tigetstr('cup'):
+            raise curses.error('its cursor cannot be moved')
+        collector.start()
         curses.wrapper(Screen(collector).run)
     except curses.error as err:
         raise Failure(f'the terminal cannot be used ({err}); try --once') \

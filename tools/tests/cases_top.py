@@ -597,6 +597,29 @@ def test_top_many_guests_and_few_lines(b):
             terminal.close()
 
 
+def test_top_on_odd_terminals(b):
+    """Without colours, with a cursor that always shows, as serial consoles
+    have it; what has no screen at all is told so."""
+    with fakes(b, d1=OURS):
+        for term in ('vt100', 'vt220', 'linux', 'ansi', 'xterm-mono', 'dumb',
+                     'none'):
+            terminal = Terminal(
+                b, 'sh', '-c', f"TERM={term} '{b.tools}/xen-mapcache-top' "
+                f"-i 0.3 --run-dir '{b.path('run')}'; echo ends $?; sleep 60")
+            try:
+                if term in ('dumb', 'none'):
+                    screen = terminal.wait('ends 1')
+                    has(screen, 'error: the terminal cannot be used',
+                        'try --once')
+                    assert 'Traceback' not in screen, screen
+                else:
+                    terminal.wait('1 guests', '12s ich9-ahci')
+                    terminal.run('send-keys', 'q')
+                    terminal.wait('ends 0')
+            finally:
+                terminal.close()
+
+
 def test_top_small_screens(b):
     with fakes(b, d1=OURS, d2=STOCK):
         terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
