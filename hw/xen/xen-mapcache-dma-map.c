@@ -239,6 +239,7 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
     int64_t start = get_clock();
     uint8_t *p = NULL;
 
+    trace_xen_map_cache(addr);
     qemu_mutex_lock(&mapcache.lock);
     *status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT,
                                  buckets_spanned(addr, *plen),
@@ -337,7 +338,6 @@ static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
     uint64_t info;
     uint8_t *p;
 
-    trace_xen_map_cache(addr);
     if (xen_mr_is_grants(mr)) {
         p = mcache_grant_map(addr, block_offset, plen, is_write, &status);
     } else {
@@ -355,13 +355,12 @@ static G_NO_INLINE uint8_t *map_dma_rest(MemoryRegion *mr, ram_addr_t addr,
             *pstatus = status;
         }
     }
-    trace_xen_map_cache_return(p);
     return p;
 }
 
 /*
  * The common case: all pages are present in one bucket whose slot has no
- * record, and the trace event is off.
+ * record.
  */
 G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                                        ram_addr_t block_offset, hwaddr *plen,
@@ -376,8 +375,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     uint8_t *host;
 
     if (unlikely(!s) || unlikely(!t) || unlikely(!seconds) ||
-        unlikely(use != XEN_MAP_DMA) || unlikely(xen_mr_is_grants(mr)) ||
-        unlikely(trace_event_get_state(TRACE_XEN_MAP_CACHE))) {
+        unlikely(use != XEN_MAP_DMA) || unlikely(xen_mr_is_grants(mr))) {
         goto rest;
     }
     owner = mcache_owner(as);

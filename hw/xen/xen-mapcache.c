@@ -239,6 +239,7 @@ static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
     XenMapStatus status;
     uint8_t *p = NULL;
 
+    trace_xen_map_cache(addr);
     qemu_mutex_lock(&mapcache.lock);
     status = mcache_fill_locked(addr >> MCACHE_BUCKET_SHIFT, 1,
                                 mcache_page_of(addr));
@@ -266,10 +267,8 @@ static uint8_t *map_miss(ram_addr_t addr, hwaddr *plen, XenMapStatus *pstatus)
 static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
                                      XenMapStatus *status)
 {
-    uint8_t *p;
+    uint8_t *p = mcache_hit(addr, plen);
 
-    trace_xen_map_cache(addr);
-    p = mcache_hit(addr, plen);
     if (likely(p)) {
         mcache_count(&mcache_thread()->n.hits);
         return p;
@@ -278,9 +277,10 @@ static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
 }
 
 /*
- * The common case: the slot is a hit in this generation and stays mapped, a
- * page or a part of it is wanted, and the trace event is off.  Every other case
- * is a tail call, so that no register has to be saved here.
+ * The common case: the slot is a hit in this generation and stays mapped, and a
+ * page or a part of it is wanted.  Every other case is a tail call, so that no
+ * register has to be saved here.  A hit has no trace event: asking whether that
+ * is on would cost each hit.
  */
 static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
                                          hwaddr *plen, XenMapStatus *status)
@@ -312,8 +312,7 @@ G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen,
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
     uint64_t gens;
 
-    if (unlikely(!s) || unlikely(!qatomic_read(&s->referenced)) ||
-        unlikely(trace_event_get_state(TRACE_XEN_MAP_CACHE))) {
+    if (unlikely(!s) || unlikely(!qatomic_read(&s->referenced))) {
         return map_rest(addr, plen, status);
     }
     /* As in mcache_hit(), by one load. */

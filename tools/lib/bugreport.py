@@ -17,9 +17,8 @@ import time
 from guests import counters_of
 from qmp import Lost, Refused, printable
 
-# events that are rare and have addresses only.  Not xen_map_cache and
-# xen_map_cache_return: a line for each lookup, thousands a second.
-EVENTS = re.compile(r'^xen_(map_cache_(?!return$)\w+|remap_bucket|dma_\w+|'
+# events that are rare and have addresses only
+EVENTS = re.compile(r'^xen_(map_cache\w*|remap_bucket|dma_\w+|'
                     r'invalidate_map_cache\w*|replace_cache_entry|'
                     r'(physmap|frames|dirty)_\w+|client_set_memory|ram_alloc)$')
 SECRETS = (re.compile(r'((?:^|,)(?:password|data|passwd)=)[^,]*'),
