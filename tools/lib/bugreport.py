@@ -171,7 +171,6 @@ def queries(subject):
     lines = []
     for command, args in (
             ('query-status', {}), ('query-xen-mapcache', {}),
-            ('qom-get', {'path': '/machine', 'property': 'mapcache-size'}),
             ('x-query-xen-mapcache-dma', {'limit': HOLDERS}),
             ('query-iothreads', {})):
         told = f'{command} {json.dumps(args) if args else ""}'.rstrip()
