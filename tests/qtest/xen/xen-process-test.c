@@ -6,7 +6,9 @@
  * kernel or a thread of the mapcache's own.
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
 #include "drivers/virtio.h"
 #include "xen-test-common.h"
 
@@ -31,7 +33,7 @@ static void boot(XenTest *t, const char *how)
         "%s %s -object iothread,id=io -drive file='%s/disk',format=raw,"
         "if=none,id=drive,read-only=on,file.locking=off "
         "-device virtio-blk-pci,drive=drive,iothread=io,addr=7,"
-        "disable-legacy=off,disable-modern=on " XEN_TEST_VGA,
+        "disable-legacy=off,disable-modern=on " XEN_TEST_VGA XEN_TEST_STATS,
         how, xen_test_disk(t, DISK_PAGES, SEED), t->dir);
 
     xen_test_start(t, args);
@@ -185,19 +187,59 @@ static const char *hole(XenTest *t)
                             "read other bytes where a hole was");
 }
 
-/* What the monitor is asked when something is wrong with such a process. */
+/* Who is told of it when something is wrong with such a process: by events, */
+static const char *sends_event(XenTest *t)
+{
+    enum { RING = 0x700000, BUFFER = 0x640000, BYTES = 1234 };
+    QDict *event, *oldest;
+
+    xen_test_stats_hold(t, RING, BUFFER, BYTES);
+    xensim_invalidate(t->dom);
+    event = qtest_qmp_eventwait_ref(t->qts, "XEN_MAPCACHE_DMA_OUTSTANDING");
+    oldest = qdict_get_qdict(qdict_get_qdict(event, "data"), "oldest");
+    XEN_REQUIRE(qdict_get_int(oldest, "address") == BUFFER &&
+                qdict_get_int(oldest, "size") == BYTES &&
+                strstr(qdict_get_str(oldest, "device"), "virtio-balloon"),
+                "does not know the transfer of which it tells");
+    qobject_unref(event);
+    xen_test_stats_release(t);
+    return NULL;
+}
+#define sends_event(...) XEN_AT(sends_event(__VA_ARGS__))
+
+/* ... and by the monitor's commands. */
 static const char *answers(XenTest *t)
 {
-    static const char *const commands[] = {
-        "query-xen-mapcache", "x-query-xen-mapcache-dma", "x-query-xen-physmap",
+    static const char *const commands[][2] = {
+        { "query-xen-mapcache", "{}" },
+        { "x-query-xen-mapcache-dma", "{}" },
+        { "x-query-xen-physmap", "{}" },
+        { "query-stats", "{'target': 'vm', 'providers': "
+                         "[{'provider': 'xen-mapcache'}]}" },
+    };
+    static const char *const lines[][2] = {
+        { "info xen-mapcache", "lookups: " },
+        { "info xen-mapcache dma", "virtio-blk-device (/machine/" },
+        { "info xen-physmap", "-00000000f2ffffff (shown, pinned): " },
+        { "info stats vm", "provider: xen-mapcache" },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
-        QDict *rsp = qtest_qmp(t->qts, "{'execute': %s}", commands[i]);
+        QDict *rsp = qtest_qmp(t->qts, "{'execute': %s, 'arguments': %p}",
+                               commands[i][0],
+                               qobject_from_json(commands[i][1],
+                                                 &error_abort));
 
         XEN_REQUIRE(qdict_haskey(rsp, "return"), "does not answer %s",
-                    commands[i]);
+                    commands[i][0]);
         qobject_unref(rsp);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+        const char *text = xen_test_keep(t, qtest_hmp(t->qts, "%s",
+                                                      lines[i][0]));
+
+        XEN_REQUIRE(strstr(text, lines[i][1]), "answers \"%s\" by \"%s\"",
+                    lines[i][0], text);
     }
     return NULL;
 }
@@ -220,6 +262,7 @@ static const char *work(XenTest *t)
     XEN_TRY(xen_test_disk_at(t, 0xf2012000, 70, 16, SEED,
                              "read other bytes into moved video memory"));
     XEN_TRY(answers(t));
+    XEN_TRY(sends_event(t));
     xen_test_ok(t, guest_virtio_reset(&blk.dev));
     return NULL;
 }
