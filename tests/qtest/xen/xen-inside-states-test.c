@@ -6,7 +6,9 @@
  * counts.
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
 #include "qobject/qlist.h"
 #include "xen-test-common.h"
 
@@ -41,11 +43,9 @@ static const struct {
 
 static QDict *ask(XenTest *t, unsigned i)
 {
-    g_autofree char *text = g_strdup_printf(
-        "{'execute': '%s', 'arguments': %s}", questions[i].command,
-        questions[i].arguments);
-
-    return qtest_qmp(t->qts, text);
+    return qtest_qmp(t->qts, "{'execute': %s, 'arguments': %p}",
+                     questions[i].command,
+                     qobject_from_json(questions[i].arguments, &error_abort));
 }
 
 /* The same questions for people. */
