@@ -54,6 +54,26 @@ static const char *traces_slots(XenTest *t)
     return NULL;
 }
 
+/* Each miss is traced, and no hit is. */
+static const char *traces_misses(XenTest *t)
+{
+    g_auto(GStrv) lines = NULL;
+    uint64_t misses, hits;
+
+    boot(t, "-trace xen_map_cache ");
+    for (unsigned i = 0; i < 50; i++) {
+        xen_test_dma_read(t, i % DISK_PAGES, (9 + i % 5) * XEN_TEST_BUCKET, 1);
+    }
+    misses = xen_test_stat(t, "misses");
+    hits = xen_test_stat(t, "hits");
+    lines = xen_test_log_lines(t, "xen_map_cache ");
+    XEN_REQUIRE(misses >= 5 && hits > 10 * misses &&
+                g_strv_length(lines) == misses, "traces %u of %" PRIu64
+                " misses and %" PRIu64 " hits", g_strv_length(lines), misses,
+                hits);
+    return NULL;
+}
+
 /* So is what is mapped outside the slots, when it comes and when it goes. */
 static const char *traces_outside(XenTest *t)
 {
@@ -78,6 +98,7 @@ int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("inside/traces-slots", traces_slots, NULL);
+    xen_test_add("inside/traces-misses", traces_misses, NULL);
     xen_test_add("inside/traces-outside", traces_outside, NULL);
     return g_test_run();
 }
