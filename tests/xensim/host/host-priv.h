@@ -14,6 +14,8 @@ struct XensimDomain {
     unsigned slot;
     uint32_t domid;
     pid_t pid;               /* the last child started for it; 0: none */
+    /* as xensim_count_invalidates() counts */
+    _Atomic uint64_t invalidates;
 };
 
 struct Xensim {

@@ -405,6 +405,11 @@ static XensimStatus broadcast_buffered(XensimDomain *dom,
     return status;
 }
 
+uint64_t xensim_count_invalidates(XensimDomain *dom)
+{
+    return dom->invalidates;
+}
+
 XensimStatus xensim_ioreq(XensimDomain *dom, XensimIoreq *req)
 {
     XensimStatus status;
@@ -413,7 +418,9 @@ XensimStatus xensim_ioreq(XensimDomain *dom, XensimIoreq *req)
         req->size = 4;
         req->read = false;
         req->data = UINT64_MAX;
-        return broadcast(dom, req);
+        status = broadcast(dom, req);
+        dom->invalidates += status == XENSIM_OK;
+        return status;
     }
     if (req->type == XENSIM_IOREQ_TIMEOFFSET) {
         req->size = 8;

@@ -329,6 +329,7 @@ static void test_invalidate(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(f->s->events, ==, 3);
     g_assert_cmpuint(xensim_depopulate(f->dom, 0x500, 4), ==, 4);
     g_assert_cmpuint(f->s->events, ==, 3);
+    g_assert_cmpuint(xensim_count_invalidates(f->dom), ==, 3);
 }
 
 static void test_timeout(Fixture *f, gconstpointer unused)
