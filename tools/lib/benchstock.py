@@ -218,8 +218,8 @@ class Last(Stock):
 
 class Bare(Stock):
     """The series' mapcache without what looks inside a hit: its trace points
-    are disabled, and it does not count hits.  Only to count instructions: an
-    invalidate needs the counts of DMA mappings."""
+    are disabled, and it does not count hits.  Only for hits: an invalidate
+    needs the counts of DMA mappings."""
     NAME = 'bare'
     COUNTS = 'qatomic_store_release(counter, *counter + 1);'
 

@@ -9,6 +9,7 @@ import benchcount
 import benchreport
 import benchrows
 from bench import Skip, has
+from cases_check import load
 
 MICRO = '''map-call\tns\t1000.000\t1.0000\t1.0000
 unmap-call\tns\t500.000\t1.0000\t1.0000
@@ -140,6 +141,26 @@ def test_instructions_are_counted(b):
         ('dma-warm-locked-operations', None, 2, 3, 2)]
     has(benchreport.md_counts({r['scenario']: r for r in table}),
         '| a DMA: map, reverse lookup, unmap | - | 45 | 41 |')
+
+
+def test_what_looks_inside_a_hit(b):
+    row = benchrows.inside_row([6.2, 6.9, 6.3], [6.15, 7.0, 6.4])
+    assert (row['ours'], row['noise'], row['bare']) == (0.05, 0.1, 6.15), row
+    found = [row, benchrows.inside_row([7.2, 7.3, 7.9], [6.2, 6.3, 6.3])]
+    benchrows.set_goals(found)
+    assert [r['reached'] for r in found] == [True, False], found
+    has(benchreport.md_counts({row['scenario']: row}),
+        'a difference of 0.05 ns', '0.10 ns above its least')
+    has(benchreport.md_goals([row]), 'the noise')
+    # as the benchmark measures it: by turns of its own
+    program = b.write('program', '#!/bin/sh\n[ "$1" = --hit ] && echo x >> '
+                      '"$0.turns" && printf "unlocked-hit\\tns\\t6.5\\n"\n')
+    os.chmod(program, 0o755)
+    tool = load(b, 'bench')
+    row, = tool.measure_inside({'series': program, 'bare': program},
+                               dict(os.environ), tool.Run(1))
+    assert (row['series'], row['ours'], row['noise']) == (6.5, 0, 0), row
+    assert len(b.read('program.turns').split()) == 2 * tool.INSIDE_TURNS
 
 
 def test_noise_has_no_ratio():

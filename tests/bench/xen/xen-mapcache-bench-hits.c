@@ -268,12 +268,17 @@ static void overlap_dma(unsigned number, unsigned round)
     }
 }
 
+void bench_hit(void)
+{
+    warm_up();
+    bench_time("unlocked-hit", lookups, NULL, LOOKUPS);
+}
+
 void bench_hits(void)
 {
     uint8_t *ram;
 
-    warm_up();
-    bench_time("unlocked-hit", lookups, NULL, LOOKUPS);
+    bench_hit();
     bench_overlap("unlocked-hit-2-threads-overlap", overlap_lookups,
                   OVERLAP_LOOKUPS);
     bench_time("access-8", accesses, NULL, LOOKUPS);

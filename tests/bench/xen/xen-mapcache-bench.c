@@ -233,9 +233,14 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "--guest-mib")) {
         bench_guest_size(g_ascii_strtoull(argv[2], NULL, 10) * MIB);
         return 0;
+    } else if (argc == 2 && !strcmp(argv[1], "--hit")) {
+        harness_init(RAM, 0);
+        bench_init();
+        bench_hit();
+        return 0;
     } else if (argc > 1 && (argc != 4 || strcmp(argv[1], "--count"))) {
-        fprintf(stderr, "usage: %s [--guest-mib SIZE | --count OPERATION "
-                "NUMBER]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--guest-mib SIZE | --hit | --count "
+                "OPERATION NUMBER]\n", argv[0]);
         return 2;
     }
     harness_init(RAM, 0);

@@ -77,7 +77,11 @@ uint64_t bench_data_kib(void);
 
 /* ---- xen-mapcache-bench-hits.c ---- */
 
-/* Measures hits: in one thread, in several, and beside a plain pointer. */
+/*
+ * Measures hits: the first in one thread, the second also in several, and beside
+ * a plain pointer.
+ */
+void bench_hit(void);
 void bench_hits(void);
 
 /* Measures DMA in 1 to 4 threads, each to buckets of its own. */
