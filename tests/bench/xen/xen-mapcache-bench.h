@@ -78,8 +78,8 @@ uint64_t bench_data_kib(void);
 /* ---- xen-mapcache-bench-hits.c ---- */
 
 /*
- * Measures hits: the first in one thread, the second also in several, and beside
- * a plain pointer.
+ * Measures hits: the first in one thread, the second also in several, and
+ * beside a plain pointer.
  */
 void bench_hit(void);
 void bench_hits(void);

@@ -634,8 +634,8 @@ XensimCount xensim_count(Xensim *sim, const char *call);
 /* Counts of xenforeignmemory_map and xenforeignmemory_map2 together. */
 XensimCount xensim_count_maps(Xensim *sim);
 /*
- * The invalidates that this process has sent to @dom, and that all of its device
- * models have answered.
+ * The invalidates that this process has sent to @dom, and that all of its
+ * device models have answered.
  */
 uint64_t xensim_count_invalidates(XensimDomain *dom);
 /* The number of calls of all simulated functions. */

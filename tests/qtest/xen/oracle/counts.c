@@ -9,8 +9,8 @@
 
 /*
  * Of one process of QEMU's, which has a domain of its own.  Xen sees neither
- * lookups nor what a mapping is for, so it has nothing to compare with the other
- * counters: docs/oracle.md lists them.
+ * lookups nor what a mapping is for, so it has nothing to compare with the
+ * other counters: docs/oracle.md lists them.
  */
 typedef struct Counts {
     uint64_t calls, pages, failures;    /* of map calls, since it began */
