@@ -263,5 +263,5 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    PRIu64 " lost\n", slots->free, slots->filling, slots->live,
                    slots->stale, slots->retired, slots->lost);
     monitor_printf(mon, "outstanding DMA mappings: %" PRIu64 " of transfers, %"
-                   PRIu64 " long-held\n", info->dma, info->held);
+                   PRIu64 " held\n", info->dma, info->held);
 }

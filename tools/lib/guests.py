@@ -80,7 +80,7 @@ HUMAN = {
     'dummies': r'(\d+) of them dummies',
     'grants': r'(\d+) grants',
     'dma': r'^outstanding DMA mappings: (\d+) of transfers',
-    'held': r'^outstanding DMA mappings: .*?(\d+) long-held',
+    'held': r'^outstanding DMA mappings: .*?(\d+) (?:long-)?held',
     'bytes-mapped': r'^bytes: (\d+) mapped',
     'bytes-retained': r'^bytes: .*?(\d+) of them retained',
     'bytes-blocks': r'^bytes: .*?(\d+) of device memory',
