@@ -302,6 +302,33 @@ def test_wrong_arguments_are_named(b):
     has(tool_refuses(b, 'pictures', '--draw'), 'error: --draw: ', 'usage: ')
 
 
+def test_a_case_that_is_not_there_is_no_success(b):
+    """The program lists and runs as one of glib's does."""
+    b.write('build/obj/build.ninja', 'build tests/unit/test-a: link a.o\n')
+    b.write('build/qemu/qemu-system-i386', '')
+    b.write('build/stock/qemu-system-i386', '')
+    b.write('build/xensim/libxensim.so', '')
+    os.chmod(b.write('build/obj/tests/unit/test-a', '''#!/bin/sh
+echo "# Start of a tests"
+case "$* " in
+*"-p /a/b "*-l*) echo /a/b ;;
+*"-p /a/b "*) echo "ok 1 /a/b" ;;
+*"-p /a/dies "*) echo "broken" >&2; exit 3 ;;
+esac
+echo 1..0
+'''), 0o755)
+    build = b.path('build')
+    tool = os.path.join(b.real_repo, 'tools', 'run-test')
+    has(tool_refuses(b, 'run-test', build, 'unit', 'test-a', '-p', '/a/x'),
+        'error: test-a has no such case, so nothing was run: ',
+        'unit test-a -l', 'ninja -C ')
+    for case, status in ('/a/b', 0), ('/a/dies', 3):
+        res = subprocess.run([tool, build, 'unit', 'test-a', '-p', case],
+                             capture_output=True, text=True, check=False)
+        assert res.returncode == status, res
+        assert ('ok 1 /a/b' in res.stdout) == (status == 0), res
+
+
 def test_virtual_environment_is_left_out(b):
     sys.path.insert(0, os.path.join(b.tools, 'lib'))
     import ninja
