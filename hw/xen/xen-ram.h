@@ -56,8 +56,9 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 
 /*
  * Copies the first @written bytes at @host back to the guest, and ends this use
- * of the copy that @host points into.  Reports a failure to copy them.  False
- * if @host is in no copy.
+ * of the copy that @host points into.  If the memory can no longer be accessed,
+ * the bytes are lost: an error message says so, but the device is not told.
+ * False if @host is in no copy.
  */
 bool xen_ram_copy_unmap(void *host, hwaddr written);
 

@@ -185,7 +185,9 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
  * released by xen_invalidate_map_cache_entry() with the pointer that was
  * returned; no RCU section is needed.  The usual hit takes no lock and makes no
  * system call: a transfer of up to 64 KiB in one bucket that no other DMA
- * mapping uses.  Any other hit may take a lock for a short time.
+ * mapping uses.  Any other hit may take a lock for a short time.  What a hit
+ * costs depends neither on how many mappings there are nor on their addresses,
+ * which a guest chooses.
  */
 uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                            ram_addr_t block_offset, hwaddr *plen,
@@ -198,6 +200,13 @@ uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
  * that address has that length, the shortest one there ends.  NULL and an
  * address in device memory do nothing.  An address that matches nothing does
  * nothing and is counted as unmatched.
+ *
+ * A bucket stays mapped after its last release and is used again, within
+ * "mapcache-size" and "mapcache-idle", unless an invalidate has come meanwhile.
+ * A grant or a mapping of exact pages is unmapped.
+ *
+ * With the right length, what the release of a bucket costs depends neither on
+ * how many mappings there are nor on their addresses.
  */
 void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
 
@@ -304,7 +313,10 @@ typedef struct XenBlockOps {
      * the range then.  With the BQL.
      */
     bool (*claim)(ram_addr_t addr, ram_addr_t size);
-    /* Called when memory that was mapped is freed, with the BQL. */
+    /*
+     * Called when memory that was mapped is freed, with the BQL.  Gives the
+     * frames of that memory back to Xen.
+     */
     void (*gone)(ram_addr_t addr, ram_addr_t size);
     /*
      * Called when an incoming state has been loaded successfully: in the main

@@ -170,6 +170,29 @@ def test_targets_that_are_named_are_there(b):
     assert not wrong, '\n'.join(wrong)
 
 
+PROMISE = re.compile(r'"([^"]+)"')
+
+
+def plain(text):
+    """A header, or a patch of one, without what begins a comment's lines."""
+    return re.sub(r'\s+', ' ', re.sub(r'(?m)^\+?\s*\*(?!/)', '', text))
+
+
+def not_promised(words, where):
+    """The quotes that are in no contract of what the bullet names in WHERE."""
+    names = [word.rstrip('()') for word in QUOTED.findall(words)]
+    for promise in PROMISE.findall(words):
+        promise = re.sub(r'\s+', ' ', promise)
+        for text in where:
+            _, found, rest = plain(text).partition(promise)
+            declared = rest.partition('*/')[2].partition('/*')[0]
+            if found and any(re.search(rf'\b{re.escape(name)}\b', declared)
+                             for name in names):
+                break
+        else:
+            yield f'"{promise}": no contract says so'
+
+
 def not_there(repo, text):
     """What a page of guarantees names, and the repository does not have."""
     sources = {}
@@ -183,6 +206,10 @@ def not_there(repo, text):
     meson = ''.join(s for path, s in sources.items()
                     if path.endswith('meson.build'))
     for kind, words in BULLET.findall(text):
+        if kind == 'Contract':
+            yield from not_promised(words, [
+                sources[word] for word in QUOTED.findall(words)
+                if word in sources])
         where = None
         for word in QUOTED.findall(words):
             name = word.rstrip('()')
@@ -216,6 +243,9 @@ def test_guarantees_are_where_they_are_said_to_be(b):
     headings = re.findall(r'(?m)^## (G[0-9]+) ', text)
     assert headings == [f'G{n}' for n in range(1, 15)], headings
     assert kinds == ['Contract', 'Code', 'Test'] * 14, kinds
+    silent = [words for kind, words in BULLET.findall(text)
+              if kind == 'Contract' and not PROMISE.search(words)]
+    assert not silent, silent
     wrong = list(not_there(b.real_repo, text))
     assert not wrong, '\n'.join(wrong)
 
@@ -229,6 +259,16 @@ def test_guarantees_that_nobody_keeps_are_found(b):
     assert list(not_there(b.path('repo'), text)) == [
         'hw/none.h: no such file', 'lost(): not where it is said to be',
         'no/case: no such case', 'no-test: no such test']
+
+
+def test_promises_that_no_contract_makes_are_found(b):
+    b.write('repo/hw/a.h', '/*\n * Stays\n * mapped.\n */\nint kept(void);\n'
+            '/* Is lost. */\nint other(void);\n')
+    for promise, wrong in (('Stays mapped', []), ('Stays', []),
+                           ('Is lost', ['"Is lost": no contract says so']),
+                           ('Is here', ['"Is here": no contract says so'])):
+        text = f'- Contract: `hw/a.h`: `kept()`: "{promise}"\n'
+        assert list(not_there(b.path('repo'), text)) == wrong, promise
 
 
 def test_man_page_is_clean_and_names_every_option(b):
