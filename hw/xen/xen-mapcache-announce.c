@@ -24,8 +24,9 @@
 #include "xen-mapcache-outside.h"
 
 /* With the BQL. */
-static bool loading;    /* a state is being loaded now, */
-static bool loaded;     /* ... or has been */
+static bool loading;    /* a state is being loaded, */
+static bool good;       /* ... and all of it is in; */
+static bool loaded;     /* a whole state has been loaded */
 
 static void announce(void *opaque)
 {
@@ -36,7 +37,6 @@ static void announce(void *opaque)
     }
 }
 
-/* Called only if the state was good: a bad state has ended QEMU. */
 static void state_is_in(void *opaque)
 {
     mcache_block_loaded();
@@ -51,13 +51,24 @@ void mcache_announce_later(void)
 void xen_map_cache_load_begins(CPUState *cpu)
 {
     loading = true;
+    good = false;
 }
 
+void xen_map_cache_load_is_good(void)
+{
+    good = true;
+}
+
+/*
+ * After a bad state, QEMU may wait for another (migrate-incoming without
+ * exit-on-error, xen-load-devices-state).  The restore is not over then.
+ */
 void xen_map_cache_load_ends(CPUState *cpu)
 {
     if (loading) {
         loading = false;
-        loaded = true;
-        aio_bh_schedule_oneshot(qemu_get_aio_context(), state_is_in, NULL);
+        loaded |= good;
+        aio_bh_schedule_oneshot(qemu_get_aio_context(),
+                                good ? state_is_in : announce, NULL);
     }
 }

@@ -262,10 +262,13 @@ bool xen_map_cache_block_unannounce(uint8_t *host);
 
 /*
  * The accelerator calls the first before an incoming state is loaded, and the
- * second afterwards, whether or not the load succeeded.  Called with the BQL,
+ * last afterwards, whether or not the load succeeded.  Called with the BQL,
  * once for each CPU or more often.  An end without a begin does nothing.
+ * Migration calls the second in between if all of the state was loaded.
+ * Without that call the restore is not over: another state may follow.
  */
 void xen_map_cache_load_begins(CPUState *cpu);
+void xen_map_cache_load_is_good(void);
 void xen_map_cache_load_ends(CPUState *cpu);
 
 /* How many of the frames of a range are present. */

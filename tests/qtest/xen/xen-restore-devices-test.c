@@ -7,6 +7,7 @@
  * subject: a disk, for instance, is told of device memory as that is found.
  */
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include "qemu/units.h"
 #include "xen-test-devmem.h"
 
@@ -183,6 +184,44 @@ static const char *load_again(XenTest *t)
     return devmem_in_place(t, &display, RANGE_A, 10);
 }
 
+/*
+ * The device model is told to load a state that is cut off, and then the whole
+ * one.  With the BAR off the state says where the memory is, with the BAR on
+ * QEMU looks for it: in both cases the guest has what it had, and no frame more.
+ */
+static const char *load_failed(XenTest *t)
+{
+    g_autofree char *args = devmem_args(t, display.args);
+    g_autofree char *bad = g_build_filename(t->dir, "bad", NULL);
+    uint64_t pages;
+    unsigned i;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
+    pages = xen_test_pages(t);
+    for (i = 0; i < 4; i++) {
+        g_autofree char *state = NULL;
+        const char *file;
+        gsize len;
+
+        devmem_decode(t, i & 1);
+        file = xen_test_save(t);
+        g_assert_true(g_file_get_contents(file, &state, &len, NULL));
+        /* Nothing but the start of a section's name, or two thirds. */
+        g_assert_true(g_file_set_contents(bad, state, i & 2 ? len / 3 * 2 : 17,
+                                          NULL));
+        xen_test_restore_after(t, args, bad, file);
+        devmem_decode(t, true);
+        XEN_TRY(devmem_in_place(t, &display, RANGE_A, 10));
+        XEN_REQUIRE(xen_test_pages(t) == pages, "has other frames");
+        XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
+    }
+    g_assert_cmpint(g_unlink(bad), ==, 0);
+    return NULL;
+}
+
 static void add(const Beside *other, const char *how, XenScenario *scenario)
 {
     g_autofree char *path = g_strdup_printf("restore/%s-%s", other->id, how);
@@ -208,6 +247,7 @@ int main(int argc, char **argv)
     }
     xen_test_add("restore/load-again", load_again, NULL);
     if (!xen_test_compat()) {
+        xen_test_add("restore/load-failed", load_failed, NULL);
         add(&beside[0], "restricted", restricted);
         if (*(getenv("XENSIM_STOCK_QEMU") ?: "")) {
             add(&beside[0], "from-stock", from_stock);

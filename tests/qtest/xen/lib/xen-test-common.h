@@ -169,7 +169,14 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
  */
 void xen_test_save_restore(XenTest *t, const char *args);
 
-/* The same, with a new domain of @cfg, an empty one. */
+/*
+ * Restores from the state in @file in the same way, after the new device model
+ * was told to load the one in @bad, and did not.
+ */
+void xen_test_restore_after(XenTest *t, const char *args, const char *bad,
+                            const char *file);
+
+/* Saves and restores, with a new domain of @cfg, an empty one. */
 void xen_test_save_restore_as(XenTest *t, const char *args,
                               const XensimDomainConfig *cfg);
 
@@ -309,6 +316,8 @@ void xen_test_stats_release(XenTest *t);
 #define xen_test_boot_begin(...) XEN_AT(xen_test_boot_begin(__VA_ARGS__))
 #define xen_test_boot_end(...) XEN_AT(xen_test_boot_end(__VA_ARGS__))
 #define xen_test_save(...) XEN_AT(xen_test_save(__VA_ARGS__))
+#define xen_test_restore_after(...) \
+    XEN_AT(xen_test_restore_after(__VA_ARGS__))
 #define xen_test_boot_incoming(...) XEN_AT(xen_test_boot_incoming(__VA_ARGS__))
 #define xen_test_save_restore(...) XEN_AT(xen_test_save_restore(__VA_ARGS__))
 #define xen_test_save_restore_as(...) \

@@ -363,13 +363,18 @@ static void loaded(XenTest *t)
     }
 }
 
-void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
+/* Starts a device model that waits until it is told to load @file. */
+static void spawn_incoming(XenTest *t, const char *args, const char *file)
 {
     g_autofree char *all = g_strdup_printf("%s -incoming defer 9<'%s'", args,
                                            file);
 
     /* Deferred: a device model that dies of it is to be seen dying. */
     spawn(t, all);
+}
+
+static void load_incoming(XenTest *t, const char *args)
+{
     qtest_qmp_send(t->qts, "{'execute': 'migrate-incoming',"
                    " 'arguments': {'uri': 'fd:9'}}");
     if (strstr(args, " -S ")) {
@@ -382,8 +387,14 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
     t->vga.pc = t->pc;
 }
 
-void xen_test_restore_as(XenTest *t, const char *args, const char *file,
-                         const XensimDomainConfig *cfg)
+void xen_test_boot_incoming(XenTest *t, const char *args, const char *file)
+{
+    spawn_incoming(t, args, file);
+    load_incoming(t, args);
+}
+
+/* The end of the old device model, and a new domain with the same memory. */
+static void copy_domain(XenTest *t, const XensimDomainConfig *cfg)
 {
     XensimDomain *old = t->dom;
     g_autoptr(GBytes) physmap = ts_physmap_get(t->xs, xensim_domid(old));
@@ -395,7 +406,30 @@ void xen_test_restore_as(XenTest *t, const char *args, const char *file,
     xen_test_stop(t);
     xensim_domain_destroy(old);
     ts_physmap_put(t->xs, xensim_domid(t->dom), physmap);
+}
+
+void xen_test_restore_as(XenTest *t, const char *args, const char *file,
+                         const XensimDomainConfig *cfg)
+{
+    copy_domain(t, cfg);
     xen_test_boot_incoming(t, args, file);
+}
+
+void xen_test_restore_after(XenTest *t, const char *args, const char *bad,
+                            const char *file)
+{
+    XensimDomainConfig cfg = plain_domain(XENSIM_DOM_EMPTY);
+    QDict *rsp;
+
+    copy_domain(t, &cfg);
+    spawn_incoming(t, args, file);
+    rsp = qtest_qmp(t->qts, "{'execute': 'xen-load-devices-state',"
+                    " 'arguments': {'filename': %s}}", bad);
+    if (!qdict_haskey(rsp, "error")) {
+        xen_test_leave(t, "loads a bad state");
+    }
+    qobject_unref(rsp);
+    load_incoming(t, args);
 }
 
 void xen_test_save_restore(XenTest *t, const char *args)
