@@ -263,6 +263,12 @@ void xen_physmap_map(RAMBlock *block);
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 
 /*
+ * True if any of [@gaddr, @gaddr + @size) is where QEMU puts no frames: in the
+ * first MiB, or from the firmware's range to 4 GiB.
+ */
+bool xen_physmap_is_reserved(hwaddr gaddr, uint64_t size);
+
+/*
  * True if the frames of other memory than [@ram, @ram + @size) are in [@gaddr,
  * @gaddr + @size), or the memory map shows something else there.  Does not ask
  * Xen.

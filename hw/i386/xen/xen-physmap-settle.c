@@ -49,6 +49,11 @@ static bool is_firmware(hwaddr gaddr, uint64_t size)
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
 }
 
+bool xen_physmap_is_reserved(hwaddr gaddr, uint64_t size)
+{
+    return gaddr < MiB || is_firmware(gaddr, size);
+}
+
 static bool is_target_candidate(const XenPiece *s)
 {
     RAMBlock *block = xen_physmap_block(s->ram);

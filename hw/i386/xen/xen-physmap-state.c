@@ -25,12 +25,13 @@
  *
  * A section is accepted only if it is possible: it has all of a block or
  * nothing of it, each page is at one guest address, and each guest address has
- * one page and is not the guest's RAM.  It must not contradict what is known
- * already: what xenstore says (with an old libxen), another section, or a
- * mapping.  Whether the frames are present is found out when they are mapped.  A
- * damaged address could still be that of other frames, and the saved state of a
- * device model on Xen has no marks at the ends of its sections.  So the section
- * has a checksum.
+ * one page and is neither the guest's RAM nor in a range where QEMU puts no
+ * frames, such as that of the pages that Xen and QEMU share.  It must not
+ * contradict what is known already: what xenstore says (with an old libxen),
+ * another section, or a mapping.  Whether the frames are present is found out
+ * when they are mapped.  A damaged address could still be that of other frames,
+ * and the saved state of a device model on Xen has no marks at the ends of its
+ * sections.  So the section has a checksum.
  */
 
 #include "qemu/osdep.h"
@@ -358,6 +359,9 @@ static const char *take_record(const Record *r, XenPiece *p)
     if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
+    }
+    if (xen_physmap_is_reserved(p->gaddr, p->size)) {
+        return "is where no device memory can be";
     }
     return is_guest_ram(p->gaddr, p->size) ? "is where the guest's RAM is"
                                            : NULL;

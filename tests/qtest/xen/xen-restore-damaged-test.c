@@ -395,6 +395,27 @@ static const char *needless(XenTest *t)
     return with_section(t, few, 1, NULL);
 }
 
+/* Frames that are said to be of no use, and that QEMU gave to no device. */
+static const char *foreign_frames(XenTest *t)
+{
+    static const struct {
+        const char *what;
+        Piece piece;
+    } bad[] = {
+        { "the pages that Xen and QEMU share", { "", 0xfeff8000, 0x8000 } },
+        { "the firmware's range", { "", 0xfc000000, 0x1000 } },
+        { "a range that ends there", { "", 0xfbfff000, 0x2000 } },
+        { "a range around it", { "", 0xf0000000, 0x20000000 } },
+        { "the VGA window", { "", 0xa0000, 0x20000 } },
+        { "the BIOS", { "", 0xf0000, 0x10000 } },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        XEN_TRY(with_section(t, &bad[i].piece, 1, bad[i].what));
+    }
+    return NULL;
+}
+
 /* ---- with an old libxen: what xenstore says, too ---- */
 
 /* A section that says otherwise than xenstore. */
@@ -475,6 +496,7 @@ int main(int argc, char **argv)
     } else {
         xen_test_add("damaged/again", again, NULL);
         xen_test_add("damaged/needless", needless, NULL);
+        xen_test_add("damaged/foreign-frames", foreign_frames, NULL);
         xen_test_add("damaged/fields", fields, NULL);
         xen_test_add("damaged/values", values, NULL);
         xen_test_add("damaged/clashes", clashes, NULL);
