@@ -344,7 +344,7 @@ static void device_populate(RAMBlock *block, Error **errp)
     hwaddr at = block->offset;
     uint64_t size = block->max_length;
     /* While the machine is being made, an error ends QEMU. */
-    bool plugged = phase_check(PHASE_MACHINE_READY);
+    bool plugged = phase_check(PHASE_MACHINE_READY), left;
     int ret;
 
     trace_xen_ram_alloc(at, size);
@@ -355,7 +355,7 @@ static void device_populate(RAMBlock *block, Error **errp)
                    size / KiB, at);
         return;
     }
-    ret = xen_reservation_populate(at, size, NULL);
+    ret = xen_reservation_populate(at, size, NULL, &left);
     if (!ret) {
         return;
     }
@@ -363,7 +363,7 @@ static void device_populate(RAMBlock *block, Error **errp)
                      "guest memory at 0x%" HWADDR_PRIx " for the memory of "
                      "'%s'", size >> XC_PAGE_SHIFT, at,
                      memory_region_name(block->mr));
-    if (plugged && xen_reservation_give_back(at, size)) {
+    if (left) {
         warn_report("xen: frames at 0x%" HWADDR_PRIx " for the memory of '%s', "
                     "which could not be allocated, stay with the guest", at,
                     memory_region_name(block->mr));

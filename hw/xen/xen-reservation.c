@@ -33,16 +33,6 @@ static xen_pfn_t *gfns_with(hwaddr gaddr, uint64_t size,
     return gfn;
 }
 
-int xen_reservation_populate(hwaddr gaddr, uint64_t size,
-                             const unsigned long *present)
-{
-    unsigned long n;
-    g_autofree xen_pfn_t *gfn = gfns_with(gaddr, size, present, false, &n);
-
-    return n && xc_domain_populate_physmap_exact(xen_xc, xen_domid, n, 0, 0,
-                                                 gfn) ? -errno : 0;
-}
-
 int xen_reservation_depopulate(hwaddr gaddr, uint64_t size,
                                const unsigned long *present)
 {
@@ -53,13 +43,41 @@ int xen_reservation_depopulate(hwaddr gaddr, uint64_t size,
                                                      gfn) ? -errno : 0;
 }
 
-int xen_reservation_give_back(hwaddr gaddr, uint64_t size)
+/* Gives the frames back that are there now, and of which @before has none. */
+static int give_back_new(hwaddr gaddr, uint64_t size,
+                         const unsigned long *before)
 {
-    g_autofree unsigned long *present = bitmap_new(size >> XC_PAGE_SHIFT);
+    unsigned long pages = size >> XC_PAGE_SHIFT;
+    g_autofree unsigned long *now = bitmap_new(pages);
 
     /* Xen stops at the first page that has no frame. */
-    if (xen_map_cache_probe(gaddr, size, present) == XEN_FRAMES_UNKNOWN) {
+    if (xen_map_cache_probe(gaddr, size, now) == XEN_FRAMES_UNKNOWN) {
         return -EIO;
     }
-    return xen_reservation_depopulate(gaddr, size, present);
+    if (before) {
+        bitmap_andnot(now, now, before, pages);
+    }
+    return xen_reservation_depopulate(gaddr, size, now);
+}
+
+int xen_reservation_populate(hwaddr gaddr, uint64_t size,
+                             const unsigned long *present, bool *left)
+{
+    unsigned long n;
+    g_autofree xen_pfn_t *gfn = gfns_with(gaddr, size, present, false, &n);
+    int ret = 0;
+
+    *left = false;
+    if (n && xc_domain_populate_physmap_exact(xen_xc, xen_domid, n, 0, 0,
+                                              gfn)) {
+        ret = -errno;
+        /* Xen stops at the first page for which it has no frame. */
+        *left = give_back_new(gaddr, size, present) != 0;
+    }
+    return ret;
+}
+
+int xen_reservation_give_back(hwaddr gaddr, uint64_t size)
+{
+    return give_back_new(gaddr, size, NULL);
 }

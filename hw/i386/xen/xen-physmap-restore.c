@@ -224,6 +224,26 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
     return true;
 }
 
+/* Gives all pages of the initial range but those @found a frame, or none. */
+static bool populate(ram_addr_t ram, uint64_t size, const unsigned long *found)
+{
+    bool left;
+
+    if (!xen_reservation_populate(ram, size, found, &left)) {
+        return true;
+    }
+    if (left) {
+        warn_report("frames at 0x" RAM_ADDR_FMT " for the memory of '%s', "
+                    "which could not be allocated, stay with the guest", ram,
+                    xen_physmap_name(ram));
+        if (!found) {
+            /* Whoever needs the range gives them back. */
+            xen_pieces_abandon(ram, size);
+        }
+    }
+    return false;
+}
+
 /*
  * Nothing shows @block, and only the pages @found of it are in the guest.  Or
  * @found is NULL: the section does not have the block.
@@ -250,7 +270,7 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     if (xen_foreign_map_has_fixed() &&
         (found ? !xen_physmap_is_taken(ram, ram, size)
                : xen_physmap_claim(ram, size)) &&
-        xen_reservation_populate(ram, size, found) == 0) {
+        populate(ram, size, found)) {
         set_located(block);
     } else {
         warn_report("the memory of %s gets no new frames: accesses to it are "

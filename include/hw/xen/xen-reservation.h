@@ -21,10 +21,11 @@
  * left out.  NULL: no page has a frame.  If a page had a frame that @present
  * does not name, that frame would be lost: Xen does not free it.
  *
- * Returns 0 or -errno.  After an error, some of the pages may have frames.
+ * Returns 0 or -errno.  After an error no page has a new frame; or *@left is
+ * true, and some have, because Xen did not take them back.
  */
 int xen_reservation_populate(hwaddr gaddr, uint64_t size,
-                             const unsigned long *present);
+                             const unsigned long *present, bool *left);
 
 /*
  * Gives the frames at [@gaddr, @gaddr + @size) back to Xen.  If a frame is

@@ -312,6 +312,41 @@ static const char *added_restricted(XenTest *t)
 }
 
 /*
+ * A display that the saved guest did not have, for which Xen gives only a part
+ * of the frames: they go back, and nothing is in the way of a later device.
+ */
+static const char *added_at_limit(XenTest *t)
+{
+    g_autofree char *before = devmem_args(t, vga_2m.args);
+    g_autofree char *after = g_strconcat(before, OTHER, NULL);
+    XensimDomainConfig cfg = {
+        .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
+        .flags = XENSIM_DOM_EMPTY | XENSIM_DOM_SCATTERED,
+    };
+    bool on;
+
+    xen_test_start(t, before);
+    xen_test_ide(t);
+    devmem_place(t, &vga_2m, RANGE_A);
+    devmem_stamp(t, &vga_2m, RANGE_A, 10);
+    cfg.max_pages = xen_test_pages(t) + 100;
+    for (on = false;; on = true) {
+        devmem_decode(t, on);
+        xen_test_save_restore_as(t, after, &cfg);
+        XEN_REQUIRE(xen_test_pages(t) == cfg.max_pages - 100,
+                    "keeps frames that are of no use");
+        devmem_decode(t, true);
+        XEN_TRY(devmem_in_place(t, &vga_2m, RANGE_A, 10));
+        if (on) {
+            break;
+        }
+    }
+    /* It has a dummy left. */
+    xen_test_stop(t);
+    return NULL;
+}
+
+/*
  * A display that the saved guest did not have, and whose initial range is under
  * the BAR of the one that it had: the frames there are that one's.
  */
@@ -582,6 +617,7 @@ int main(int argc, char **argv)
             xen_test_add_data(path, of_release, &releases[i], NULL);
         }
         xen_test_add("pieces/rom-grew-shown", rom_grew_shown, NULL);
+        xen_test_add("pieces/added-at-limit", added_at_limit, NULL);
         xen_test_add("pieces/added-restricted", added_restricted, NULL);
     }
     return g_test_run();
