@@ -43,14 +43,33 @@ void mcache_backend_stats(XenMapCacheStats *stats)
     stats->unmap_calls = qatomic_read(&unmap_calls);
 }
 
+/*
+ * True if a page with the error @err may be present: it could not be mapped for
+ * lack of something.  The error of an absent page is -EINVAL.
+ */
+static bool is_unavailable(int err)
+{
+    return err == -ENOMEM || err == -EAGAIN || err == -EBUSY || err == -EINTR;
+}
+
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err)
 {
     void *p = xen_foreign_map(xen_fmem, xen_domid, host,
                               PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
                               pages, gfn, err);
+    size_t i = 0;
 
     mcache_count_map(pages, !p);
+    while (p && i < pages && !is_unavailable(err[i])) {
+        i++;
+    }
+    if (p && i < pages) {
+        mcache_count_unmap();
+        munmap(p, pages << XC_PAGE_SHIFT);
+        errno = -err[i];
+        p = NULL;
+    }
     trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);
     return p;
 }

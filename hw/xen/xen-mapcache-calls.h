@@ -16,9 +16,10 @@
 /*
  * Makes one call that maps @pages frames, and counts it.  @host: the address;
  * the frames replace what is mapped there; NULL: any address.  @err gets a
- * value for each page, 0 if the page is present.  Returns NULL, with errno, if
- * the call failed; then either the memory at @host is still mapped, or there is
- * a gap in the address space.
+ * value for each page: 0 if the page is present, or else it is absent.  Returns
+ * NULL, with errno, if the call failed, or if a page could not be mapped for
+ * lack of memory or the like; then either the memory at @host is still mapped,
+ * or there is a gap in the address space.
  */
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err);

@@ -93,6 +93,51 @@ static const char *passing_write(XenTest *t)
     return passing(t, true);
 }
 
+/*
+ * The calls succeed, but one page is not mapped, for lack of memory: it is not
+ * absent.  @count: how often that happens.
+ */
+static const char *one_page(XenTest *t, uint64_t count)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    XensimFault fault = {
+        .call = MAP, .count = count, .error = ENOMEM, .per_page = true,
+        .gfn = gfn + 3, .pages = 1,
+    };
+
+    boot(t);
+    for (unsigned i = 0; i < 2; i++) {
+        bool write = i;
+        int err;
+
+        xensim_stamp(t->dom, gfn, PAGES, 7);
+        xensim_invalidate(t->dom);
+        g_assert_cmpint(xensim_fault_arm(t->sim, &fault), >=, 0);
+        err = ide_rw(t, write, PAGES);
+        xensim_fault_disarm_all(t->sim);
+        XEN_REQUIRE(err == (count ? 0 : -EIO), "a transfer ends with %d", err);
+        if (err) {
+            xen_test_ide(t);
+        } else if (write) {
+            XEN_TRY(on_disk(t, PAGES, gfn, 7));
+        } else {
+            XEN_TRY(xen_test_disk_at(t, buffer.gpa, PAGES, PAGES, SEED,
+                                     "read other bytes"));
+        }
+    }
+    return NULL;
+}
+
+static const char *one_page_passing(XenTest *t)
+{
+    return one_page(t, 3);
+}
+
+static const char *one_page_lasting(XenTest *t)
+{
+    return one_page(t, 0);
+}
+
 /* All calls fail: an error, after a while in which QEMU does not spin. */
 static const char *lasting(XenTest *t, bool write)
 {
@@ -235,6 +280,8 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/passing-write", passing_write, NULL);
     xen_test_add("unavailable/lasting-read", lasting_read, NULL);
     xen_test_add("unavailable/lasting-write", lasting_write, NULL);
+    xen_test_add("unavailable/one-page-passing", one_page_passing, NULL);
+    xen_test_add("unavailable/one-page-lasting", one_page_lasting, NULL);
     xen_test_add("unavailable/stopped", stopped, NULL);
     xen_test_add("unavailable/virtio", virtio, NULL);
     xen_test_add("unavailable/balloon", balloon, NULL);
