@@ -50,7 +50,7 @@ static IntervalTreeRoot copies;     /* under the lock */
  * old contents.
  */
 static IntervalTreeRoot targets;
-static size_t copies_size;          /* atomic; changed under the lock */
+size_t xen_ram_copies_size;         /* changed under the lock */
 
 static void __attribute__((constructor)) copies_init(void)
 {
@@ -64,7 +64,7 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
     RamCopy *c = NULL;
 
     QEMU_LOCK_GUARD(&copies_lock);
-    if (copies_size + sizeof(*c) + len <= COPIES_MAX) {
+    if (xen_ram_copies_size + sizeof(*c) + len <= COPIES_MAX) {
         c = g_try_malloc(sizeof(*c) + len);
     }
     if (!c) {
@@ -81,7 +81,7 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
         .addr = addr,
         .len = len,
     };
-    qatomic_set(&copies_size, copies_size + sizeof(*c) + len);
+    qatomic_set(&xen_ram_copies_size, xen_ram_copies_size + sizeof(*c) + len);
     interval_tree_insert(&c->node, &copies);
     return c;
 }
@@ -97,7 +97,7 @@ static void copy_release(RamCopy *c)
             interval_tree_remove(&c->target, &targets);
         }
         interval_tree_remove(&c->node, &copies);
-        qatomic_set(&copies_size, copies_size - sizeof(*c) -
+        qatomic_set(&xen_ram_copies_size, xen_ram_copies_size - sizeof(*c) -
                     (c->node.last - c->node.start + 1));
     }
     g_free(c);
@@ -108,7 +108,7 @@ static RamCopy *copy_of(const void *host)
 {
     IntervalTreeNode *node;
 
-    if (likely(!qatomic_read(&copies_size))) {
+    if (likely(!qatomic_read(&xen_ram_copies_size))) {
         return NULL;
     }
     QEMU_LOCK_GUARD(&copies_lock);
@@ -144,7 +144,7 @@ static void *share_locked(RAMBlock *block, ram_addr_t addr, hwaddr *len)
 
 void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
 {
-    if (likely(!qatomic_read(&copies_size))) {
+    if (likely(!qatomic_read(&xen_ram_copies_size))) {
         return NULL;
     }
     QEMU_LOCK_GUARD(&copies_lock);
@@ -191,6 +191,23 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
         copy_release(c);
     }
     return host;
+}
+
+void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
+                        hwaddr len)
+{
+    uint64_t first = block->offset + addr, last = first + len - 1;
+    IntervalTreeNode *node;
+
+    QEMU_LOCK_GUARD(&copies_lock);
+    for (node = interval_tree_iter_first(&targets, first, last); node;
+         node = interval_tree_iter_next(node, first, last)) {
+        RamCopy *c = container_of(node, RamCopy, target);
+        uint64_t from = MAX(first, node->start), to = MIN(last, node->last);
+
+        memmove(c->bytes + (from - node->start),
+                (const uint8_t *)buf + (from - first), to - from + 1);
+    }
 }
 
 bool xen_ram_copy_unmap(void *host, hwaddr written)

@@ -68,6 +68,16 @@ static bool wait_to_retry(unsigned *tries)
 
 /* --- copies of bytes ------------------------------------------------------ */
 
+/* To be called when @len bytes were written, not through a mapping. */
+static inline void wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
+                         hwaddr len)
+{
+    if (unlikely(qatomic_read(&xen_ram_copies_size))) {
+        xen_ram_copy_wrote(block, addr, buf, len);
+    }
+    xen_hvm_modified_memory(block->offset + addr, len);
+}
+
 static void move_bytes(void *host, void *buf, hwaddr len, bool is_write)
 {
     memmove(is_write ? host : buf, is_write ? buf : host, len);
@@ -136,7 +146,7 @@ static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
     }
     *len = copied;
     if (is_write) {
-        xen_hvm_modified_memory(block->offset + addr, copied);
+        wrote(block, addr, buf, copied);
     }
     return MEMTX_OK;
 }
@@ -173,7 +183,7 @@ static MemTxResult ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,
     *len = mapped;
     move_bytes(host, buf, mapped, is_write);
     if (is_write) {
-        xen_hvm_modified_memory(block->offset + addr, mapped);
+        wrote(block, addr, buf, mapped);
     }
     return MEMTX_OK;
 }
@@ -220,7 +230,7 @@ static MemTxResult ram_store(void *opaque, hwaddr addr, uint64_t data,
 
     if (likely(host)) {
         stn_he_p(host, size, data);
-        xen_hvm_modified_memory(block->offset + addr, size);
+        wrote(block, addr, host, size);
         return MEMTX_OK;
     }
     stn_he_p(&bytes, size, data);

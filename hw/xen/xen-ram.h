@@ -55,6 +55,17 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
 void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 
 /*
+ * To be called when @len bytes of @block at @addr were written from @buf, not
+ * through a copy.  Writes them to the copies of these bytes too, so that the
+ * end of such a transfer does not bring back the old contents.
+ */
+void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
+                        hwaddr len);
+
+/* The bytes of all copies; 0 if there is none.  Atomic. */
+extern size_t xen_ram_copies_size;
+
+/*
  * Copies the first @written bytes at @host back to the guest, and ends this use
  * of the copy that @host points into.  If the memory can no longer be accessed,
  * the bytes are lost: an error message says so, but the device is not told.

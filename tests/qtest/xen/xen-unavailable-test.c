@@ -25,6 +25,19 @@ static void fail(XenTest *t, uint64_t count)
     g_assert_cmpint(xensim_fault_arm(t->sim, &fault), >=, 0);
 }
 
+/* Those calls fail that name pages of @sg. */
+static void fail_at(XenTest *t, const GuestSg *sg, uint64_t first,
+                    uint64_t count)
+{
+    XensimFault fault = {
+        .call = MAP, .first = first, .count = count, .error = ENOMEM,
+        .gfn = sg->gpa / XEN_TEST_PAGE,
+        .pages = DIV_ROUND_UP(sg->len, XEN_TEST_PAGE),
+    };
+
+    g_assert_cmpint(xensim_fault_arm(t->sim, &fault), >=, 0);
+}
+
 static void boot(XenTest *t)
 {
     xen_test_start(t, xen_test_disk(t, DISK_PAGES, SEED));
@@ -239,6 +252,39 @@ static const char *virtio(XenTest *t)
     return NULL;
 }
 
+/*
+ * The controller maps what it has been given, and the disk then writes there
+ * by another access.  If the mapping is a copy, its end must not bring back
+ * what was there before.
+ */
+static const char *answer(XenTest *t)
+{
+    const GuestSg sg = { 0x2345000, 64 };
+    GuestVscsi scsi;
+    uint8_t said[64];
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive -device "
+        "virtio-scsi-pci,id=scsi,addr=7,disable-legacy=off,disable-modern=on "
+        "-device scsi-hd,drive=drive,bus=scsi.0,vendor=Xensim", t->dir)));
+    xen_test_ok(t, guest_vscsi_init(t->pc, &scsi, 0, IO, DRIVER_GPA));
+    for (unsigned n = 0; n <= 3; n++) {
+        xensim_stamp(t->dom, sg.gpa / XEN_TEST_PAGE, 1, 40 + n);
+        xensim_invalidate(t->dom);
+        if (n) {
+            fail_at(t, &sg, 1, n);
+        }
+        xen_test_ok(t, guest_vscsi_inquiry(&scsi, 0, &sg));
+        xensim_fault_disarm_all(t->sim);
+        xensim_read(t->dom, sg.gpa, said, sizeof(said));
+        XEN_REQUIRE(!memcmp(said + 8, "Xensim", 6), "after %u map calls that "
+                    "failed, the disk's answer is not in memory", n);
+    }
+    xen_test_ok(t, guest_virtio_reset(&scsi.dev));
+    return NULL;
+}
+
 /* A balloon that is not Xen's takes nothing, and does no harm. */
 static const char *balloon(XenTest *t)
 {
@@ -284,6 +330,7 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/one-page-lasting", one_page_lasting, NULL);
     xen_test_add("unavailable/stopped", stopped, NULL);
     xen_test_add("unavailable/virtio", virtio, NULL);
+    xen_test_add("unavailable/answer", answer, NULL);
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }

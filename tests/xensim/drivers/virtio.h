@@ -260,6 +260,9 @@ int guest_vscsi_status(GuestVscsi *scsi, uint16_t tag, uint32_t *status);
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
                    uint32_t lba, const GuestSg *sg, unsigned n);
 
+/* INQUIRY: the disk says in SG, up to 65,535 bytes, what it is. */
+int guest_vscsi_inquiry(GuestVscsi *scsi, unsigned target, const GuestSg *sg);
+
 /* ---- virtio-gpu, its control queue: 2D, the first screen ---- */
 
 /* Guest memory that the driver itself needs. */

@@ -13,6 +13,7 @@
 
 enum {
     REQUESTS = 2,               /* the queue; before it control and events */
+    INQUIRY = 0x12,
     READ_10 = 0x28,
     WRITE_10 = 0x2a,
     NOT_DONE = 0xff,
@@ -83,9 +84,10 @@ int guest_vscsi_init_modern(GuestPc *pc, GuestVscsi *scsi, unsigned index,
     return rc ? rc : set_up(scsi, mem);
 }
 
-int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
-                               uint32_t lba, const GuestSg *sg, unsigned n,
-                               uint64_t table, uint16_t *tag)
+/* Queues CDB with the N pieces of SG, by TABLE if it is not 0. */
+static int start(GuestVscsi *scsi, unsigned target, const uint8_t cdb[16],
+                 bool write, const GuestSg *sg, unsigned n, uint64_t table,
+                 uint16_t *tag)
 {
     GuestVirtq *q = &scsi->queue;
     /* What guest_virtq_add() is going to call the request. */
@@ -93,32 +95,21 @@ int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
     const uint64_t answer = at + offsetof(Header, response);
     Header header = {
         .request.lun = { 1, target, 0x40, 0 },
-        .request.cdb = { write ? WRITE_10 : READ_10, 0, lba >> 24, lba >> 16,
-                         lba >> 8, lba },
     };
     const unsigned most = (table ? GUEST_VIRTQ_MAX : q->size) - 2;
     const unsigned out = write ? n + 1 : 1, in = write ? 1 : n + 1;
     GuestSg all[MAX_PIECES + 2];
-    uint64_t bytes = 0;
     int rc;
 
     if (!n || n > most) {
         return guest_pc_fail(scsi->dev.pc, EINVAL, "%u pieces: a request "
                              "takes 1 to %u", n, most);
     }
-    for (unsigned i = 0; i < n; i++) {
-        bytes += sg[i].len;
-    }
-    if (bytes < GUEST_SECTOR_SIZE || bytes / GUEST_SECTOR_SIZE > UINT16_MAX) {
-        return guest_pc_fail(scsi->dev.pc, EINVAL, "0x%" PRIx64 " bytes are "
-                             "no transfer of a SCSI disk", bytes);
-    }
     if ((table ? 1 : n + 2) > q->free) {
         return guest_pc_fail(scsi->dev.pc, EAGAIN, "the controller's queue "
                              "is full");
     }
-    header.request.cdb[7] = bytes / GUEST_SECTOR_SIZE >> 8;
-    header.request.cdb[8] = bytes / GUEST_SECTOR_SIZE;
+    memcpy(header.request.cdb, cdb, 16);
     header.response.status = header.response.response = NOT_DONE;
 
     /* The device reads the first pieces, and writes the others. */
@@ -131,6 +122,27 @@ int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
     }
     return table ? guest_virtq_add_indirect(q, table, all, out, in, tag)
                  : guest_virtq_add(q, all, out, in, tag);
+}
+
+int guest_vscsi_start_indirect(GuestVscsi *scsi, unsigned target, bool write,
+                               uint32_t lba, const GuestSg *sg, unsigned n,
+                               uint64_t table, uint16_t *tag)
+{
+    uint8_t cdb[16] = {
+        write ? WRITE_10 : READ_10, 0, lba >> 24, lba >> 16, lba >> 8, lba,
+    };
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        bytes += sg[i].len;
+    }
+    if (bytes < GUEST_SECTOR_SIZE || bytes / GUEST_SECTOR_SIZE > UINT16_MAX) {
+        return guest_pc_fail(scsi->dev.pc, EINVAL, "0x%" PRIx64 " bytes are "
+                             "no transfer of a SCSI disk", bytes);
+    }
+    cdb[7] = bytes / GUEST_SECTOR_SIZE >> 8;
+    cdb[8] = bytes / GUEST_SECTOR_SIZE;
+    return start(scsi, target, cdb, write, sg, n, table, tag);
 }
 
 int guest_vscsi_start(GuestVscsi *scsi, unsigned target, bool write,
@@ -179,6 +191,18 @@ int guest_vscsi_wait(GuestVscsi *scsi, uint16_t *tag)
         scsi->dev.pc, EIO, "SCSI disk: request %u ended with response %u, "
         "status 0x%x, sense 0x%x 0x%02x", head, status & 0xff,
         status >> 8 & 0xff, status >> 16 & 0xff, status >> 24);
+}
+
+int guest_vscsi_inquiry(GuestVscsi *scsi, unsigned target, const GuestSg *sg)
+{
+    const uint8_t cdb[16] = { INQUIRY, 0, 0, sg->len >> 8, sg->len };
+    uint16_t tag;
+    int rc = start(scsi, target, cdb, false, sg, 1, 0, &tag);
+
+    if (!rc) {
+        rc = guest_vscsi_kick(scsi);
+    }
+    return rc ? rc : guest_vscsi_wait(scsi, NULL);
 }
 
 int guest_vscsi_rw(GuestVscsi *scsi, unsigned target, bool write,
