@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
+#include "drivers/ahci.h"
 #include "drivers/virtio.h"
 #include "xen-test-common.h"
 
@@ -285,6 +286,139 @@ static const char *answer(XenTest *t)
     return NULL;
 }
 
+/* True if the first @n bytes of page @page of the disk are at @gpa. */
+static bool has_read(XenTest *t, uint64_t gpa, unsigned page, size_t n)
+{
+    uint8_t is[XEN_TEST_PAGE], wanted[XEN_TEST_PAGE];
+
+    g_assert_cmpint(xensim_read(t->dom, gpa, is, n), ==, 0);
+    xensim_stamp_page(wanted, page, SEED);
+    return !memcmp(is, wanted, n);
+}
+
+/*
+ * @read reads the beginning of page 1 of the disk into @sg, in a way in which
+ * the controller copies the bytes.  The second time they cannot be copied.
+ */
+static const char *copied(XenTest *t, const GuestSg *sg,
+                          int (*read)(XenTest *t, const GuestSg *sg))
+{
+    for (unsigned i = 0; i < 3; i++) {
+        int err;
+
+        xensim_stamp(t->dom, sg->gpa / XEN_TEST_PAGE, 1, 7);
+        xensim_invalidate(t->dom);
+        if (i == 1) {
+            fail_at(t, sg, 1, 0);
+        }
+        err = read(t, sg);
+        xensim_fault_disarm_all(t->sim);
+        if (i == 1) {
+            XEN_REQUIRE(err == -EIO, "a transfer that could not be made ends "
+                        "with %d", err);
+            continue;
+        }
+        XEN_REQUIRE(!err && has_read(t, sg->gpa, 1, sg->len),
+                    "transfer %u ends with %d, or read other bytes", i, err);
+    }
+    return NULL;
+}
+
+static int cd_read(XenTest *t, const GuestSg *sg)
+{
+    return guest_ide_cd_read(&t->ide, 2, 1, sg, 1);
+}
+
+static const char *cd(XenTest *t)
+{
+    const GuestSg sg = { buffer.gpa, 2048 };
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=cd,readonly=on "
+        "-device ide-cd,drive=cd,bus=ide.0", t->dir)));
+    g_assert_cmpint(guest_ide_init(t->pc, &t->ide, 0, 0, XEN_TEST_PRD), ==,
+                    -ENOENT);
+    return copied(t, &sg, cd_read);
+}
+
+/* Commands of AHCI disks whose data the controller copies. */
+enum { AHCI_MEM = 0x600000, AHCI_TABLE = 0x700000 };
+static GuestAhci ahci;
+
+static const char *ahci_copied(XenTest *t, const char *device,
+                               const GuestSg *sg,
+                               int (*read)(XenTest *t, const GuestSg *sg))
+{
+    const char *why;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        XEN_TEST_AHCI "-drive file='%s/disk',format=raw,if=none,id=drive,"
+        "readonly=%s -device %s,drive=drive,bus=ahci.0", t->dir,
+        g_str_equal(device, "ide-cd") ? "on" : "off", device)));
+    xen_test_ok(t, guest_ahci_init(t->pc, &ahci, 0, XEN_TEST_AHCI_BAR,
+                                   AHCI_MEM));
+    why = copied(t, sg, read);
+    xen_test_ok(t, guest_ahci_stop(&ahci));
+    return why;
+}
+
+/* Command 0 with @n other bytes in its table, and another byte in its header. */
+static int ahci_read(XenTest *t, const GuestSg *sg, uint8_t header,
+                     const uint8_t *fis, size_t n)
+{
+    uint32_t task;
+    int rc = guest_ahci_restart(&ahci);
+
+    if (!rc) {
+        rc = guest_ahci_prepare(&ahci, 0, false, 8,
+                                sg->len / GUEST_SECTOR_SIZE, AHCI_TABLE, sg,
+                                1);
+    }
+    if (!rc) {
+        rc = xensim_write(t->dom, AHCI_MEM, &header, 1);
+    }
+    if (!rc) {
+        rc = xensim_write(t->dom, AHCI_TABLE + 2, fis, n);
+    }
+    if (!rc) {
+        rc = guest_ahci_issue(&ahci, 1);
+    }
+    return rc ? rc : guest_ahci_wait(&ahci, 1, &task);
+}
+
+static int pio_read(XenTest *t, const GuestSg *sg)
+{
+    const uint8_t read_sectors_ext = 0x24;
+
+    return ahci_read(t, sg, 5, &read_sectors_ext, 1);
+}
+
+static const char *ahci_pio(XenTest *t)
+{
+    const GuestSg sg = { buffer.gpa, GUEST_SECTOR_SIZE };
+
+    return ahci_copied(t, "ide-hd", &sg, pio_read);
+}
+
+static int packet_read(XenTest *t, const GuestSg *sg)
+{
+    /* PACKET, by DMA; from byte 0x40 of the table on: READ(10), sector 2. */
+    static const uint8_t fis[0x48] = {
+        0xa0, 1, [0x3e] = 0x28, [0x43] = 2, [0x46] = 1,
+    };
+
+    return ahci_read(t, sg, 5 | 0x20, fis, sizeof(fis));
+}
+
+static const char *ahci_cd(XenTest *t)
+{
+    const GuestSg sg = { buffer.gpa, 2048 };
+
+    return ahci_copied(t, "ide-cd", &sg, packet_read);
+}
+
 /* A balloon that is not Xen's takes nothing, and does no harm. */
 static const char *balloon(XenTest *t)
 {
@@ -331,6 +465,9 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/stopped", stopped, NULL);
     xen_test_add("unavailable/virtio", virtio, NULL);
     xen_test_add("unavailable/answer", answer, NULL);
+    xen_test_add("unavailable/cd", cd, NULL);
+    xen_test_add("unavailable/ahci-pio", ahci_pio, NULL);
+    xen_test_add("unavailable/ahci-cd", ahci_cd, NULL);
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }

@@ -12,6 +12,7 @@
 enum {
     REG_DATA = 0,
     REG_ERROR = 1,
+    REG_FEATURES = 1,
     REG_COUNT = 2,
     REG_LBA0 = 3,
     REG_LBA1 = 4,
@@ -47,7 +48,11 @@ enum {
     CMD_READ_DMA_EXT = 0x25,
     CMD_WRITE_PIO_EXT = 0x34,
     CMD_WRITE_DMA_EXT = 0x35,
+    CMD_PACKET = 0xa0,
     CMD_IDENTIFY = 0xec,
+
+    PACKET_BY_DMA = 1,
+    SCSI_READ_10 = 0x28,
 };
 
 #define PRD_LAST 0x80000000u
@@ -280,6 +285,21 @@ int guest_ide_prd(GuestIde *ide, const GuestSg *sg, unsigned n)
                               " is not in guest memory", ide->prd_gpa) : 0;
 }
 
+/* The bus master knows its table, and is not started yet. */
+static int bm_prepare(GuestIde *ide, uint32_t direction)
+{
+    GuestPc *pc = ide->pc;
+    int rc = guest_out(pc, ide->bm + BM_COMMAND, 1, 0);
+
+    if (!rc) {
+        rc = guest_out(pc, ide->bm + BM_TABLE, 4, ide->prd_gpa);
+    }
+    if (!rc) {
+        rc = guest_out(pc, ide->bm + BM_STATUS, 1, BM_IRQ | BM_ERROR);
+    }
+    return rc ? rc : guest_out(pc, ide->bm + BM_COMMAND, 1, direction);
+}
+
 int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
                             unsigned sectors)
 {
@@ -291,16 +311,7 @@ int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
         return guest_pc_fail(pc, EINVAL, "%u sectors: 1 to 65536 can be "
                              "asked for", sectors);
     }
-    rc = guest_out(pc, ide->bm + BM_COMMAND, 1, 0);
-    if (!rc) {
-        rc = guest_out(pc, ide->bm + BM_TABLE, 4, ide->prd_gpa);
-    }
-    if (!rc) {
-        rc = guest_out(pc, ide->bm + BM_STATUS, 1, BM_IRQ | BM_ERROR);
-    }
-    if (!rc) {
-        rc = guest_out(pc, ide->bm + BM_COMMAND, 1, direction);
-    }
+    rc = bm_prepare(ide, direction);
     if (!rc) {
         rc = set_address(ide, lba, sectors);
     }
@@ -396,6 +407,40 @@ int guest_ide_dma(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
 {
     int rc = guest_ide_dma_start(ide, write, lba, sectors, sg, n);
 
+    return rc ? rc : guest_ide_dma_wait(ide);
+}
+
+int guest_ide_cd_read(GuestIde *ide, uint32_t lba, unsigned sectors,
+                      const GuestSg *sg, unsigned n)
+{
+    const uint8_t command[12] = {
+        SCSI_READ_10, 0, lba >> 24, lba >> 16, lba >> 8, lba, 0,
+        sectors >> 8, sectors,
+    };
+    int rc = guest_ide_prd(ide, sg, n);
+
+    if (!rc) {
+        rc = bm_prepare(ide, BM_TO_MEMORY);
+    }
+    if (!rc) {
+        rc = select_drive(ide);
+    }
+    if (!rc) {
+        rc = guest_out(ide->pc, ide->cmd + REG_FEATURES, 1, PACKET_BY_DMA);
+    }
+    if (!rc) {
+        rc = guest_out(ide->pc, ide->cmd + REG_COMMAND, 1, CMD_PACKET);
+    }
+    if (!rc) {
+        rc = wait_status(ide, STATUS_DRQ);
+    }
+    if (!rc) {
+        rc = data_out(ide, command, sizeof(command));
+    }
+    if (!rc) {
+        rc = guest_out(ide->pc, ide->bm + BM_COMMAND, 1,
+                       BM_TO_MEMORY | BM_START);
+    }
     return rc ? rc : guest_ide_dma_wait(ide);
 }
 
