@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
+#include "qobject/qdict.h"
 #include "drivers/ahci.h"
 #include "drivers/virtio.h"
 #include "xen-test-common.h"
@@ -419,6 +420,32 @@ static const char *ahci_cd(XenTest *t)
     return ahci_copied(t, "ide-cd", &sg, packet_read);
 }
 
+/* pmemsave saves what is there, or says that it could not. */
+static const char *saved(XenTest *t)
+{
+    g_autofree char *path = g_strconcat(t->dir, "/memory", NULL);
+
+    boot(t);
+    xensim_stamp(t->dom, buffer.gpa / XEN_TEST_PAGE, PAGES, 5);
+    for (unsigned i = 0; i < 2; i++) {
+        QDict *reply;
+        bool failed;
+
+        if (!i) {
+            fail_at(t, &buffer, 1, 0);
+        }
+        reply = qtest_qmp(t->qts, "{'execute': 'pmemsave', 'arguments': "
+                          "{'val': %" PRIu64 ", 'size': %u, 'filename': %s}}",
+                          buffer.gpa, buffer.len, path);
+        failed = qdict_haskey(reply, "error");
+        qobject_unref(reply);
+        xensim_fault_disarm_all(t->sim);
+        XEN_REQUIRE(failed == !i, "memory that %s be read was %s",
+                    i ? "can" : "cannot", failed ? "not saved" : "saved");
+    }
+    return NULL;
+}
+
 /* A balloon that is not Xen's takes nothing, and does no harm. */
 static const char *balloon(XenTest *t)
 {
@@ -468,6 +495,7 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/cd", cd, NULL);
     xen_test_add("unavailable/ahci-pio", ahci_pio, NULL);
     xen_test_add("unavailable/ahci-cd", ahci_cd, NULL);
+    xen_test_add("unavailable/saved", saved, NULL);
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }
