@@ -264,6 +264,7 @@ static const char *answer(XenTest *t)
     const GuestSg sg = { 0x2345000, 64 };
     GuestVscsi scsi;
     uint8_t said[64];
+    int err;
 
     xen_test_disk(t, DISK_PAGES, SEED);
     xen_test_start(t, xen_test_keep(t, g_strdup_printf(
@@ -283,6 +284,14 @@ static const char *answer(XenTest *t)
         XEN_REQUIRE(!memcmp(said + 8, "Xensim", 6), "after %u map calls that "
                     "failed, the disk's answer is not in memory", n);
     }
+    /* The mapping is a copy; then nothing is mapped any more. */
+    xensim_invalidate(t->dom);
+    fail_at(t, &sg, 1, 1);
+    fail_at(t, &sg, 3, 0);
+    err = guest_vscsi_inquiry(&scsi, 0, &sg);
+    xensim_fault_disarm_all(t->sim);
+    XEN_REQUIRE(err == -EIO, "an answer that could not be written ends with "
+                "%d", err);
     xen_test_ok(t, guest_virtio_reset(&scsi.dev));
     return NULL;
 }
