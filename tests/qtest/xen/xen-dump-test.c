@@ -130,6 +130,25 @@ static const char *migrate(XenTest *t)
     return NULL;
 }
 
+/* QEMU does not see what the guest writes. */
+static const char *dirty_rate(XenTest *t)
+{
+    static const char *const mode[] = { "page-sampling", "dirty-bitmap" };
+
+    boot(t);
+    for (unsigned i = 0; i < ARRAY_SIZE(mode); i++) {
+        QDict *answer = qtest_qmp(t->qts, "{'execute': 'calc-dirty-rate', "
+                                  "'arguments': {'calc-time': 1, 'mode': %s}}",
+                                  mode[i]);
+        bool refused = qdict_haskey(answer, "error");
+
+        qobject_unref(answer);
+        XEN_REQUIRE(refused, "measures the dirty rate by %s", mode[i]);
+    }
+    xen_test_alive(t);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -137,5 +156,6 @@ int main(int argc, char **argv)
     xen_test_add("dump/unavailable", unavailable, NULL);
     xen_test_add("dump/gpa2hva", gpa2hva, NULL);
     xen_test_add("dump/migrate", migrate, NULL);
+    xen_test_add("dump/dirty-rate", dirty_rate, NULL);
     return g_test_run();
 }
