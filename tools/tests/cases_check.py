@@ -424,3 +424,25 @@ def test_functions_that_need_the_lock_say_so(b):
             wrong += [f'{os.path.basename(path)}: {name}()'
                       for name in without_suffix(header, src.read())]
     assert not wrong, '\n'.join(wrong)
+
+
+def calls_of(patch):
+    """The functions of Xen's code that the lines added by a patch call."""
+    return set(re.findall(r'^\+.*?\b(xen_\w+)\(', patch, re.M))
+
+
+def test_patches_of_another_base_call_what_the_common_ones_do(b):
+    number = 0
+    for apart in glob.glob(os.path.join(b.real_repo, '**/*.patch-10.2'),
+                           recursive=True):
+        common = apart.removesuffix('-10.2')
+        if not os.path.exists(common) or '/build' in apart:
+            continue
+        with open(apart, encoding='utf-8') as src:
+            here = src.read()
+        with open(common, encoding='utf-8') as src:
+            lost = calls_of(src.read()) - calls_of(here)
+        if '\n@@ ' in here:
+            number += 1
+            assert not lost, f'{apart} does not call {lost}'
+    assert number > 5, number
