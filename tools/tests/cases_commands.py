@@ -3,7 +3,10 @@
 or why nobody does."""
 import os
 import re
+import shutil
 import subprocess
+
+from bench import Skip
 
 LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     'commands.list')
@@ -129,3 +132,27 @@ def test_commands_that_are_quick_run(b):
         assert res.returncode == 0, f'{command}: {res.stdout}{res.stderr}'
         assert 'No tests' not in res.stdout and '1..0' not in res.stdout, \
             f'{command}: names no test'
+
+
+def test_gdb_stops_a_qtest_as_the_page_says(b):
+    """The lines with QTEST_STOP, pasted; gdb then ends by itself."""
+    if not shutil.which('gdb'):
+        raise Skip('gdb is not installed')
+    program = os.path.join(b.real_build,
+                           'obj/tests/qtest/xen/xen-hole-test')
+    if not os.path.exists(program):
+        raise Skip('xen-hole-test is not built')
+    with open(os.path.join(b.real_repo, 'CONTRIBUTING.md'),
+              encoding='utf-8') as src:
+        lines, = re.findall(r'(?m)(^    QTEST_STOP=1 (?:.*\n)+?)\n', src.read())
+    lines = re.sub(r' build ', f' {b.real_build} ', lines).rstrip()
+    lines = lines.replace('gdb ', 'gdb -batch -nx ')
+    res = subprocess.run(
+        ['bash', '-c', f'{lines} -ex bt -ex delete '
+         "-ex 'handle SIGTERM nostop' -ex continue\nwait $!"],
+        cwd=b.real_repo, capture_output=True, text=True, timeout=300,
+        check=False, stdin=subprocess.DEVNULL)
+    out = res.stdout + res.stderr
+    assert re.search(r'#0 .*xen_map_cache', out), out
+    assert '\nok 1 /i386/xen/hole/filled\n' in out, out
+    assert res.returncode == 0, out
