@@ -153,6 +153,8 @@ def test_gdb_stops_a_qtest_as_the_page_says(b):
         cwd=b.real_repo, capture_output=True, text=True, timeout=300,
         check=False, stdin=subprocess.DEVNULL)
     out = res.stdout + res.stderr
+    if 'ptrace: Operation not permitted' in out:
+        raise Skip('gdb may not attach to a process here')
     assert re.search(r'#0 .*xen_map_cache', out), out
     assert '\nok 1 /i386/xen/hole/filled\n' in out, out
     assert res.returncode == 0, out
