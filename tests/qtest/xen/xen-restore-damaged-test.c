@@ -235,6 +235,35 @@ static const char *fields(XenTest *t)
     return all_bad(t, false, false, bad, G_N_ELEMENTS(bad));
 }
 
+/*
+ * The first byte of a section becomes the mark of the state's end: what follows
+ * is not lost silently.  One byte after the state's own end is too much as well.
+ */
+static const char *early_end(XenTest *t)
+{
+    enum { END_MARK = 0 };
+    const gsize head = 8;
+    Saved s = { 0 };
+    uint8_t type;
+
+    save(t, &s, false);
+    type = s.state[s.at + TYPE];
+    s.state[s.at + TYPE] = END_MARK;
+    XEN_TRY(restore(t, &s, s.len, "an end before the section"));
+    XEN_TRY(restore(t, &s, s.at + 1, "an end, and a byte"));
+    s.state[s.at + TYPE] = type;
+    type = s.state[head];
+    s.state[head] = END_MARK;
+    XEN_TRY(restore(t, &s, s.len, "an end at the start"));
+    s.state[head] = type;
+    s.state = g_realloc(s.state, s.len + 1);
+    s.state[s.len] = END_MARK;
+    XEN_TRY(restore(t, &s, s.len + 1, "a byte behind the end"));
+    XEN_TRY(restore(t, &s, s.len, NULL));
+    forget(&s);
+    return NULL;
+}
+
 /* What cannot be, though the checksum is right. */
 static const char *values(XenTest *t)
 {
@@ -497,6 +526,7 @@ int main(int argc, char **argv)
         xen_test_add("damaged/again", again, NULL);
         xen_test_add("damaged/needless", needless, NULL);
         xen_test_add("damaged/foreign-frames", foreign_frames, NULL);
+        xen_test_add("damaged/early-end", early_end, NULL);
         xen_test_add("damaged/fields", fields, NULL);
         xen_test_add("damaged/values", values, NULL);
         xen_test_add("damaged/clashes", clashes, NULL);
