@@ -349,14 +349,18 @@ static void append_be(GByteArray *to, uint64_t value, unsigned len)
     append(to, bytes + 8 - len, len);
 }
 
-/* Puts a section of @n pieces, with the right checksum, before all others. */
-static void insert_section(Saved *s, const Piece *piece, unsigned n)
+/*
+ * Puts a section of @n pieces, with the right checksum, before all others, or
+ * @last.
+ */
+static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
 {
-    enum { FILE_HEAD = 8, SECTION_FULL = 4, ANY_ID = 0x7ffff, VERSION_NOW = 2 };
+    enum { FILE_HEAD = 8, FILE_TAIL = 1, SECTION_FULL = 4, ANY_ID = 0x7ffff, VERSION_NOW = 2 };
     GByteArray *a = g_byte_array_new();
+    gsize at = last ? s->len - FILE_TAIL : FILE_HEAD;
     guint records;
 
-    append(a, s->state, FILE_HEAD);
+    append(a, s->state, at);
     append_be(a, SECTION_FULL, 1);
     append_be(a, ANY_ID, 4);
     append_be(a, sizeof(NAME) - 1, 1);
@@ -375,7 +379,7 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n)
         append_be(a, piece[i].size, 8);
     }
     append_be(a, crc32c(UINT32_MAX, a->data + records, a->len - records), 4);
-    append(a, s->state + FILE_HEAD, s->len - FILE_HEAD);
+    append(a, s->state + at, s->len - at);
     g_free(s->state);
     s->state = g_byte_array_steal(a, &s->len);
     g_byte_array_unref(a);
@@ -385,28 +389,42 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n)
 #define OTHER_VRAM  "0000:00:09.0/vga.vram"
 
 /* Restores with one more section.  @what: why that must fail, NULL: it works. */
-static const char *with_section(XenTest *t, const Piece *piece, unsigned n,
-                                const char *what)
+static const char *with_section_at(XenTest *t, const Piece *piece, unsigned n,
+                                   bool last, const char *what)
 {
     const char *wrong;
     Saved s = { 0 };
 
     save(t, &s, false);
-    insert_section(&s, piece, n);
+    insert_section(&s, piece, n, last);
     wrong = restore(t, &s, s.len, what);
     forget(&s);
     return wrong;
 }
+#define with_section_at(...) XEN_AT(with_section_at(__VA_ARGS__))
+
+static const char *with_section(XenTest *t, const Piece *piece, unsigned n,
+                                const char *what)
+{
+    return with_section_at(t, piece, n, false, what);
+}
 #define with_section(...) XEN_AT(with_section(__VA_ARGS__))
 
-/* A section before that of the guest, which says otherwise. */
+/* A section before that of the guest, or behind all, which says otherwise. */
 static const char *again(XenTest *t)
 {
     static const Piece other[] = { { OTHER_VRAM, RANGE_A, 2 * MiB } };
     static const Piece same[] = { { FIRST_VRAM, RANGE_A, 2 * MiB } };
 
+    static const Piece away[] = { { FIRST_VRAM, RANGE_B, 2 * MiB } };
+    static const Piece none[] = { { "", RANGE_A, 2 * MiB } };
+
     XEN_TRY(with_section(t, same, 1, NULL));
-    return with_section(t, other, 1, "one range twice, in two sections");
+    XEN_TRY(with_section(t, other, 1, "one range twice, in two sections"));
+    XEN_TRY(with_section_at(t, same, 1, true, NULL));
+    XEN_TRY(with_section_at(t, other, 1, true, "a range twice, and late"));
+    XEN_TRY(with_section_at(t, away, 1, true, "another place, and late"));
+    return with_section_at(t, none, 1, true, "needless frames that are shown");
 }
 
 /* Frames that are said to be of no use, and that no guest can have. */
