@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A DMA mapping of guest RAM locks its slots, so that they stay mapped until its
- * release, and has a record: in its slot, or in the registry
+ * A DMA mapping of guest RAM locks its slots, so that they stay mapped until
+ * its release, and has a record: in its slot, or in the registry
  * (xen-mapcache-dma.c).  The essay is in xen-mapcache.c.
  */
 

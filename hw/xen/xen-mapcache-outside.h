@@ -109,8 +109,8 @@ bool mcache_outside_release(uint8_t *host, bool *dma);
  * The first unmaps @pages pages at @host, outside the arena, that nobody uses.
  * It notes them if they cannot be unmapped.  It is called with the lock or
  * without it; without is better, because an unmap call may take long.  The
- * second, which an invalidate calls, unmaps the noted pages; it releases the lock
- * meanwhile.
+ * second, which an invalidate calls, unmaps the noted pages; it releases the
+ * lock meanwhile.
  */
 void mcache_unmap(void *host, size_t pages);
 void mcache_unmap_again_locked(void);

@@ -130,9 +130,9 @@ void xen_pieces_put(ram_addr_t ram, hwaddr gaddr, uint64_t size)
 }
 
 /*
- * Returns the index of the first piece that ends beyond @addr, or v->n.  A guest
- * can make a piece of each page of video memory, and a live migration asks at
- * each write of a device.  So this is a binary search.
+ * Returns the index of the first piece that ends beyond @addr, or v->n.  A
+ * guest can make a piece of each page of video memory, and a live migration
+ * asks at each write of a device.  So this is a binary search.
  */
 static unsigned first_beyond(const XenPieces *v, ram_addr_t addr)
 {

@@ -127,9 +127,9 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * Pages that kept memory from being relocated.  They are looked at first: a guest
- * can change the memory map as often as it likes, and must not have the whole of
- * a range probed each time.
+ * Pages that kept memory from being relocated.  They are looked at first: a
+ * guest can change the memory map as often as it likes, and must not have the
+ * whole of a range probed each time.
  */
 typedef struct Obstacle {
     hwaddr gaddr;       /* 0: none */
@@ -264,8 +264,9 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
 }
 
 /*
- * Relocates the frame of the page at which Xen failed before.  If Xen did not say
- * then what it had relocated, it may say so now.  Returns NULL, or what is wrong.
+ * Relocates the frame of the page at which Xen failed before.  If Xen did not
+ * say then what it had relocated, it may say so now.  Returns NULL, or what is
+ * wrong.
  * @done: out: how many bytes have been relocated.
  */
 static const char *try_again(Obstacle *o, ram_addr_t ram, hwaddr from,
@@ -285,8 +286,8 @@ static const char *try_again(Obstacle *o, ram_addr_t ram, hwaddr from,
 }
 
 /*
- * As move_all().  If an obstacle is known, tries its page first, and then what is
- * beside it, in the order that move_all() explains.
+ * As move_all().  If an obstacle is known, tries its page first, and then what
+ * is beside it, in the order that move_all() explains.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)

@@ -206,9 +206,9 @@ static hwaddr frames_of(ram_addr_t ram, uint64_t *len)
 /*
  * True if @block is a ROM of which frames are absent or belong to other memory.
  * They were overwritten, or the guest has ballooned them out.  QEMU still has
- * its mapping of the old frames.
- * The guest does not say which pages it gives away, so the frames are probed: by
- * one map call for each ROM, only when the section is saved.
+ * its mapping of the old frames.  The guest does not say which pages it gives
+ * away, so the frames are probed: by one map call for each ROM, only when the
+ * section is saved.
  */
 static bool is_rom_in_part(const RAMBlock *block)
 {
@@ -383,9 +383,9 @@ static bool has_whole_block(const XenPiece *piece)
 }
 
 /*
- * True if the frames of the memory of @piece, or those at its guest address, are
- * known otherwise: from xenstore, from a section before this one, or because the
- * memory is mapped already.
+ * True if the frames of the memory of @piece, or those at its guest address,
+ * are known otherwise: from xenstore, from a section before this one, or
+ * because the memory is mapped already.
  */
 static bool is_known_otherwise(const XenPiece *piece)
 {

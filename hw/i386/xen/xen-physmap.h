@@ -64,8 +64,8 @@ XenFrames xen_physmap_frames_at(const MemoryRegionSection *section);
 /*
  * Returns the guest physical address at which the page of @addr is now.  For
  * guest RAM, and for device memory at its initial range, this is @addr.  @len:
- * in: bytes wanted, > 0; out: how many of them, from @addr on, are contiguous in
- * the guest.  With the BQL, or by any thread in an RCU read-side section.
+ * in: bytes wanted, > 0; out: how many of them, from @addr on, are contiguous
+ * in the guest.  With the BQL, or by any thread in an RCU read-side section.
  */
 hwaddr xen_physmap_translate(ram_addr_t addr, uint64_t *len);
 

@@ -387,8 +387,8 @@ static void change_map(XenTest *t)
 #define change_map(...) XEN_AT(change_map(__VA_ARGS__))
 
 /*
- * The memory map changes 200 times.  Each time, Xen may be asked for a few pages
- * for each of @n ranges that cannot be relocated.
+ * The memory map changes 200 times.  Each time, Xen may be asked for a few
+ * pages for each of @n ranges that cannot be relocated.
  */
 static const char *asks_little(XenTest *t, unsigned n)
 {
@@ -509,7 +509,8 @@ static const char *refused_silently(XenTest *t)
 }
 
 /*
- * Displaced memory has to leave, and Xen does not let it go to its initial range.
+ * Displaced memory has to leave, and Xen does not let it go to its initial
+ * range.
  *
  *                 initial range    RANGE_B    RANGE_A
  *   placed          m              r          [VVVV]

@@ -14,8 +14,8 @@
 #define NAME    "xen-physmap"
 
 /*
- * Where fields are, from the section's name on: 4 bytes, or 8 of a piece.  There
- * are two pieces, which are the memory of the two displays.
+ * Where fields are, from the section's name on: 4 bytes, or 8 of a piece.
+ * There are two pieces, which are the memory of the two displays.
  */
 enum {
     TYPE = -6,              /* 1 byte */
@@ -52,8 +52,9 @@ static void copy_file(const Saved *s, const char *name)
 }
 
 /*
- * A guest with two displays.  The first was at RANGE_A, is off, and so its frames
- * are displaced; the other was at RANGE_B and is off, too, or was nowhere.
+ * A guest with two displays.  The first was at RANGE_A, is off, and so its
+ * frames are displaced; the other was at RANGE_B and is off, too, or was
+ * nowhere.
  */
 static void save(XenTest *t, Saved *s, bool both)
 {
@@ -180,9 +181,9 @@ static void damage(Saved *s, const Bad *bad)
 }
 
 /*
- * Each of @bad alone ends the restore of a guest that was saved with one display
- * displaced, or @both, and nothing else does.  @sums: the checksum is as if it
- * were meant so.
+ * Each of @bad alone ends the restore of a guest that was saved with one
+ * display displaced, or @both, and nothing else does.  @sums: the checksum is
+ * as if it were meant so.
  */
 static const char *all_bad(XenTest *t, bool both, bool sums, const Bad *bad,
                            unsigned cases)
@@ -237,7 +238,8 @@ static const char *fields(XenTest *t)
 
 /*
  * The first byte of a section becomes the mark of the state's end: what follows
- * is not lost silently.  One byte after the state's own end is too much as well.
+ * is not lost silently.  One byte after the state's own end is too much as
+ * well.
  */
 static const char *early_end(XenTest *t)
 {
@@ -355,7 +357,10 @@ static void append_be(GByteArray *to, uint64_t value, unsigned len)
  */
 static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
 {
-    enum { FILE_HEAD = 8, FILE_TAIL = 1, SECTION_FULL = 4, ANY_ID = 0x7ffff, VERSION_NOW = 2 };
+    enum {
+        FILE_HEAD = 8, FILE_TAIL = 1, SECTION_FULL = 4, ANY_ID = 0x7ffff,
+        VERSION_NOW = 2
+    };
     GByteArray *a = g_byte_array_new();
     gsize at = last ? s->len - FILE_TAIL : FILE_HEAD;
     guint records;

@@ -187,7 +187,8 @@ static const char *load_again(XenTest *t)
 /*
  * The device model is told to load a state that is cut off, and then the whole
  * one.  With the BAR off the state says where the memory is, with the BAR on
- * QEMU looks for it: in both cases the guest has what it had, and no frame more.
+ * QEMU looks for it: in both cases the guest has what it had, and no frame
+ * more.
  */
 static const char *load_failed(XenTest *t)
 {

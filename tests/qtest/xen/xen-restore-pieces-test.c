@@ -92,8 +92,8 @@ static const char *halves(XenTest *t)
 
 /*
  * States as release 0.1 wrote them, which had no section.  It put the memory
- * back to its initial range when the BAR was switched off, and left pages at the
- * BAR range that Xen did not move.
+ * back to its initial range when the BAR was switched off, and left pages at
+ * the BAR range that Xen did not move.
  */
 typedef struct Release {
     const char *path;
@@ -407,8 +407,8 @@ static const char *added_registers(XenTest *t)
 }
 
 /*
- * With an old libxen, memory that is lost keeps a dummy.  It works, and is blank
- * after each restore with @args.
+ * With an old libxen, memory that is lost keeps a dummy.  It works, and is
+ * blank after each restore with @args.
  */
 static const char *blank_each_time(XenTest *t, const char *args)
 {

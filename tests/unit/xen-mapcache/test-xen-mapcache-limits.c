@@ -464,8 +464,8 @@ static void invalidate_meanwhile(void)
 /*
  * A held mapping reaches into a hole.  The pages are mapped, unmapped, and
  * those before the hole are mapped.  An invalidate comes in between, so all is
- * done again with the lock, and there the unmapping fails.  The invalidate, which
- * has waited for that, unmaps these pages.
+ * done again with the lock, and there the unmapping fails.  The invalidate,
+ * which has waited for that, unmaps these pages.
  */
 static void failing_unmap(void)
 {

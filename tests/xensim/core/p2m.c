@@ -77,8 +77,8 @@ static void domain_crash(XsimView *v, unsigned slot)
 }
 
 /*
- * As Xen: the frame comes from those that are kept.  (Xen first looks for pages of
- * zeros in the guest, whose frames it can take.)
+ * As Xen: the frame comes from those that are kept. (Xen first looks for pages
+ * of zeros in the guest, whose frames it can take.)
  */
 static uint64_t demand(XsimView *v, unsigned slot, uint64_t gfn)
 {

@@ -160,14 +160,14 @@ void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 /*
  * The second-level entry of @gfn (XSIM_P2M_*), 0 if absent.  The first takes it
  * as it is: an entry without a frame if it is populated on demand.  The second,
- * as most of Xen's calls do, first gives such an entry a frame; it is 0, and the
- * domain crashes, if none is left.
+ * as most of Xen's calls do, first gives such an entry a frame; it is 0, and
+ * the domain crashes, if none is left.
  */
 uint64_t xsim_p2m_query(XsimView *v, unsigned slot, uint64_t gfn);
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
 /*
- * Lets @n gfns be populated on demand, and keeps @cache frames for that.  Returns
- * how many gfns: it ends at one that is not absent.
+ * Lets @n gfns be populated on demand, and keeps @cache frames for that.
+ * Returns how many gfns: it ends at one that is not absent.
  */
 uint64_t xsim_p2m_on_demand(XsimView *v, unsigned slot, uint64_t gfn,
                             uint64_t n, uint64_t cache);

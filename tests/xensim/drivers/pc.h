@@ -214,8 +214,8 @@ int guest_ide_dma_start_raw(GuestIde *ide, bool write, uint64_t lba,
                             unsigned sectors);
 
 /*
- * Reads SECTORS of 2,048 bytes from LBA on from a CD-ROM into SG, by DMA.  For a
- * CD-ROM, guest_ide_init() fills IDE in, but ends with -ENOENT.
+ * Reads SECTORS of 2,048 bytes from LBA on from a CD-ROM into SG, by DMA.  For
+ * a CD-ROM, guest_ide_init() fills IDE in, but ends with -ENOENT.
  */
 int guest_ide_cd_read(GuestIde *ide, uint32_t lba, unsigned sectors,
                       const GuestSg *sg, unsigned n);

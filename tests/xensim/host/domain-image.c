@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copying a domain's memory, and what Xen itself knows of the domain, to another
- * domain, or to a file and back.
+ * Copying a domain's memory, and what Xen itself knows of the domain, to
+ * another domain, or to a file and back.
  *
  * Only pages that were written are copied.  The rest of machine memory is a
  * hole in its file, and reads as zeros in both domains.
@@ -64,8 +64,8 @@ static bool is_port_param(unsigned i)
 
 /*
  * What Xen itself knows of a guest, and a toolstack saves with the guest's
- * memory: parameters, and interrupt lines and their routes.  A device model that
- * restores its devices does not tell them again.
+ * memory: parameters, and interrupt lines and their routes.  A device model
+ * that restores its devices does not tell them again.
  */
 typedef struct Known {
     uint64_t param[XSIM_HVM_PARAMS];

@@ -158,13 +158,13 @@ void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
 /*
  * Copies the memory of @src into *new* machine frames at the same gfns of @dst.
- * Absent gfns stay absent, and so do those that are populated on demand, and were
- * not.  What Xen itself knows of the guest is copied too:
- * interrupt lines and their routes, and HVM parameters except event channel
- * ports, which are per domain.  @dst is usually created XENSIM_DOM_EMPTY;
- * frames that it has already are freed first.  ioreq server pages are not
- * memory of the domain and are not copied.  @src may go on living (local
- * migration).  Returns 0, or -ENOMEM if @dst's limit is too low.
+ * Absent gfns stay absent, and so do those that are populated on demand, and
+ * were not.  What Xen itself knows of the guest is copied too: interrupt lines
+ * and their routes, and HVM parameters except event channel ports, which are
+ * per domain.  @dst is usually created XENSIM_DOM_EMPTY; frames that it has
+ * already are freed first. ioreq server pages are not memory of the domain and
+ * are not copied.  @src may go on living (local migration).  Returns 0, or
+ * -ENOMEM if @dst's limit is too low.
  */
 int xensim_domain_copy_memory(XensimDomain *dst, XensimDomain *src);
 

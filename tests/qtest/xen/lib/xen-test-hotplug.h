@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI devices with memory of their own, plugged in and unplugged while the guest
- * runs.
+ * PCI devices with memory of their own, plugged in and unplugged while the
+ * guest runs.
  *
  * There is one such device at a time, in a slot of its own, with the id "dev".
- * Functions that return text return NULL if all was as it must be, as a scenario
- * does; the others leave the scenario if QEMU refuses, or if the guest's driver
- * fails.
+ * Functions that return text return NULL if all was as it must be, as a
+ * scenario does; the others leave the scenario if QEMU refuses, or if the
+ * guest's driver fails.
  */
 #ifndef XEN_TEST_HOTPLUG_H
 #define XEN_TEST_HOTPLUG_H
@@ -35,8 +35,8 @@ void hotplug_boot(XenTest *t);
 /* ---- plugging ---- */
 
 /*
- * Plugs in a display with memory in BAR 0: HOTPLUG_PAGES pages, or @pages, which
- * are whole MiB.
+ * Plugs in a display with memory in BAR 0: HOTPLUG_PAGES pages, or @pages,
+ * which are whole MiB.
  */
 void hotplug_memory(XenTest *t);
 void hotplug_pages(XenTest *t, unsigned pages);

@@ -29,8 +29,8 @@ void act_disturb(OracleSide *side);
 
 /*
  * False if the AHCI controller may not use DMA.  It maps its lists again in a
- * restore, and QEMU then gives it a bounce buffer of zeros, on any machine.  The
- * zeros are written to the guest's memory when the port is stopped.
+ * restore, and QEMU then gives it a bounce buffer of zeros, on any machine.
+ * The zeros are written to the guest's memory when the port is stopped.
  */
 bool act_can_be_saved(OracleSide *side);
 
