@@ -138,7 +138,7 @@ def md_counts(by_name):
             body.append([words, number(row['stock']), number(row['ours']),
                          number(row['bare'])])
     text = md_table(['instructions of', 'stock', 'series', 'series without '
-                     'trace points and counts'], body) if body else ''
+                     'counts'], body) if body else ''
     row = by_name.get('unlocked-hit-inside')
     if row:
         text += (f'\nA hit takes {duration(row["series"])}, and '

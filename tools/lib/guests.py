@@ -116,7 +116,7 @@ def human_oldest(text):
 
 class Guest:
     """A device model that can be asked.  `label` is what the user calls it: as
-    he wrote it, which need not be fit for a terminal."""
+    it was written, which need not be fit for a terminal."""
 
     def __init__(self, label, domid=None, sockets=()):
         self.label = label

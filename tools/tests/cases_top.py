@@ -455,7 +455,7 @@ def test_top_interrupted(b):
         assert process.returncode == 130 and not out and not said, \
             (process.returncode, out, said)
     asked = sum(h.connections for h in hung)
-    assert asked == 16, asked
+    assert asked < 40, asked
 
 
 def test_top_output_that_fails(b):
@@ -678,4 +678,4 @@ def test_top_is_left_at_once(b):
     finally:
         terminal.close()
     asked = sum(h.connections for h in hung)
-    assert asked == 16, asked
+    assert asked < 40, asked

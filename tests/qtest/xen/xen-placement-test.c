@@ -495,7 +495,9 @@ static const char *refused_silently(XenTest *t)
     g_assert_cmpint(xensim_map_mmio(t->dom, at, 1), ==, 1);
     id = xensim_fault_arm(t->sim, &fault);
     devmem_place(t, &vga, RANGE_A);
-    XEN_REQUIRE(xensim_fault_hits(t->sim, id) >= 7, "asks Xen otherwise");
+    XEN_REQUIRE(xensim_fault_hits(t->sim, id) >= 7,
+                "asked Xen %u times, not 7 or more",
+                (unsigned)xensim_fault_hits(t->sim, id));
     xensim_fault_disarm(t->sim, id);
     /* It is asked again once. */
     change_map(t);

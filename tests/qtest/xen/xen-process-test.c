@@ -187,7 +187,7 @@ static const char *hole(XenTest *t)
                             "read other bytes where a hole was");
 }
 
-/* Who is told of it when something is wrong with such a process: by events, */
+/* An event tells of an outstanding transfer, also in such a process. */
 static const char *sends_event(XenTest *t)
 {
     enum { RING = 0x700000, BUFFER = 0x640000, BYTES = 1234 };
@@ -207,7 +207,7 @@ static const char *sends_event(XenTest *t)
 }
 #define sends_event(...) XEN_AT(sends_event(__VA_ARGS__))
 
-/* ... and by the monitor's commands. */
+/* The monitor's commands answer, too. */
 static const char *answers(XenTest *t)
 {
     static const char *const commands[][2] = {

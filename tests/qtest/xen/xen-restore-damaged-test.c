@@ -393,7 +393,7 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
 #define FIRST_VRAM  "0000:00:08.0/vga.vram"
 #define OTHER_VRAM  "0000:00:09.0/vga.vram"
 
-/* Restores with one more section.  @what: why that must fail, NULL: it works. */
+/* Restores with one more section.  @what: why that must fail; NULL: works. */
 static const char *with_section_at(XenTest *t, const Piece *piece, unsigned n,
                                    bool last, const char *what)
 {

@@ -374,7 +374,7 @@ static const char *ahci_copied(XenTest *t, const char *device,
     return why;
 }
 
-/* Command 0 with @n other bytes in its table, and another byte in its header. */
+/* Command 0 with @n other bytes in its table, another byte in its header. */
 static int ahci_read(XenTest *t, const GuestSg *sg, uint8_t header,
                      const uint8_t *fis, size_t n)
 {
@@ -433,6 +433,8 @@ static const char *ahci_cd(XenTest *t)
 static const char *saved(XenTest *t)
 {
     g_autofree char *path = g_strconcat(t->dir, "/memory", NULL);
+    g_autofree char *file = NULL;
+    gsize len;
 
     boot(t);
     xensim_stamp(t->dom, buffer.gpa / XEN_TEST_PAGE, PAGES, 5);
@@ -451,6 +453,13 @@ static const char *saved(XenTest *t)
         xensim_fault_disarm_all(t->sim);
         XEN_REQUIRE(failed == !i, "memory that %s be read was %s",
                     i ? "can" : "cannot", failed ? "not saved" : "saved");
+    }
+    g_assert_true(g_file_get_contents(path, &file, &len, NULL));
+    XEN_REQUIRE(len == buffer.len, "saved %zu bytes of %u", len, buffer.len);
+    for (unsigned i = 0; i < PAGES; i++) {
+        XEN_REQUIRE(xensim_stamp_page_ok(file + i * XEN_TEST_PAGE,
+                                         buffer.gpa / XEN_TEST_PAGE + i, 5),
+                    "saved other bytes of page %u", i);
     }
     return NULL;
 }

@@ -191,8 +191,9 @@ int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
 /*
  * Puts new frames at @n gfns; takes the frames at @n gfns out.  Return how many
- * got a frame, or had one, and update the domain's counts.  As on Xen, the
- * domain crashes at a page of type mmio_direct, and a frame is lost.
+ * got a frame, or had one, and update the domain's counts.  As on Xen,
+ * populating a page of type mmio_direct crashes the domain, and the frame is
+ * lost.
  */
 uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);

@@ -162,7 +162,7 @@ void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
  * were not.  What Xen itself knows of the guest is copied too: interrupt lines
  * and their routes, and HVM parameters except event channel ports, which are
  * per domain.  @dst is usually created XENSIM_DOM_EMPTY; frames that it has
- * already are freed first. ioreq server pages are not memory of the domain and
+ * already are freed first.  ioreq server pages are not memory of the domain and
  * are not copied.  @src may go on living (local migration).  Returns 0, or
  * -ENOMEM if @dst's limit is too low.
  */

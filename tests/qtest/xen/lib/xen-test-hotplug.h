@@ -100,7 +100,7 @@ const char *hotplug_lets_go(XenTest *t, uint64_t blocks);
 /* Waits (5 s) until the domain has @pages pages: no mapping keeps others. */
 const char *hotplug_given_back(XenTest *t, uint64_t pages);
 
-/* Where the initial range of the next memory begins: above all that is there. */
+/* Where the initial range of the next memory begins: above all there is. */
 uint64_t hotplug_top(XenTest *t);
 
 /* A failure tells where these were called. */

@@ -30,7 +30,7 @@ typedef struct ActVdiskOps {
      */
     bool can_bounce;
     /*
-     * The longest piece that may stand in place of a header; 0: any.  For
+     * The longest piece that may stand in place of a header; 0: any.
      * virtio-scsi takes the first mapping for the header, whatever its length,
      * because old BIOSes pad it.  On Xen a long mapping ends at an absent page,
      * so the two sides would see headers of different lengths.

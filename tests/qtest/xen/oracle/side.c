@@ -14,7 +14,7 @@
  * QEMU tries again to get memory that is unavailable.
  */
 #define ANSWER_MS   5000
-/* The simulated Xen then needs an mmap() for each page. */
+/* With scattered frames, the simulated Xen makes an mmap() for each page. */
 #define SCATTERED_ANSWER_MS 30000
 #define END_MS      1000        /* of a process whose monitor is closed */
 
