@@ -7,10 +7,9 @@
  *
  * A notifier may do things that are forbidden in a coroutine, such as
  * registering the memory with a block driver.  But an incoming state is loaded
- * in a coroutine.  Also, a thread other than the main loop's may be the first
- * to access the memory.  So notifiers are always called from a bottom half of
- * the main loop, and never while an incoming state is being loaded.  Until they
- * are called, a listener that walks the blocks does not see the memory
+ * in a coroutine.  So notifiers are always called from a bottom half of the main
+ * loop, and never while an incoming state is being loaded.  Until they are
+ * called, a listener that walks the blocks does not see the memory
  * (xen_map_cache_block_is_announced()).
  */
 

@@ -45,11 +45,13 @@ void mcache_backend_stats(XenMapCacheStats *stats)
 
 /*
  * True if a page with the error @err may be present: it could not be mapped for
- * lack of something.  The error of an absent page is -EINVAL.
+ * lack of something.  The error of an absent page is EINVAL.  Some versions of
+ * libxen give the errors as negative numbers.
  */
 static bool is_unavailable(int err)
 {
-    return err == -ENOMEM || err == -EAGAIN || err == -EBUSY || err == -EINTR;
+    err = abs(err);
+    return err == ENOMEM || err == EAGAIN || err == EBUSY || err == EINTR;
 }
 
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
@@ -67,7 +69,7 @@ void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
     if (p && i < pages) {
         mcache_count_unmap();
         munmap(p, pages << XC_PAGE_SHIFT);
-        errno = -err[i];
+        errno = abs(err[i]);
         p = NULL;
     }
     trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);

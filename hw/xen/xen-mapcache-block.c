@@ -541,7 +541,7 @@ static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
         if (err[i]) {
             dummy_restore(o, MAP_FIXED);
             mcache_report_failure("replacing a dummy by guest address", gaddr,
-                                  pages, -err[i]);
+                                  pages, abs(err[i]));
             return false;
         }
     }

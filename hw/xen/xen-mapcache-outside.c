@@ -313,8 +313,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
  * sets *@pages.  Returns NULL, and sets *@status, if nothing was mapped.
  * Without the lock, unless the call is repeated.
  */
-static void *exact_map(uint64_t gfn, size_t *pages,
-                              XenMapStatus *status)
+static void *exact_map(uint64_t gfn, size_t *pages, XenMapStatus *status)
 {
     g_autofree int *err = g_try_new(int, *pages);
     size_t present;

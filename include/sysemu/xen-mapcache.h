@@ -70,8 +70,7 @@ typedef enum XenMapStatus {
 typedef struct XenMapCacheStats {
     uint64_t hits;             /* lookups and DMA mappings without a call */
     uint64_t misses;           /* all others; nearly all made a map call */
-    uint64_t map_calls;        /* calls to Xen that map, of any kind; without
-                                * calls for grants that failed */
+    uint64_t map_calls;        /* calls to Xen that map, of any kind */
     uint64_t map_pages;        /* pages that these calls named */
     uint64_t map_failures;     /* map calls that failed as a whole */
     uint64_t holes;            /* misses that found the page absent */
