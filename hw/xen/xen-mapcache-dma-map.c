@@ -259,10 +259,7 @@ static uint8_t *mcache_fill_and_lock(ram_addr_t addr, hwaddr *plen,
     return p;
 }
 
-/*
- * For a DMA mapping for which there are not enough free adjacent slots.
- * Returns NULL for a short transfer, so that it is copied.
- */
+/* For a DMA mapping for which there are not enough free adjacent slots. */
 static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
                               XenMapStatus *status)
 {
@@ -271,9 +268,7 @@ static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
     if (info & MCACHE_DMA_HELD) {
         return mcache_pages_map(addr, plen, info, false, status);
     }
-    if (*plen <= MCACHE_COPY_BYTES) {
-        return NULL;
-    }
+
     mcache_count(&mcache_thread()->n.dma_made);
     p = mcache_pages_map(addr, plen, info, false, status);
     if (p) {

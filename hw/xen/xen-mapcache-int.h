@@ -67,12 +67,6 @@
  */
 #define MCACHE_DMA_MAX          (16 * MCACHE_BUCKET_SIZE)
 
-/*
- * If there is no slot for a transfer, it is copied if it has at most this many
- * bytes: that is cheaper than a mapping of exact pages.
- */
-#define MCACHE_COPY_BYTES       (4 * XC_PAGE_SIZE)
-
 /* Two levels of forward table: 2^28 buckets, 256 TiB of ram_addr_t. */
 #ifndef MCACHE_LEAF_SHIFT
 #define MCACHE_LEAF_SHIFT       16

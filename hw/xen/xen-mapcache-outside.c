@@ -48,8 +48,15 @@ static uint64_t nr_grants;
  * separate limits, so that transfers always have some.  A held mapping beyond
  * HELD_FIRST_MAX locks buckets instead.  If there are not enough buckets,
  * HELD_MAX applies: it is as many pieces as the guest may give to a virtio-gpu.
+ *
+ * The longest list of virtio has 1,024 pieces, and virtio-scsi maps each of
+ * them twice.  All of them may be mapped so.  If they were copied, a piece that
+ * overlaps a copy in part would be cut, and the list has no room for one more.
+ * Short transfers leave some to long ones, which copies would cut too.
  */
-#define TRANSFERS_MAX   1024
+#define TRANSFERS_MAX   3072
+#define SHORT_MAX       2048    /* ... of which are short: */
+#define SHORT_BYTES     (4 * XC_PAGE_SIZE)
 #define HELD_FIRST_MAX  1024
 #define HELD_MAX        (16 * 1024)
 static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
@@ -347,13 +354,20 @@ static OutsideKind exact_kind(uint64_t info)
     return info & MCACHE_DMA_HELD ? OUTSIDE_HELD : OUTSIDE_TRANSFER;
 }
 
-/* Counts a mapping with @info; false if that is beyond the limit. */
-static bool exact_take_locked(uint64_t info, bool first)
+static unsigned exact_max(uint64_t info, hwaddr len, bool first)
+{
+    if (info & MCACHE_DMA_HELD) {
+        return first ? HELD_FIRST_MAX : HELD_MAX;
+    }
+    return len <= SHORT_BYTES ? SHORT_MAX : TRANSFERS_MAX;
+}
+
+/* Counts a mapping of @len bytes; false if that is beyond the limit. */
+static bool exact_take_locked(uint64_t info, hwaddr len, bool first)
 {
     unsigned *nr = &nr_exact[exact_kind(info)];
 
-    if (*nr >= (!(info & MCACHE_DMA_HELD) ? TRANSFERS_MAX :
-                first ? HELD_FIRST_MAX : HELD_MAX)) {
+    if (*nr >= exact_max(info, len, first)) {
         return false;
     }
     ++*nr;
@@ -435,7 +449,7 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        if (!exact_take_locked(info, first)) {
+        if (!exact_take_locked(info, *plen, first)) {
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
         }

@@ -168,7 +168,8 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
  * @plen: in: bytes wanted, > 0; out: bytes mapped, contiguous from @addr, cut
  *        at the first absent page.  At most 16 MiB are mapped.  There is no
  *        such limit for guest RAM in a restore, for a caller with the BQL.
- * @use:  XEN_MAP_DMA for a transfer: uses the mapped buckets.
+ * @use:  XEN_MAP_DMA for a transfer: uses the mapped buckets, or maps its own
+ *        pages alone if there is no room for its buckets side by side.
  *        XEN_MAP_HELD for a mapping that a device keeps: maps its own pages
  *        alone, so that it keeps no other page mapped across an invalidate.
  *        It is reported once, and an invalidate does not wait for it.  If its

@@ -25,7 +25,8 @@ enum {
     HEADERS = 0x300000,         /* ... headers and status bytes */
     HEADER_BYTES = 32,
     STATUS_AT = 16,
-    GPU_MMIO = 0xf8000000u,
+    MMIO = 0xf8000000u,         /* the registers of a disk, */
+    GPU_MMIO = 0xf8000000u,     /* ... or of a GPU */
     GPU_MEM = 0x400000,
 };
 
@@ -148,21 +149,30 @@ static const char *move_all(Load *l, unsigned pieces, bool write)
     return NULL;
 }
 
-static void boot(Load *l, XenTest *t, const char *more)
+/* A cache of 32 MiB, and a disk @drive for @devices. */
+static void boot_machine(XenTest *t, const char *devices)
 {
     XensimDomainConfig cfg = { .ram_bytes = (uint64_t)RAM_MB << 20 };
     g_autofree char *args = NULL;
 
-    *l = (Load) { .t = t };
     xen_test_disk(t, DISK_PAGES, SEED);
     args = g_strdup_printf("%s-drive file='%s/disk',format=raw,if=none,"
-                           "id=drive -device virtio-blk-pci,drive=drive,"
-                           "addr=7,disable-legacy=off,disable-modern=on %s",
+                           "id=drive %s",
                            t->stock ? "" : "-machine mapcache-size=32M ",
-                           t->dir, more);
+                           t->dir, devices);
     t->dom = xensim_domain_create(t->sim, &cfg);
     g_assert_nonnull(t->dom);
     xen_test_boot(t, args);
+}
+
+static void boot(Load *l, XenTest *t, const char *more)
+{
+    g_autofree char *devices = g_strconcat(
+        "-device virtio-blk-pci,drive=drive,addr=7,disable-legacy=off,"
+        "disable-modern=on ", more, NULL);
+
+    *l = (Load) { .t = t };
+    boot_machine(t, devices);
     xen_test_ok(t, guest_virtio_init(t->pc, &l->dev, GUEST_VIRTIO_BLK, 0, IO,
                                      GUEST_VIRTIO_F_INDIRECT));
     g_assert_cmphex(l->dev.features, ==, GUEST_VIRTIO_F_INDIRECT);
@@ -238,11 +248,102 @@ static const char *beside_held(XenTest *t)
     return NULL;
 }
 
+/*
+ * The longest list that the device takes.  Its pieces lie in pairs, and the
+ * second of a pair begins in the middle of the first.  The device may be given
+ * no piece in parts: its list has no room for one more.
+ */
+enum { PAIRED = GUEST_VIRTQ_MAX - 2 };
+
+static uint64_t paired_gpa(unsigned piece)
+{
+    unsigned pair = piece / 2;
+
+    return (FIRST_BUCKET + pair % BUCKETS) * (uint64_t)XEN_TEST_BUCKET +
+           DATA_AT + pair / BUCKETS * 2 * SECTOR + piece % 2 * SECTOR / 2;
+}
+
+static GuestSg *paired_list(void)
+{
+    GuestSg *sg = g_new(GuestSg, PAIRED);
+
+    for (unsigned i = 0; i < PAIRED; i++) {
+        sg[i] = (GuestSg) { paired_gpa(i), SECTOR };
+    }
+    return sg;
+}
+
+/* The second of a pair was read after the first. */
+static const char *paired_moved(XenTest *t)
+{
+    g_autofree char *path = g_strconcat(t->dir, "/disk", NULL);
+    g_autofree char *disk = NULL;
+    unsigned bad = 0;
+
+    g_assert_true(g_file_get_contents(path, &disk, NULL, NULL));
+    for (unsigned i = 0; i < PAIRED; i++) {
+        const unsigned len = i % 2 ? SECTOR : SECTOR / 2;
+        uint8_t bytes[SECTOR];
+
+        xensim_read(t->dom, paired_gpa(i), bytes, len);
+        bad += memcmp(bytes, disk + i * SECTOR, len) != 0;
+    }
+    XEN_REQUIRE(bad == 0, "%u of %u pieces have other bytes", bad, PAIRED);
+    return NULL;
+}
+
+static const char *paired_blk(XenTest *t)
+{
+    g_autofree GuestSg *sg = paired_list();
+    uint8_t status = 0xff;
+    GuestVblk blk;
+    uint16_t tag;
+
+    boot_machine(t, "-device virtio-blk-pci,drive=drive,addr=7");
+    xen_test_ok(t, guest_vblk_init_modern(t->pc, &blk, 0, MMIO, MEM));
+    xen_test_ok(t, guest_vblk_start_indirect(&blk, false, 0, sg, PAIRED,
+                                             TABLES, &tag));
+    xen_test_ok(t, guest_vblk_kick(&blk));
+    xen_test_ok(t, guest_vblk_wait(&blk, NULL));
+    xen_test_ok(t, guest_vblk_status(&blk, tag, &status));
+    XEN_REQUIRE(status == 0, "the request has status %u", status);
+    XEN_TRY(paired_moved(t));
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    return NULL;
+}
+
+/* virtio-scsi maps each piece twice, and uses the second mapping. */
+static const char *paired_scsi(XenTest *t)
+{
+    g_autofree GuestSg *sg = paired_list();
+    const GuestSg first = { MEM + GUEST_VSCSI_BYTES, SECTOR };
+    uint32_t status = 0xff;
+    GuestVscsi scsi;
+    uint16_t tag;
+
+    boot_machine(t, "-device virtio-scsi-pci,id=scsi,addr=7 "
+                    "-device scsi-hd,drive=drive,bus=scsi.0");
+    xen_test_ok(t, guest_vscsi_init_modern(t->pc, &scsi, 0, MMIO, MEM));
+    /* Its answer is a unit attention. */
+    guest_vscsi_rw(&scsi, 0, false, 0, &first, 1);
+    xen_test_ok(t, guest_vscsi_start_indirect(&scsi, 0, false, 0, sg, PAIRED,
+                                              TABLES, &tag));
+    xen_test_ok(t, guest_vscsi_kick(&scsi));
+    xen_test_ok(t, guest_vscsi_wait(&scsi, NULL));
+    xen_test_ok(t, guest_vscsi_status(&scsi, tag, &status));
+    XEN_REQUIRE(status == 0, "the request has status 0x%x", status);
+    XEN_TRY(paired_moved(t));
+    xen_test_ok(t, guest_virtio_reset(&scsi.dev));
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("scatter/read", scattered_read, NULL);
     xen_test_add("scatter/write", scattered_write, NULL);
     xen_test_add("scatter/beside-held", beside_held, NULL);
+    xen_test_add("scatter/paired-blk", paired_blk, NULL);
+    xen_test_add("scatter/paired-scsi", paired_scsi, NULL);
     return g_test_run();
 }

@@ -27,8 +27,8 @@
 /* Mapped or waiting to be unmapped beyond the cap: the spare slots. */
 #define BOUND       256
 #define HOT         4       /* each is looked at every 64 others */
-#define DMAS        1000
-#define DMA_PAGES   5       /* too long to be copied: each gets a pointer */
+#define DMAS        2048    /* as many as a virtio-scsi request may map */
+#define DMA_PAGES   1
 
 /* The hole under 4 GiB: no RAM is there. */
 #define HOLE_FIRST  (0xf0000000ull / BUCKET)

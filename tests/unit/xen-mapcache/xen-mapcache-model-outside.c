@@ -16,12 +16,6 @@ bool model_can_replace(void)
 #endif
 }
 
-bool model_is_copied(uint64_t addr, uint64_t len)
-{
-    return !model_can_replace() && len <= 4 * XENSIM_PAGE_SIZE &&
-           (addr & (MODEL_BUCKET - 1)) + len > MODEL_BUCKET;
-}
-
 void model_block_free(uint8_t *host)
 {
     if (xen_map_cache_block_unannounce(host)) {

@@ -176,8 +176,7 @@ static bool call_after(uint8_t *host, uint64_t got)
     if (!host) {
         /* Who waits for the thread lets it go on, and a fault may hit it. */
         if (call.want && !call_disturbed(1) && model_no_room() == call.room &&
-            model.n->faults == call.faults &&
-            !model_is_copied(s->addr, s->len)) {
+            model.n->faults == call.faults) {
             g_error("op %" PRIu64 ": thread: address 0x%" PRIx64 " is there, "
                     "and has no pointer", model.n->ops, s->addr);
         }

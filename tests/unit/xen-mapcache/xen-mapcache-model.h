@@ -67,13 +67,6 @@ void model_run(const uint8_t *data, size_t size, ModelCounts *counts);
 /* False in a build for a libxen with which a dummy cannot be replaced. */
 bool model_can_replace(void);
 
-/*
- * True if a transfer of @len bytes at @addr has to be copied: it lies in two
- * buckets that this build cannot map side by side, and is no longer than 16 KiB
- * (MCACHE_COPY_BYTES).
- */
-bool model_is_copied(uint64_t addr, uint64_t len);
-
 /* Frees device memory as system/physmem.c does: notifies, then unmaps. */
 void model_block_free(uint8_t *host);
 

@@ -101,7 +101,7 @@ static void op_dma(void)
                                 stress_chance(2), &stress_self->as, NULL);
     stress_self->dmas++;
     if (!d->host) {
-        if (use == XEN_MAP_DMA && !model_is_copied(d->addr, d->len)) {
+        if (use == XEN_MAP_DMA) {
             stress_no_pointer(d->addr, changes);
         }
         g_free(d);
