@@ -87,6 +87,20 @@ static uint64_t draw_offset(OracleBytes *bytes, uint64_t size, unsigned len)
     return ROUND_DOWN(offset, len);
 }
 
+/* Of the Xen platform device: it answers there, and unplugs disks. */
+#define PLATFORM_PORTS      0x10u
+#define PLATFORM_PORTS_END  0x20u
+
+/*
+ * Can a guest reach the @len bytes at @addr as ports, and are these the same on
+ * both sides?  Ports end at 64 KiB, wherever a BAR says that it is.
+ */
+static bool is_port(uint64_t addr, unsigned len)
+{
+    return addr + len <= 0x10000 &&
+           (addr + len <= PLATFORM_PORTS || addr >= PLATFORM_PORTS_END);
+}
+
 static void reach(OracleSide *side, bool io, bool read, uint64_t addr,
                   unsigned len, uint64_t val)
 {
@@ -96,6 +110,9 @@ static void reach(OracleSide *side, bool io, bool read, uint64_t addr,
 
     if (io) {
         len = MIN(len, 4);
+        if (!is_port(addr, len)) {
+            return;
+        }
         rc = read ? guest_in(pc, addr, len, &word)
                   : guest_out(pc, addr, len, val);
         val = word;
