@@ -59,8 +59,12 @@ bool act_can_be_saved(OracleSide *side)
     const OraclePlace *ahci = oracle_place(side, &oracle_ahci);
     uint32_t command;
 
-    return !ahci || (!guest_pci_in(oracle_pc(side), ahci->devfn, 4, 2,
-                                   &command) && command & GUEST_PCI_MASTER);
+    if (ahci && (guest_pci_in(oracle_pc(side), ahci->devfn, 4, 2, &command) ||
+                 !(command & GUEST_PCI_MASTER))) {
+        return false;
+    }
+    /* Of two BARs at one address another one may be seen after a restore. */
+    return !oracle_side_bars_overlap(side);
 }
 
 static void restore(OracleSide *side, const OracleDevice *device,

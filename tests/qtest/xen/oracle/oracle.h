@@ -124,6 +124,9 @@ void oracle_side_dirtied(OracleSide *side, uint64_t gpa, uint64_t len);
 void oracle_side_fault(OracleSide *side);
 bool oracle_side_faulted(OracleSide *side);
 
+/* True if the guest sees two BARs at one address.  Xen side only. */
+bool oracle_side_bars_overlap(OracleSide *side);
+
 /* Saves it and restores it, into new machine frames.  Xen side only. */
 void oracle_side_restore(OracleSide *side, bool live);
 

@@ -44,6 +44,67 @@ static TsGuest *save_and_restore(OracleSide *side, GError **err)
     return guest;
 }
 
+/* ---- BARs ---- */
+
+typedef struct Region {
+    gint64 start, end;
+    bool io;
+} Region;
+
+static void add_regions(GArray *all, const TsJson *device)
+{
+    const TsJson *list = ts_json_get(device, "regions");
+    unsigned i;
+
+    for (i = 0; list && i < list->items->len; i++) {
+        const TsJson *one = list->items->pdata[i];
+        gint64 start = ts_json_get_int(one, "address", -1);
+        Region r = {
+            start, start + ts_json_get_int(one, "size", 0),
+            g_strcmp0(ts_json_get_string(one, "type"), "io") == 0,
+        };
+
+        /* -1: its device does not decode it. */
+        if (start >= 0) {
+            g_array_append_val(all, r);
+        }
+    }
+}
+
+static bool any_overlap(const GArray *all)
+{
+    unsigned i, j;
+
+    for (i = 0; i < all->len; i++) {
+        const Region *a = &g_array_index(all, Region, i);
+
+        for (j = 0; j < i; j++) {
+            const Region *b = &g_array_index(all, Region, j);
+
+            if (a->io == b->io && a->start < b->end && b->start < a->end) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool oracle_side_bars_overlap(OracleSide *side)
+{
+    TsQmp *qmp = oracle_side_qmp(side);
+    g_autoptr(TsJson) buses = qmp ? ts_qmp_command(qmp, "query-pci", NULL, NULL)
+                                  : NULL;
+    const TsJson *list = buses && buses->items->len ?
+                         ts_json_get(buses->items->pdata[0], "devices") : NULL;
+    g_autoptr(GArray) all = g_array_new(false, false, sizeof(Region));
+    unsigned i;
+
+    for (i = 0; list && i < list->items->len; i++) {
+        add_regions(all, list->items->pdata[i]);
+    }
+    return any_overlap(all);
+}
+
 void oracle_side_restore(OracleSide *side, bool live)
 {
     GError *err = NULL;
