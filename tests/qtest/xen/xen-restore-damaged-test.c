@@ -363,7 +363,7 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
     };
     GByteArray *a = g_byte_array_new();
     gsize at = last ? s->len - FILE_TAIL : FILE_HEAD;
-    guint records;
+    uint32_t sum = UINT32_MAX;
 
     append(a, s->state, at);
     append_be(a, SECTION_FULL, 1);
@@ -373,8 +373,8 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
     append_be(a, 0, 4);
     append_be(a, VERSION_NOW, 4);
     append_be(a, n, 4);
-    records = a->len;
     for (unsigned i = 0; i < n; i++) {
+        guint record = a->len;
         char name[BLOCK_BYTES] = "";
 
         g_strlcpy(name, piece[i].name, sizeof(name));
@@ -382,8 +382,9 @@ static void insert_section(Saved *s, const Piece *piece, unsigned n, bool last)
         append_be(a, 0, 8);
         append_be(a, piece[i].gaddr, 8);
         append_be(a, piece[i].size, 8);
+        sum = crc32c(sum, a->data + record, a->len - record);
     }
-    append_be(a, crc32c(UINT32_MAX, a->data + records, a->len - records), 4);
+    append_be(a, sum, 4);
     append(a, s->state + at, s->len - at);
     g_free(s->state);
     s->state = g_byte_array_steal(a, &s->len);
