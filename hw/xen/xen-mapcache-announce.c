@@ -49,6 +49,9 @@ void mcache_announce_later(void)
 
 void xen_map_cache_load_begins(CPUState *cpu)
 {
+    if (!loading) {
+        mcache_block_load_begins();
+    }
     loading = true;
     good = false;
 }

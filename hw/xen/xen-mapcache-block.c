@@ -52,6 +52,15 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
                                                : XEN_BLOCK_KNOWN;
 }
 
+void mcache_block_load_begins(void)
+{
+    const XenBlockOps *ops = qatomic_read(&block_ops);
+
+    if (ops) {
+        ops->load_begins();
+    }
+}
+
 void mcache_block_loaded(void)
 {
     const XenBlockOps *ops = qatomic_read(&block_ops);

@@ -138,7 +138,16 @@ void mcache_block_stats_locked(XenMapCacheStats *stats);
  */
 void mcache_block_announce(void);
 
-/* Tells the machine that an incoming state was loaded.  Called likewise. */
+/*
+ * Tells the machine that an incoming state is about to be loaded.  With the
+ * BQL, without the lock.
+ */
+void mcache_block_load_begins(void);
+
+/*
+ * Tells the machine that an incoming state was loaded.  Called as
+ * mcache_block_announce().
+ */
 void mcache_block_loaded(void);
 
 /* --- xen-mapcache-announce.c ----------------------------------------- */

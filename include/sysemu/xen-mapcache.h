@@ -265,7 +265,9 @@ bool xen_map_cache_block_unannounce(uint8_t *host);
  * last afterwards, whether or not the load succeeded.  Called with the BQL,
  * once for each CPU or more often.  An end without a begin does nothing.
  * Migration calls the second in between if all of the state was loaded.
- * Without that call the restore is not over: another state may follow.
+ * Without that call the restore is not over: another state may follow.  The
+ * first ends QEMU if such a state cannot be loaded any more
+ * (XenBlockOps.load_begins).
  */
 void xen_map_cache_load_begins(CPUState *cpu);
 void xen_map_cache_load_is_good(void);
@@ -321,6 +323,11 @@ typedef struct XenBlockOps {
      * frames of that memory back to Xen.
      */
     void (*gone)(ram_addr_t addr, ram_addr_t size);
+    /*
+     * Called before an incoming state is loaded, with the BQL.  If another one
+     * could not be loaded before, this may end QEMU.
+     */
+    void (*load_begins)(void);
     /*
      * Called when an incoming state has been loaded successfully: in the main
      * loop, with the BQL, in no coroutine.  The guest may already run.

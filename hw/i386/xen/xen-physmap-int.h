@@ -304,6 +304,13 @@ bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
 
 /*
+ * To be called when an incoming state begins to be loaded.  Forgets what the
+ * section of an earlier one said.  Ends QEMU if device memory was placed by
+ * that.  Does nothing outside a restore.
+ */
+void xen_physmap_restore_begin(void);
+
+/*
  * To be called when the section was loaded and the pieces are complete.  @list
  * is what the section says, and stays valid.  It has all of a block or nothing
  * of it.  A block without frames is one piece there, with the guest address

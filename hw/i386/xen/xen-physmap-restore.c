@@ -35,6 +35,10 @@
  * rule is applied to that part, and waits until everything is loaded.  So the
  * order in which states are loaded does not matter.
  *
+ * If a state cannot be loaded, QEMU may be told to load another one.  What the
+ * first one said does not hold for that.  But its devices are not reset.  So if
+ * it has placed any device memory, QEMU ends when the next load begins.
+ *
  * If Xen does not answer, the restore fails, because frames that were not seen
  * may still be present.  It also fails if memory that is shown is not found,
  * because the guest would run with a display whose memory it does not share
@@ -68,6 +72,9 @@ static bool restoring;
  * located if a section was loaded.
  */
 static const XenPieceList *known;
+
+/* A state that is being loaded, or failed, has had memory located. */
+static bool any_located;
 
 bool xen_physmap_is_restoring(void)
 {
@@ -115,6 +122,7 @@ static void set_located(RAMBlock *block)
 {
     uint64_t size = block->max_length, len = size;
 
+    any_located = true;
     xen_physmap_map(block);
     if (xen_map_cache_is_dummy(block->offset) &&
         !xen_map_cache_adopt(block->offset)) {
@@ -347,6 +355,32 @@ static void locate_all(bool final, bool shown)
             /* From xenstore. */
             set_located(block);
         }
+    }
+}
+
+void xen_physmap_restore_begin(void)
+{
+    static bool again;
+    static int first_shown;
+    const XenPieces *now;
+
+    if (!restoring) {
+        return;
+    }
+    if (!again) {
+        again = true;
+        first_shown = xen_shown.n;
+        any_located = false;
+    } else if (any_located || xen_shown.n != first_shown) {
+        error_report("the saved state is not loaded: another one, which could "
+                     "not be loaded, has placed device memory; start QEMU "
+                     "again to load this one");
+        exit(EXIT_FAILURE);
+    }
+    /* What the section of another state says does not hold for this one. */
+    known = NULL;
+    for (now = xen_pieces(); now->all > now->n; now = xen_pieces()) {
+        xen_pieces_abandon_end(now->p[now->n].gaddr, now->p[now->n].size);
     }
 }
 

@@ -156,6 +156,7 @@ static const XenBlockOps block_ops = {
     .gaddr = xen_physmap_translate,
     .claim = block_claim,
     .gone = block_gone,
+    .load_begins = xen_physmap_restore_begin,
     .loaded = xen_physmap_restore_end,
 };
 

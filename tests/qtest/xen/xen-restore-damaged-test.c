@@ -541,6 +541,118 @@ static const char *keys_damaged(XenTest *t)
     return NULL;
 }
 
+/* ---- a state that cannot be loaded, and then a good one ---- */
+
+/*
+ * The state in @file, with a section of @n pieces first, and cut off behind
+ * that section (g_free).
+ */
+static char *cut_behind(XenTest *t, const char *file, const Piece *piece,
+                        unsigned n)
+{
+    enum { FILE_HEAD = 8, NEXT_HEAD = 3 };
+    char *bad = g_build_filename(t->dir, "bad", NULL);
+    Saved s = { 0 };
+    gsize len;
+
+    g_assert_true(g_file_get_contents(file, (char **)&s.state, &s.len, NULL));
+    len = s.len;
+    insert_section(&s, piece, n, false);
+    g_assert_true(g_file_set_contents(bad, (char *)s.state,
+                                      FILE_HEAD + s.len - len + NEXT_HEAD,
+                                      NULL));
+    g_free(s.state);
+    return bad;
+}
+
+static const DevMem display = {
+    "vga", "-device VGA,addr=8 ", { { 0, 16 * MiB } }
+};
+
+/*
+ * The bad state says that the frames of the display are not needed.  The good
+ * one has no section, because the memory is found without it.
+ */
+static const char *failed_needless(XenTest *t)
+{
+    static const Piece none[] = { { "", RANGE_A, 16 * MiB } };
+    g_autofree char *args = devmem_args(t, display.args);
+    g_autofree char *bad = NULL;
+    const char *file;
+    uint64_t pages;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
+    pages = xen_test_pages(t);
+    file = xen_test_save(t);
+    bad = cut_behind(t, file, none, G_N_ELEMENTS(none));
+    xen_test_restore_after(t, args, bad, file);
+    XEN_TRY(devmem_in_place(t, &display, RANGE_A, 10));
+    XEN_REQUIRE(xen_test_pages(t) == pages, "has other frames");
+    XEN_REQUIRE(xen_test_stat(t, "dummies") == 0, "has a dummy left");
+    g_assert_cmpint(g_unlink(bad), ==, 0);
+    return NULL;
+}
+
+/*
+ * The bad state says that each of two displays has the other's frames, and
+ * these are mapped.  So the good state, which has no section, is not loaded.
+ */
+static const char *failed_others(XenTest *t)
+{
+    static const Piece others[] = {
+        { FIRST_VRAM, RANGE_B, 16 * MiB }, { OTHER_VRAM, RANGE_A, 16 * MiB }
+    };
+    g_autofree char *args = devmem_args(t, "-device VGA,addr=8 "
+                                        "-device secondary-vga,addr=9 ");
+    g_autofree char *bad = NULL;
+    const char *file;
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    devmem_place(t, &display, RANGE_A);
+    devmem_stamp(t, &display, RANGE_A, 10);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 9 << 3, 0, RANGE_B));
+    file = xen_test_save(t);
+    bad = cut_behind(t, file, others, G_N_ELEMENTS(others));
+    xen_test_restore_after(t, args, bad, file);
+    return devmem_in_place(t, &display, RANGE_A, 10);
+}
+
+/*
+ * The bad state lacks its last byte, so all memory has been located when it
+ * fails.
+ */
+static const char *failed_late(XenTest *t)
+{
+    g_autofree char *args = devmem_args(t, display.args);
+    g_autofree char *bad = g_build_filename(t->dir, "bad", NULL);
+    g_autofree char *state = NULL;
+    const char *file;
+    gsize len;
+
+    xen_test_start(t, args);
+    devmem_place(t, &display, RANGE_A);
+    file = xen_test_save(t);
+    g_assert_true(g_file_get_contents(file, &state, &len, NULL));
+    g_assert_true(g_file_set_contents(bad, state, len - 1, NULL));
+    xen_test_restore_after(t, args, bad, file);
+    return NULL;
+}
+
+static const char *needs_new_qemu(XenTest *t, const char *text)
+{
+    g_auto(GStrv) lines = xen_test_log_lines(t, t->data);
+
+    XEN_REQUIRE(text && g_str_equal(text, "ended with status 1"), "%s",
+                text ?: "loads a state after another has placed memory");
+    XEN_REQUIRE(g_strv_length(lines) == 1, "does not say \"%s\" once",
+                (const char *)t->data);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -556,6 +668,11 @@ int main(int argc, char **argv)
         xen_test_add("damaged/values", values, NULL);
         xen_test_add("damaged/clashes", clashes, NULL);
         xen_test_add("damaged/cut-off", cut_off, NULL);
+        xen_test_add("damaged/failed-needless", failed_needless, NULL);
+        xen_test_add_judged("damaged/failed-late", failed_late, needs_new_qemu,
+                            "start QEMU again");
+        xen_test_add_judged("damaged/failed-others", failed_others,
+                            needs_new_qemu, "start QEMU again");
     }
     return g_test_run();
 }
