@@ -266,15 +266,20 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
 /*
  * Relocates the frame of the page at which Xen failed before.  If Xen did not
  * say then what it had relocated, it may say so now.  Returns NULL, or what is
- * wrong.
+ * wrong.  Frames at @to that belong to something else are not taken for those
+ * that it has relocated.
  * @done: out: how many bytes have been relocated.
  */
 static const char *try_again(Obstacle *o, ram_addr_t ram, hwaddr from,
                              hwaddr to, uint64_t size, uint64_t *done,
                              bool *any)
 {
+    uint64_t apart = to > from ? to - from : from - to;
+
     *done = 0;
-    if (o->kind == OBSTACLE_UNSURE && xen_frames_moved(from, to, size, done)) {
+    size = MIN(size, apart);
+    if (o->kind == OBSTACLE_UNSURE && !xen_physmap_is_taken(to, ram, size) &&
+        xen_frames_moved(from, to, size, done)) {
         o->kind = OBSTACLE_REFUSED;
         are_at(ram, to, *done, any);
     }

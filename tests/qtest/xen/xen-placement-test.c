@@ -541,6 +541,49 @@ static const char *refused_initial(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_B + 16 * MiB, 10);
 }
 
+/*
+ * Displaced memory has to leave, Xen does not let it go, and does not say what
+ * it has done.  When it answers again, the first page has been ballooned out,
+ * and the guest has a page of its own where that should have gone to, under
+ * registers.  That page is not taken for the displaced one.
+ *
+ *                 initial range    RANGE_A
+ *   placed                         [VVVV]
+ *   registers      r               (VrVV)
+ *   own page       o               (VrVV)
+ */
+static const char *refused_not_ours(XenTest *t)
+{
+    enum { OFFSET = 0x100000, SECOND = 10 << 3 };
+    const uint64_t own = DEVMEM_INITIAL_GFN + OFFSET / XEN_TEST_PAGE;
+    XensimFault moves = { .call = RELOCATE, .error = EBUSY };
+    /* One call finds the initial range free, before Xen relocates. */
+    XensimFault probes = { .call = xen_test_call("xenforeignmemory_map2"),
+                           .first = 2, .error = ENOMEM };
+    int move_id, probe_id;
+
+    with_card(t, "-device VGA,addr=8 -device e1000,addr=0xa,romfile= ");
+    devmem_place(t, &vga, RANGE_A);
+    devmem_stamp(t, &vga, RANGE_A, 10);
+    devmem_decode(t, false);
+    move_id = xensim_fault_arm(t->sim, &moves);
+    probe_id = xensim_fault_arm(t->sim, &probes);
+    xen_test_ok(t, guest_pci_place_bar(t->pc, CARD, 0, RANGE_A + OFFSET));
+    XEN_REQUIRE(xensim_fault_hits(t->sim, move_id) == 1, "asked Xen otherwise");
+    xen_test_ok(t, guest_pci_place_bar(t->pc, SECOND, 0,
+                                       DEVMEM_INITIAL + OFFSET));
+    xensim_depopulate(t->dom, (RANGE_A + OFFSET) / XEN_TEST_PAGE, 1);
+    g_assert_cmpint(xensim_populate(t->dom, own, 1), ==, 1);
+    xensim_stamp(t->dom, own, 1, 20);
+    xensim_fault_disarm(t->sim, move_id);
+    xensim_fault_disarm(t->sim, probe_id);
+    change_map(t);
+    devmem_place(t, &vga, RANGE_B + 16 * MiB);
+    XEN_REQUIRE(xensim_stamp_check(t->dom, own, 1, 20) == XENSIM_NO_GFN,
+                "took the guest's page for video memory");
+    return NULL;
+}
+
 /* Ten displays, each kept from its BAR by a page of the guest's own. */
 static const char *refused_many(XenTest *t)
 {
@@ -604,6 +647,7 @@ int main(int argc, char **argv)
     xen_test_add("placement/refused-all", refused_all, NULL);
     xen_test_add("placement/refused-silently", refused_silently, NULL);
     xen_test_add("placement/refused-initial", refused_initial, NULL);
+    xen_test_add("placement/refused-not-ours", refused_not_ours, NULL);
     xen_test_add("placement/refused-many", refused_many, NULL);
     xen_test_add("placement/refused-other", refused_other, NULL);
     xen_test_add("placement/firmware", firmware, NULL);
