@@ -147,9 +147,6 @@ static const char *load_entry(const char *entry, XenPiece *p)
     if (p->size > XEN_DEVICE_MEMORY_MAX || p->ram >= XEN_ABANDONED) {
         return "is of more memory than devices have";
     }
-    if (p->gaddr != p->ram && xen_physmap_is_reserved(p->gaddr, p->size)) {
-        return "is where no device memory can be";
-    }
     if (xen_piece_clashes(stored.p, stored.n, p)) {
         return "overlaps another entry";
     }

@@ -360,8 +360,8 @@ static const char *take_record(const Record *r, XenPiece *p)
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
     }
-    /* At its initial range memory may be anywhere: QEMU put it there. */
-    if (p->gaddr != p->ram && xen_physmap_is_reserved(p->gaddr, p->size)) {
+    /* What a device has may be there: the vmclock's page is at 0xfeffb000. */
+    if (!*r->name && xen_physmap_is_reserved(p->gaddr, p->size)) {
         return "is where no device memory can be";
     }
     return is_guest_ram(p->gaddr, p->size) ? "is where the guest's RAM is"
