@@ -253,9 +253,6 @@ extern XenPieceList xen_shown;
 #define FOR_EACH_SHOWN(s) \
     for (s = xen_shown.p; s < xen_shown.p + xen_shown.n; s++)
 
-/* Maps @block if it is not mapped yet: its frames, or a dummy. */
-void xen_physmap_map(RAMBlock *block);
-
 /*
  * Returns what the memory map shows at @gaddr, or NULL.  @len: in: bytes asked
  * for; out: the number of bytes for which the answer is right.
@@ -314,7 +311,7 @@ void xen_physmap_restore_begin(void);
  * To be called when the section was loaded and the pieces are complete.  @list
  * is what the section says, and stays valid.  It has all of a block or nothing
  * of it.  A block without frames is one piece there, with the guest address
- * XEN_NO_FRAMES.  Maps the blocks; ends QEMU if one cannot be mapped.  Does
+ * XEN_NO_FRAMES.  Maps the frames; ends QEMU if some cannot be mapped.  Does
  * nothing outside a restore.
  */
 #define XEN_NO_FRAMES UINT64_MAX

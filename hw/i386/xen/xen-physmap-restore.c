@@ -123,7 +123,6 @@ static void set_located(RAMBlock *block)
     uint64_t size = block->max_length, len = size;
 
     any_located = true;
-    xen_physmap_map(block);
     if (xen_map_cache_is_dummy(block->offset) &&
         !xen_map_cache_adopt(block->offset)) {
         fail("cannot map the memory of %s (%" PRIu64 " KiB), which is at 0x%"
@@ -274,7 +273,6 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     if (found && memory_region_is_rom(block->mr)) {
         return;     /* A BAR was put over it; it reads as zeros. */
     }
-    xen_physmap_map(block);
     if (xen_foreign_map_has_fixed() &&
         (found ? !xen_physmap_is_taken(ram, ram, size)
                : xen_physmap_claim(ram, size)) &&
@@ -403,9 +401,7 @@ void xen_physmap_restore_known(const XenPieceList *list)
     RAMBLOCK_FOREACH(block) {
         const XenPiece *p = known_piece(block);
 
-        if (p && p->gaddr == XEN_NO_FRAMES) {
-            xen_physmap_map(block);
-        } else if (is_known(block)) {
+        if (is_known(block) && !(p && p->gaddr == XEN_NO_FRAMES)) {
             set_located(block);
         }
     }

@@ -35,15 +35,6 @@
 
 XenPieceList xen_shown;
 
-void xen_physmap_map(RAMBlock *block)
-{
-    RCU_READ_LOCK_GUARD();
-
-    if (!block->host) {
-        memory_region_get_ram_ptr(block->mr);
-    }
-}
-
 static bool is_firmware(hwaddr gaddr, uint64_t size)
 {
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
@@ -61,7 +52,6 @@ static bool is_target_candidate(const XenPiece *s)
     if (is_firmware(s->gaddr, s->size)) {
         return false;
     }
-    xen_physmap_map(block);     /* not while it is being relocated */
     if (xen_map_cache_is_dummy(block->offset)) {
         xen_complain("the memory of %s (%" PRIu64 " KiB) has no frames in the "
                      "guest: it is not relocated to 0x%" HWADDR_PRIx,
