@@ -59,8 +59,8 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size);
 /*
  * To be called when xen_frames_move() failed.  *@moved: out: how many bytes,
  * from the start, are at @to now: those of pages that are absent at @from and
- * present at @to. (Pages that were absent at @from before do not count.) False
- * if Xen does not say; *@moved is 0 then.
+ * present at @to.  (Pages that were absent at @from before do not count.)
+ * False if Xen does not say; *@moved is 0 then.
  */
 bool xen_frames_moved(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
 
@@ -260,10 +260,10 @@ extern XenPieceList xen_shown;
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 
 /*
- * True if any of [@gaddr, @gaddr + @size) is where QEMU puts no frames: in the
- * first MiB, or from the firmware's range to 4 GiB.
+ * True if any of [@gaddr, @gaddr + @size) is in the range from the firmware to
+ * 4 GiB, to which QEMU relocates no frames.
  */
-bool xen_physmap_is_reserved(hwaddr gaddr, uint64_t size);
+bool xen_physmap_is_firmware(hwaddr gaddr, uint64_t size);
 
 /*
  * True if the frames of other memory than [@ram, @ram + @size) are in [@gaddr,

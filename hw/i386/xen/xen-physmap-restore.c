@@ -306,7 +306,7 @@ static void locate(RAMBlock *block, bool final)
     FOR_EACH_SHOWN(s) {
         /* The pages in the firmware's range are never the memory's. */
         if (xen_overlap(s->ram, s->size, block->offset, block->max_length) &&
-            (s->gaddr < MiB || !xen_physmap_is_reserved(s->gaddr, s->size)) &&
+            !xen_physmap_is_firmware(s->gaddr, s->size) &&
             !look_where_shown(s, block->offset, initial, there, final)) {
             return;
         }

@@ -35,21 +35,16 @@
 
 XenPieceList xen_shown;
 
-static bool is_firmware(hwaddr gaddr, uint64_t size)
+bool xen_physmap_is_firmware(hwaddr gaddr, uint64_t size)
 {
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
-}
-
-bool xen_physmap_is_reserved(hwaddr gaddr, uint64_t size)
-{
-    return gaddr < MiB || is_firmware(gaddr, size);
 }
 
 static bool is_target_candidate(const XenPiece *s)
 {
     RAMBlock *block = xen_physmap_block(s->ram);
 
-    if (is_firmware(s->gaddr, s->size)) {
+    if (xen_physmap_is_firmware(s->gaddr, s->size)) {
         return false;
     }
     if (xen_map_cache_is_dummy(block->offset)) {
@@ -450,7 +445,7 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size)
             go_initial(other, len);
         }
     }
-    if (is_firmware(ram, size) || !is_free(ram, ram, size) ||
+    if (xen_physmap_is_firmware(ram, size) || !is_free(ram, ram, size) ||
         xen_reservation_give_back(ram, size)) {
         return false;
     }

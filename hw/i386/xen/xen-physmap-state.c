@@ -25,13 +25,13 @@
  *
  * A section is accepted only if it is possible: it has all of a block or
  * nothing of it, each page is at one guest address, and each guest address has
- * one page and is neither the guest's RAM nor in a range where QEMU puts no
- * frames, such as that of the pages that Xen and QEMU share.  It must not
- * contradict what is known already: what xenstore says (with an old libxen),
- * another section, or a mapping.  Whether the frames are present is found out
- * when they are mapped.  A damaged address could still be that of other frames,
- * and the saved state of a device model on Xen has no marks at the ends of its
- * sections.  So the section has a checksum.
+ * one page and is not the guest's RAM.  Frames that are not needed are not
+ * where QEMU puts none, such as where the pages are that Xen and QEMU share.  A
+ * section must not contradict what is known already: what xenstore says (with
+ * an old libxen), another section, or a mapping.  Whether the frames are
+ * present is found out when they are mapped.  A damaged address could still be
+ * that of other frames, and the saved state of a device model on Xen has no
+ * marks at the ends of its sections.  So the section has a checksum.
  */
 
 #include "qemu/osdep.h"
@@ -361,7 +361,8 @@ static const char *take_record(const Record *r, XenPiece *p)
         return "has an invalid guest address";
     }
     /* What a device has may be there: the vmclock's page is at 0xfeffb000. */
-    if (!*r->name && xen_physmap_is_reserved(p->gaddr, p->size)) {
+    if (!*r->name && (p->gaddr < MiB ||
+                      xen_physmap_is_firmware(p->gaddr, p->size))) {
         return "is where no device memory can be";
     }
     return is_guest_ram(p->gaddr, p->size) ? "is where the guest's RAM is"
