@@ -84,8 +84,7 @@ static const char *answers(XenTest *t)
         qobject_unref(rsp);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
-        const char *text = xen_test_keep(t, qtest_hmp(t->qts, "%s",
-                                                      lines[i].line));
+        const char *text = xen_test_hmp(t, lines[i].line);
 
         XEN_REQUIRE(strstr(text, lines[i].answer), "answers \"%s\" by \"%s\"",
                     lines[i].line, text);

@@ -235,8 +235,7 @@ static const char *answers(XenTest *t)
         qobject_unref(rsp);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
-        const char *text = xen_test_keep(t, qtest_hmp(t->qts, "%s",
-                                                      lines[i][0]));
+        const char *text = xen_test_hmp(t, lines[i][0]);
 
         XEN_REQUIRE(strstr(text, lines[i][1]), "answers \"%s\" by \"%s\"",
                     lines[i][0], text);
