@@ -4,8 +4,10 @@ import contextlib
 import io
 import lzma
 import os
+import socket
 import stat
 import sys
+import threading
 import time
 
 from bench import has
@@ -51,6 +53,12 @@ class FakeBoot:
 
     def tail(self):
         return ['the last line of the console']
+
+    def is_on(self):
+        return self.end is None
+
+    def examine(self):
+        return ['Xen says:', 'dom0 is in a hypercall']
 
     def stop(self):
         self.stopped = True
@@ -104,9 +112,45 @@ def test_xen_boots_that_break_off(b):
         assert verdict == 'not ok', (lines, how)
         has(notes, why)
     has(notes, 'the last line of the console')
+    _, notes = last(listen(b, start, goes_off=False))
+    has(notes, 'the last line of the console', 'dom0 is in a hypercall')
     told = listen(b, ['broken module xenfs'])
     assert told.cases[0].verdict == 'not ok'
     has(' '.join(told.cases[0].notes), 'broken module xenfs')
+
+
+class Answerer(threading.Thread):
+    """Stands for the emulator's sockets: answers what it is asked."""
+
+    def __init__(self, path, answer):
+        super().__init__(daemon=True)
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(path)
+        self.sock.listen()
+        self.answer = answer
+        self.asked = b''
+        self.start()
+
+    def run(self):
+        client, _ = self.sock.accept()
+        self.asked = client.recv(100)
+        client.sendall(self.answer)
+        client.close()
+
+
+def test_xen_machine_that_hangs_is_asked(b):
+    """Xen by its console, the emulator by its monitor; one that does not
+    answer is no obstacle to the other."""
+    emulator, _, _ = modules(b)
+    boot = emulator.Boot.__new__(emulator.Boot)
+    boot.name, boot.work = 'p', b.path('work')
+    os.makedirs(boot.work)
+    xen = Answerer(b.path('work/p.socket'), b'(XEN) RIP: 1\r\n\r\n(XEN) x\r\n')
+    told = boot.examine()
+    assert told[:3] == ['Xen says:', '(XEN) RIP: 1', '(XEN) x'], told
+    assert told[3:] == ['the emulator says:',
+                        '(cannot be asked: No such file or directory)'], told
+    assert xen.asked == emulator.XEN_ASKED
 
 
 def read_archive(data):

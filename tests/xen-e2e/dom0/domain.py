@@ -5,8 +5,10 @@ import re
 import shutil
 import struct
 import subprocess
+import tempfile
 import time
 
+import watch
 from guest import Guest
 from qmp import Qmp
 from report import Failed
@@ -21,20 +23,25 @@ RESOURCE = 7
 
 
 def run(*argv, timeout=180, what=None):
-    """A command's output; a failure tells its last lines."""
-    try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=timeout,
-                              text=True, errors='replace', check=False)
-    except subprocess.TimeoutExpired as err:
-        said = (err.stdout or b'').decode(errors='replace')[-600:]
-        raise Failed(f'{what or " ".join(argv)} took longer than '
-                     f'{timeout} s:\n{said}') from err
-    if done.returncode:
-        raise Failed(f'{what or " ".join(argv)}: exit status '
-                     f'{done.returncode}:\n{done.stdout[-1200:]}')
-    return done.stdout
+    """A command's output; a failure tells its last lines.  One that takes too
+    long is killed and not waited for: in a call to Xen it may stay."""
+    what = what or ' '.join(argv)
+    with tempfile.TemporaryFile('w+', errors='replace') as out:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT)
+        try:
+            status = child.wait(timeout)
+        except subprocess.TimeoutExpired as err:
+            out.seek(0)
+            stays = '\n'.join([out.read()[-600:], *watch.processes()])
+            child.kill()
+            raise Failed(f'{what} took longer than {timeout} s:\n'
+                         f'{stays}') from err
+        out.seek(0)
+        said = out.read()
+    if status:
+        raise Failed(f'{what}: exit status {status}:\n{said[-1200:]}')
+    return said
 
 
 def xenstore():

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import domain
+import watch
 from report import Report
 
 
@@ -17,6 +18,7 @@ def parameters():
 
 def main():
     report = Report('/dev/ttyS1')
+    watch.start(report)
     told = parameters()
     report.say(f'dom0 is up, plan {told["plan"]}')
     plan = importlib.import_module('plan_' + told['plan'])

@@ -11,6 +11,7 @@
 """
 import contextlib
 import json
+import threading
 import time
 import traceback
 
@@ -27,12 +28,16 @@ class Report:
     def __init__(self, path):
         self.out = open(path, 'w', buffering=1, encoding='utf-8')
         self.told = 0
+        self.spoke = time.monotonic()
+        self.lock = threading.Lock()
         self.on_failure = []        # functions that return lines to show
 
     def line(self, text):
         text = ''.join(c if c.isprintable() else '?' for c in text)
-        self.out.write(text + '\n')
-        self.out.flush()
+        with self.lock:
+            self.spoke = time.monotonic()
+            self.out.write(text + '\n')
+            self.out.flush()
 
     def say(self, text):
         for line in str(text).splitlines():

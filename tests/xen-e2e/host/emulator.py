@@ -2,6 +2,8 @@
 """One boot of the real Xen, in an emulated machine, and what it reports."""
 import os
 import queue
+import select
+import socket
 import subprocess
 import threading
 import time
@@ -9,12 +11,35 @@ import time
 DOM0_MIB = 768
 MACHINE_MIB = 1536
 END = object()
+# keys of Xen's console, after three of Ctrl-A: dom0's registers, every
+# processor's, the run queue, the domains
+XEN_ASKED = b'\x01\x01\x010drq'
 _running = set()
 
 
 def stop_all():
     for boot in list(_running):
         boot.stop()
+
+
+def ask(folder, name, text, seconds):
+    """What is said at the socket FOLDER/NAME in SECONDS after TEXT is sent."""
+    fd = os.open(folder, os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            # a socket's whole path may be longer than an address can be
+            sock.connect(f'/proc/self/fd/{fd}/{name}')
+            sock.sendall(text)
+            until, said = time.monotonic() + seconds, b''
+            while select.select([sock], [], [],
+                                max(0, until - time.monotonic()))[0]:
+                data = sock.recv(65536)
+                if not data:
+                    break
+                said += data
+            return said.decode('utf-8', 'replace')
+    finally:
+        os.close(fd)
 
 
 class Boot:
@@ -25,6 +50,7 @@ class Boot:
 
     def __init__(self, root, work, name, parameters):
         self.name = name
+        self.work = work
         self.console = os.path.join(work, f'{name}.console')
         self.said = os.path.join(work, f'{name}.emulator')
         self.queue = queue.Queue()
@@ -42,11 +68,14 @@ class Boot:
             '-machine', 'q35', '-accel', 'tcg,tb-size=512',
             '-cpu', 'qemu64,+svm,+npt', '-smp', '1', '-m', str(MACHINE_MIB),
             '-nodefaults', '-no-user-config', '-display', 'none',
-            '-no-reboot', '-monitor', 'none',
-            '-serial', f'file:{self.console}',
+            '-no-reboot',
+            # names without a comma: they are relative to `work`
+            '-monitor', f'unix:{name}.monitor,server=on,wait=off',
+            '-chardev', f'socket,id=console,path={name}.socket,server=on,'
+            f'wait=off,logfile={name}.console',
+            '-serial', 'chardev:console',
             '-chardev', 'stdio,id=report,signal=off',
             '-serial', 'chardev:report',
-            # names without a comma: they are relative to `work`
             '-kernel', 'xen', '-append', xen,
             '-initrd', f'vmlinux {linux},dom0.cpio']
         env = dict(os.environ, QEMU_MODULE_DIR=os.path.join(
@@ -74,11 +103,32 @@ class Boot:
         except queue.Empty:
             return None
 
+    def is_on(self):
+        return self.child.poll() is None
+
     def stop(self):
-        if self.child.poll() is None:
+        if self.is_on():
             self.child.kill()
         self.child.wait()
         _running.discard(self)
+
+    def examine(self, seconds=10, most=200):
+        """What a machine that hangs can still tell: Xen of itself and of its
+        domains, the emulator of its processor, twice."""
+        told = []
+        for what, name, text in (
+                ('Xen', f'{self.name}.socket', XEN_ASKED),
+                ('the emulator', f'{self.name}.monitor',
+                 b'info registers\ninfo registers\n')):
+            try:
+                lines = ask(self.work, name, text, seconds).splitlines()
+            except OSError as err:
+                lines = [f'(cannot be asked: {err.strerror})']
+            # without the monitor's echo and the registers of floating point
+            lines = [x.rstrip() for x in lines if x.strip() and
+                     not x.startswith(('(qemu)', 'FPR', 'XMM', 'DR'))]
+            told += [f'{what} says:', *(lines[:most] or ['(nothing)'])]
+        return told
 
     def panic(self, words):
         """The console's line that has one of WORDS, or ''."""

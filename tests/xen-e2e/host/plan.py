@@ -58,6 +58,7 @@ class Plan:
         """Listen to a boot until it ends, and see that it does."""
         try:
             why = self._listen(boot)
+            seen = boot.examine() if why and boot.is_on() else []
         finally:
             boot.stop()
         self.figures['seconds'] = round(boot.seconds())
@@ -65,7 +66,7 @@ class Plan:
         if why:
             self._case('not ok', name, self.notes + [
                 f'while in: {self.running}', why,
-                f'the console, {boot.console}, ends with:', *boot.tail()])
+                f'the console, {boot.console}, ends with:', *boot.tail(), *seen])
         else:
             self._case('ok', name, [f'{boot.seconds():.0f} s'])
 
