@@ -64,15 +64,20 @@ class FakeBoot:
         self.stopped = True
 
 
-def listen(b, lines, goes_off=True, panic=''):
-    """Returns the plan after a boot that says `lines`."""
+def listen(b, lines, goes_off=True, panic='', again=()):
+    """Returns the plan after a boot that says `lines`; a second one says
+    `again` and goes off."""
     emulator, _, plan = modules(b)
-    boot = FakeBoot(lines, emulator.END if goes_off else None, panic)
+    boots = [FakeBoot(lines, emulator.END if goes_off else None, panic),
+             FakeBoot(again, emulator.END)]
+    left = list(boots)
     told = plan.Plan('p', 100, {})
     told.silence = told.beat = 0.2
-    with contextlib.redirect_stdout(io.StringIO()):
-        told.run(boot)
-    assert boot.stopped
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        told.run(lambda: left.pop(0))
+    told.said = out.getvalue()
+    assert all(boot.stopped for boot in boots[:2 - len(left)])
+    told.boots = 2 - len(left)
     return told
 
 
@@ -102,7 +107,9 @@ def test_xen_boots_that_break_off(b):
         (start, {}, 'went off before the end mark'),
         (['ok a', 'end 2'], {}, '2 cases ran, 1 were heard of'),
         (['end 0'], {'goes_off': False}, 'did not go off'),
-        (start, {'goes_off': False}, 'nothing was reported for'),
+        (start, {'goes_off': False}, 'went off before the end mark'),
+        (start + ['waits process 1'], {'goes_off': False},
+         'nothing was reported for'),
         (start, {'panic': 'Panic on CPU 0'}, 'panicked: Panic on CPU 0'),
         (start, {'goes_off': False, 'panic': 'Xen BUG at x'}, 'panicked'),
         (['figure x {broken'], {}, 'is no line of a report'),
@@ -112,11 +119,26 @@ def test_xen_boots_that_break_off(b):
         assert verdict == 'not ok', (lines, how)
         has(notes, why)
     has(notes, 'the last line of the console')
-    _, notes = last(listen(b, start, goes_off=False))
-    has(notes, 'the last line of the console', 'dom0 is in a hypercall')
     told = listen(b, ['broken module xenfs'])
     assert told.cases[0].verdict == 'not ok'
     has(' '.join(told.cases[0].notes), 'broken module xenfs')
+
+
+def test_xen_machine_that_stops_is_started_once_more(b):
+    """And why is told; but a silence in which dom0's watch spoke is dom0's."""
+    good = ['case a', 'ok a', 'end 1']
+    told = listen(b, ['case a', 'figure x {"n": 1}'], goes_off=False, again=good)
+    assert [(c.verdict, c.name) for c in told.cases] == [
+        ('ok', 'a'),
+        ('skip', 'p: the first run | the machine stopped while in: a'),
+        ('ok', 'p: the run comes to its end')], told.said
+    assert list(told.figures) == ['seconds']
+    has(told.said, 'nothing was reported for', 'dom0 is in a hypercall')
+    told = listen(b, ['case a', 'waits process 1'], goes_off=False, again=good)
+    assert told.boots == 1
+    verdict, notes = last(told)
+    assert verdict == 'not ok'
+    has(notes, 'process 1 / while in: a', 'dom0 is in a hypercall')
 
 
 class Answerer(threading.Thread):

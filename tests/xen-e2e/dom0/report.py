@@ -6,6 +6,7 @@
     skip NAME | WHY             it could not be run
     known NAME | WHY            it does not hold, and need not
     # TEXT                      about the case that runs
+    waits TEXT                  the same, of a case that is silent for long
     figure NAME JSON            a measured value
     end N                       the last line: N cases were told of
 """
@@ -39,9 +40,9 @@ class Report:
             self.out.write(text + '\n')
             self.out.flush()
 
-    def say(self, text):
+    def say(self, text, word='#'):
         for line in str(text).splitlines():
-            self.line('# ' + line[:400])
+            self.line(f'{word} {line[:400]}')
 
     def figure(self, name, value):
         self.line(f'figure {name} {json.dumps(value)}')

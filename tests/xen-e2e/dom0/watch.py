@@ -48,7 +48,7 @@ def watch(report):
         time.sleep(5)
         since = report.spoke
         if since != told and time.monotonic() - since > SILENCE:
-            report.say('\n'.join(processes()))
+            report.say('\n'.join(processes()), 'waits')
             told = report.spoke
 
 
