@@ -14,6 +14,7 @@
 #include "qemu/error-report.h"
 #include "qemu/interval-tree.h"
 #include "qemu/lockable.h"
+#include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "qemu/units.h"
 #include "xen-ram.h"
@@ -29,11 +30,22 @@
 /* One copy; callers ask again for the rest. */
 #define COPY_MAX        (1 * MiB)
 
+typedef enum CopyState {
+    COPY_SOURCE,    /* a device reads it */
+    COPY_FILLING,   /* a device will write it; it is being filled */
+    COPY_TARGET,    /* a device writes it, and other transfers share it */
+} CopyState;
+
+/* How often a copy is filled anew before its transfer fails. */
+#define FILLS_MAX       16
+
 typedef struct RamCopy {
     IntervalTreeNode node;      /* the host addresses of @bytes */
-    IntervalTreeNode target;    /* if @written: the ram_addr_t of the bytes */
-    bool written;
-    unsigned users;             /* mappings; under the lock */
+    IntervalTreeNode target;    /* the ram_addr_t of the bytes */
+    QLIST_ENTRY(RamCopy) next;  /* if FILLING */
+    CopyState state;            /* under the lock, as the next two */
+    bool overtaken;             /* FILLING: some of it was written meanwhile */
+    unsigned users;             /* mappings */
     RAMBlock *block;
     ram_addr_t addr;
     hwaddr len;
@@ -50,6 +62,12 @@ static IntervalTreeRoot copies;     /* under the lock */
  * old contents.
  */
 static IntervalTreeRoot targets;
+/*
+ * The copies that are being filled; under the lock.  No other transfer finds
+ * them.  If bytes are written that are already in such a copy, it is filled
+ * anew: otherwise its end would write back the old contents.
+ */
+static QLIST_HEAD(, RamCopy) filling;
 size_t xen_ram_copies_size;         /* changed under the lock */
 
 static void __attribute__((constructor)) copies_init(void)
@@ -75,7 +93,7 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
         .node.last = (uintptr_t)c->bytes + len - 1,
         .target.start = block->offset + addr,
         .target.last = block->offset + addr + len - 1,
-        .written = is_write,
+        .state = is_write ? COPY_FILLING : COPY_SOURCE,
         .users = 1,
         .block = block,
         .addr = addr,
@@ -83,6 +101,9 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
     };
     qatomic_set(&xen_ram_copies_size, xen_ram_copies_size + sizeof(*c) + len);
     interval_tree_insert(&c->node, &copies);
+    if (is_write) {
+        QLIST_INSERT_HEAD(&filling, c, next);
+    }
     return c;
 }
 
@@ -93,8 +114,10 @@ static void copy_release(RamCopy *c)
         if (--c->users) {
             return;
         }
-        if (c->written) {
+        if (c->state == COPY_TARGET) {
             interval_tree_remove(&c->target, &targets);
+        } else if (c->state == COPY_FILLING) {
+            QLIST_REMOVE(c, next);
         }
         interval_tree_remove(&c->node, &copies);
         qatomic_set(&xen_ram_copies_size, xen_ram_copies_size - sizeof(*c) -
@@ -151,29 +174,41 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
     return share_locked(block, addr, len);
 }
 
-/* Lets others find @c; or returns the copy that was published before. */
+/*
+ * Returns the address of the bytes for the transfer of @c, which was filled: in
+ * @c, which others find from now on; or in the copy that another transfer has
+ * published meanwhile.  NULL: @c must be filled anew.
+ */
 static void *copy_publish(RamCopy *c, hwaddr *len)
 {
-    QEMU_LOCK_GUARD(&copies_lock);
-    if (c->written) {
-        void *host = share_locked(c->block, c->addr, len);
+    void *host;
 
-        if (host) {
-            c->written = false;
-            return host;
-        }
-        c->len = *len;
-        c->target.last = c->target.start + *len - 1;
-        interval_tree_insert(&c->target, &targets);
+    QEMU_LOCK_GUARD(&copies_lock);
+    if (c->state == COPY_SOURCE) {
+        return c->bytes;
     }
+    host = share_locked(c->block, c->addr, len);
+    if (host) {
+        return host;
+    }
+    if (c->overtaken) {
+        c->overtaken = false;
+        return NULL;
+    }
+    QLIST_REMOVE(c, next);
+    c->state = COPY_TARGET;
+    c->len = *len;
+    c->target.last = c->target.start + *len - 1;
+    interval_tree_insert(&c->target, &targets);
     return c->bytes;
 }
 
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write)
 {
+    void *host = NULL;
+    unsigned fills;
     RamCopy *c;
-    void *host;
 
     *len = MIN(*len, COPY_MAX);
     c = copy_new(block, addr, *len, is_write);
@@ -181,12 +216,12 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
         trace_xen_ram_copies_full(addr, *len);
         return NULL;
     }
-    if (xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR) {
-        c->written = false;     /* nobody found it yet */
-        copy_release(c);
-        return NULL;
+    for (fills = 0; !host && fills < FILLS_MAX; fills++) {
+        if (xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR) {
+            break;
+        }
+        host = copy_publish(c, len);
     }
-    host = copy_publish(c, len);
     if (host != c->bytes) {
         copy_release(c);
     }
@@ -198,13 +233,17 @@ void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
 {
     uint64_t first = block->offset + addr, last = first + len - 1;
     IntervalTreeNode *node;
+    RamCopy *c;
 
     QEMU_LOCK_GUARD(&copies_lock);
+    QLIST_FOREACH(c, &filling, next) {
+        c->overtaken |= c->target.start <= last && first <= c->target.last;
+    }
     for (node = interval_tree_iter_first(&targets, first, last); node;
          node = interval_tree_iter_next(node, first, last)) {
-        RamCopy *c = container_of(node, RamCopy, target);
         uint64_t from = MAX(first, node->start), to = MIN(last, node->last);
 
+        c = container_of(node, RamCopy, target);
         memmove(c->bytes + (from - node->start),
                 (const uint8_t *)buf + (from - first), to - from + 1);
     }

@@ -40,7 +40,8 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
  * whether it can be accessed.  If another transfer has begun to write the first
  * of these bytes through a copy, returns the address in that copy.  The result
  * must be ended by xen_ram_copy_unmap().  Returns NULL if the memory cannot be
- * accessed, if the budget for copies is used up, or if there is no memory.
+ * accessed, if the budget for copies is used up, if there is no memory, or if
+ * other threads write these bytes all the time.
  */
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
@@ -57,7 +58,8 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 /*
  * To be called when @len bytes of @block at @addr were written from @buf, not
  * through a copy.  Writes them to the copies of these bytes too, so that the
- * end of such a transfer does not bring back the old contents.
+ * end of such a transfer does not bring back the old contents.  If another
+ * thread is making such a copy, it reads the bytes again.
  */
 void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
                         hwaddr len);
