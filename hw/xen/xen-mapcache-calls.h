@@ -16,10 +16,12 @@
 /*
  * Makes one call that maps @pages frames, and counts it.  @host: the address;
  * the frames replace what is mapped there; NULL: any address.  @err gets a
- * value for each page: 0 if the page is present, or else it is absent.  Returns
- * NULL, with errno, if the call failed, or if a page could not be mapped for
- * lack of memory or the like; then either the memory at @host is still mapped,
- * or there is a gap in the address space.
+ * value for each page: 0 if the page is present; any other value means that it
+ * is absent.
+ *
+ * Returns NULL, with errno, if the call failed, or if a page could not be
+ * mapped for lack of memory or for another passing reason.  At @host there is
+ * then either what was mapped before, or nothing.
  */
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err);
@@ -60,9 +62,10 @@ void mcache_calls_init(void);
 void mcache_call_begin_locked(MapCacheCall *c, uint64_t bucket, uint64_t n);
 
 /*
- * Release the lock for the call @c, and take it again.  They do nothing if
- * @c->again: a guest may send invalidates so fast that one comes in each call,
- * but none comes while the lock is held.  So no call is overtaken twice.
+ * Release the lock for the call @c, and take it again.  If @c->again is true,
+ * they do nothing, so the call is made with the lock.  No invalidate begins
+ * while the lock is held.  So no call is overtaken twice, even if a guest sends
+ * one invalidate after another.
  */
 void mcache_call_unlock(const MapCacheCall *c);
 void mcache_call_lock(const MapCacheCall *c);

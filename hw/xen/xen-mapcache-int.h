@@ -126,8 +126,8 @@ typedef struct MapCacheSlot {
         uint64_t gens;      /* both, for one load */
     };
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
-    bool referenced;        /* used since the eviction's clock hand, or a round
-                             * for idle buckets, passed */
+    bool referenced;        /* used since the eviction's clock hand or a round
+                             * for idle buckets last cleared this */
     uint8_t idle;           /* the reaper's rounds since it was last used;
                              * under the lock */
 #ifdef XEN_COMPAT_PHYSMAP

@@ -93,7 +93,7 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);
 
-/* xen_map_cache_copy() of memory that is not mapped in the arena. */
+/* Does what xen_map_cache_copy() does, by a mapping made for this copy only. */
 XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                bool is_write);
 
@@ -120,8 +120,8 @@ ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
 /*
- * The number of grant mappings that exist; the bytes that mcache_pages_map()
- * has mapped and that are mapped still.
+ * The first returns the number of grant mappings that exist now.  The second
+ * returns how many bytes that mcache_pages_map() has mapped are mapped now.
  */
 uint64_t mcache_grants_locked(void);
 uint64_t mcache_exact_bytes_locked(void);

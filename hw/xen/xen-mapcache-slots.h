@@ -14,10 +14,10 @@
 /* --- xen-mapcache-slots.c: with the lock, unless said otherwise ---------- */
 
 /*
- * The default of the cap, in bytes.  It is less where each mapped page costs a
- * frame of the domain that QEMU runs in: in every domain that is not PV.
- * @guest_type: what Linux calls that domain, or NULL; @ram: the domain's memory
- * in bytes.  Needs no lock.
+ * Returns the default of the cap, in bytes.  @guest_type: what Linux calls the
+ * domain in which QEMU runs, or NULL.  @ram: that domain's memory in bytes.  If
+ * the domain is not PV, the default is less: there each mapped page costs a
+ * frame of that domain.  Needs no lock.
  */
 uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
 
@@ -40,8 +40,9 @@ void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase);
 bool mcache_slot_make_locked(uint32_t nr);
 
 /*
- * Changes the slot's phase: from FREE to FILLING by the call @by, which maps
- * @bucket; back to FREE; from FILLING to LOST.
+ * These change the slot's phase.  The first takes a FREE slot: it is FILLING
+ * then, and the call @by maps @bucket into it.  The second makes it FREE again.
+ * The third makes a FILLING slot LOST.
  */
 void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
                              const MapCacheCall *by);
@@ -114,8 +115,8 @@ void mcache_report_hole(hwaddr addr);
 /*
  * Maps the buckets [@first, @first + @n) as far as they are not mapped; into
  * adjacent slots if @n > 1.  Returns the status of the page @page in the first
- * bucket, or XEN_MAP_UNAVAILABLE if @n adjacent slots cannot be had.  Of the
- * other buckets some, or all, may be left unmapped.  The lock is released
+ * bucket, or XEN_MAP_UNAVAILABLE if there are no @n adjacent slots.  It may
+ * leave some or all of the other buckets unmapped.  The lock is released
  * meanwhile.
  */
 XenMapStatus mcache_fill_locked(uint64_t first, uint32_t n, unsigned page);

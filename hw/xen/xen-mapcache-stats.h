@@ -35,9 +35,9 @@ typedef struct MapCacheThread {
 extern __thread MapCacheThread *mcache_this_thread;
 
 /*
- * Returns the counters of this thread, which last until the thread ends.  The
- * first makes them, at a thread's first use of the cache; it takes the lock, so
- * both are called without it.
+ * Both return the counters of this thread, which last until the thread ends.
+ * mcache_thread() calls mcache_thread_enter() at a thread's first use of the
+ * cache, to make them.  That takes the lock, so call both without it.
  */
 MapCacheThread *mcache_thread_enter(void);
 
@@ -49,9 +49,9 @@ static inline MapCacheThread *mcache_thread(void)
 }
 
 /*
- * Increments a counter of this thread.  A thread that sees the end of a mapping
- * counted must also see its beginning counted.  So this is a store-release; it
- * pairs with the loads in xen-mapcache-stats.c.
+ * Increments a counter of this thread.  Whoever reads a counter of ends must
+ * then also read each of these mappings in the counter of beginnings.  So this
+ * is a store-release; it pairs with the loads in xen-mapcache-stats.c.
  */
 static inline void mcache_count(uint64_t *counter)
 {

@@ -26,15 +26,15 @@
  *
  * Threads: unless a function says otherwise, any thread may call it, with or
  * without the BQL, in or out of a coroutine.  No function yields.  They use
- * thread-local variables, and a compiler may keep the address of such a
- * variable across a yield: so the functions must not be inlined.
+ * thread-local variables, so they must not be inlined into a coroutine: the
+ * compiler might keep the address of such a variable across a yield of the
+ * coroutine, which may then go on in another thread.
  *
  * Failure: with guest RAM and grants, an absent page, a failed map call and a
  * bad grant reference never end QEMU.  The result is NULL (or a shorter length)
- * and a XenMapStatus.  Of device memory, xen_map_cache_block() says what
- * happens.  hw/xen/xen-ram.c treats an absent page as unassigned memory; it
- * copies what is unavailable, and if the copy fails too, the guest sees an
- * error.
+ * and a XenMapStatus.  hw/xen/xen-ram.c treats an absent page as unassigned
+ * memory.  It copies what is unavailable, and if the copy fails too, the guest
+ * sees an error.  For device memory, see xen_map_cache_block().
  */
 
 #ifndef XEN_MAPCACHE_H
@@ -261,13 +261,15 @@ bool xen_map_cache_block_is_announced(uint8_t *host);
 bool xen_map_cache_block_unannounce(uint8_t *host);
 
 /*
- * The accelerator calls the first before an incoming state is loaded, and the
- * last afterwards, whether or not the load succeeded.  Called with the BQL,
- * once for each CPU or more often.  An end without a begin does nothing.
- * Migration calls the second in between if all of the state was loaded.
- * Without that call the restore is not over: another state may follow.  The
- * first ends QEMU if such a state cannot be loaded any more
- * (XenBlockOps.load_begins).
+ * The accelerator calls xen_map_cache_load_begins() before an incoming state is
+ * loaded, and xen_map_cache_load_ends() afterwards, whether or not the load
+ * succeeded: with the BQL, once for each CPU or more often.
+ * xen_map_cache_load_ends() does nothing if no load has begun.
+ *
+ * In between, migration calls xen_map_cache_load_is_good() if all of the state
+ * was loaded.  If it does not, the restore goes on, and another state may
+ * follow.  If no other state can be loaded any more, the next
+ * xen_map_cache_load_begins() ends QEMU (XenBlockOps.load_begins).
  */
 void xen_map_cache_load_begins(CPUState *cpu);
 void xen_map_cache_load_is_good(void);
@@ -342,9 +344,9 @@ typedef struct XenBlockOps {
 void xen_map_cache_set_block_ops(const XenBlockOps *ops);
 
 /*
- * A device with memory is plugged into a guest that runs: true if frames may
- * be put at [@addr, @addr + @size), that is, if the guest has nothing there.
- * With the BQL.
+ * To be called, with the BQL, when a device with memory is plugged into a guest
+ * that runs.  Returns true if Xen may populate [@addr, @addr + @size), that is,
+ * if the guest has nothing there.
  */
 bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 

@@ -128,10 +128,10 @@ const XenPiece *xen_piece_at(const XenPiece *p, unsigned n, hwaddr gaddr,
 bool xen_piece_clashes(const XenPiece *p, unsigned n, const XenPiece *piece);
 
 /*
- * Where frames are that are not at their initial range: sorted by ram, without
- * overlaps.  Last come the *abandoned* frames, which belonged to a device that
- * was unplugged, and which Xen did not take back.  Their ram is the guest
- * address plus XEN_ABANDONED.
+ * The pieces of device memory that are not at their initial range: sorted by
+ * ram, without overlaps.  After them come the *abandoned* frames, which
+ * belonged to a device that was unplugged, and which Xen did not take back.
+ * Their ram is the guest address plus XEN_ABANDONED.
  */
 #define XEN_ABANDONED (1ULL << 60)
 typedef struct XenPieces {
@@ -178,9 +178,9 @@ bool xen_pieces_ask_again(void);
 typedef enum XenAt {
     XEN_AT_UNKNOWN,     /* the guest's own frames, or none */
     XEN_AT_MEMORY,      /* frames of device memory */
-    XEN_AT_NEEDLESS,    /* frames that may be overwritten: those of a ROM at */
-                        /* its initial range, because QEMU keeps a mapping, */
-                        /* and those of an unplugged device */
+    XEN_AT_NEEDLESS,    /* frames that may be overwritten: a ROM's at its */
+                        /* initial range (QEMU keeps its mapping of them), */
+                        /* and an unplugged device's */
 } XenAt;
 
 /*
@@ -301,18 +301,18 @@ bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
 
 /*
- * To be called when an incoming state begins to be loaded.  Forgets what the
- * section of an earlier one said.  Ends QEMU if device memory was placed by
- * that.  Does nothing outside a restore.
+ * To be called before an incoming state is loaded.  Forgets what the section of
+ * an earlier state said.  Ends QEMU if device memory has been placed as that
+ * section said.  Does nothing outside a restore.
  */
 void xen_physmap_restore_begin(void);
 
 /*
  * To be called when the section was loaded and the pieces are complete.  @list
- * is what the section says, and stays valid.  It has all of a block or nothing
- * of it.  A block without frames is one piece there, with the guest address
- * XEN_NO_FRAMES.  Maps the frames; ends QEMU if some cannot be mapped.  Does
- * nothing outside a restore.
+ * is what the section says, and stays valid.  Of each block it has either all
+ * of the memory or none.  In @list a block without frames is one piece with the
+ * guest address XEN_NO_FRAMES.  Maps the frames; ends QEMU if some cannot be
+ * mapped.  Does nothing outside a restore.
  */
 #define XEN_NO_FRAMES UINT64_MAX
 void xen_physmap_restore_known(const XenPieceList *list);
@@ -325,8 +325,8 @@ void xen_physmap_restore_end(void);
 
 /*
  * True if the range @s, where memory is shown, overlaps the initial range of
- * another block that is not a ROM.  Present frames there may then be either
- * block's.
+ * another block that is not a ROM.  Frames that are present there may then
+ * belong to either block.
  */
 bool xen_physmap_is_over_initial(const XenPiece *s);
 

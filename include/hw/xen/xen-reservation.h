@@ -21,8 +21,8 @@
  * left out.  NULL: no page has a frame.  If a page had a frame that @present
  * does not name, that frame would be lost: Xen does not free it.
  *
- * Returns 0 or -errno.  After an error no page has a new frame; or *@left is
- * true, and some have, because Xen did not take them back.
+ * Returns 0 or -errno.  After an error *@left is true if some pages have new
+ * frames, because Xen did not take them back; otherwise no page has one.
  */
 int xen_reservation_populate(hwaddr gaddr, uint64_t size,
                              const unsigned long *present, bool *left);
