@@ -158,42 +158,48 @@ void xsim_dom_maybe_gone(XsimView *v, unsigned slot);
 /* ---- p2m.c: with the domain's lock held ---- */
 
 /*
- * The second-level entry of @gfn (XSIM_P2M_*), 0 if absent.  The first takes it
- * as it is: an entry without a frame if it is populated on demand.  The second,
- * as most of Xen's calls do, first gives such an entry a frame; it is 0, and
- * the domain crashes, if none is left.
+ * Both return the second-level entry of @gfn (XSIM_P2M_*), 0 if @gfn is absent.
+ * They differ if @gfn is to be populated on demand.  xsim_p2m_query() returns
+ * the entry as it is, without a frame.  xsim_p2m_get() first gives it a frame,
+ * as most of Xen's calls do.  If no frame is left, the domain crashes, and
+ * xsim_p2m_get() returns 0.
  */
 uint64_t xsim_p2m_query(XsimView *v, unsigned slot, uint64_t gfn);
 uint64_t xsim_p2m_get(XsimView *v, unsigned slot, uint64_t gfn);
 /*
- * Lets @n gfns be populated on demand, and keeps @cache frames for that.
- * Returns how many gfns: it ends at one that is not absent.
+ * Lets @n gfns be populated on demand, and keeps @cache frames for that.  Stops
+ * at the first gfn that is not absent.  Returns the number of gfns before it.
  */
 uint64_t xsim_p2m_on_demand(XsimView *v, unsigned slot, uint64_t gfn,
                             uint64_t n, uint64_t cache);
 /*
  * How many gfns from @gfn, at most @max, have frames that are neighbours; the
- * first is *@mfn.  May give less than there are, but 0 only if @gfn is absent
- * or of type mmio_direct.  Populates @gfn, if that is done on demand.
+ * first frame is *@mfn.  May return less than there are, but 0 only if @gfn is
+ * absent or of type mmio_direct.  Populates @gfn if it is to be populated on
+ * demand.
  */
 uint64_t xsim_p2m_run(XsimView *v, unsigned slot, uint64_t gfn, uint64_t max,
                       uint64_t *mfn);
 /*
- * These set the frame of an absent @gfn, and the type of a present one.  The
- * caller updates p2m_pages.  0; -ENOMEM when tables are used up; -EINVAL if the
- * second finds no frame.
+ * xsim_p2m_set() sets the frame and the type of an absent @gfn; the caller
+ * updates p2m_pages.  xsim_p2m_set_type() sets the type of a present @gfn;
+ * -EINVAL if @gfn is absent.  Both return 0, or -ENOMEM if the tables are used
+ * up.
  */
 int xsim_p2m_set(XsimView *v, unsigned slot, uint64_t gfn, uint64_t mfn,
                  unsigned type);
 int xsim_p2m_set_type(XsimView *v, unsigned slot, uint64_t gfn,
                       unsigned type);
-/* Makes @gfn absent; returns the entry that it had.  p2m_pages as above. */
+/*
+ * Makes @gfn absent, and returns the entry that it had.  The caller updates
+ * p2m_pages.
+ */
 uint64_t xsim_p2m_clear(XsimView *v, unsigned slot, uint64_t gfn);
 /*
- * Puts new frames at @n gfns; takes the frames at @n gfns out.  Return how many
- * got a frame, or had one, and update the domain's counts.  As on Xen,
- * populating a page of type mmio_direct crashes the domain, and the frame is
- * lost.
+ * xsim_p2m_populate() puts new frames at @n gfns, and returns how many got one.
+ * As on Xen, populating a page of type mmio_direct crashes the domain, and the
+ * frame is lost.  xsim_p2m_depopulate() takes the frames at @n gfns out, and
+ * returns how many had one.  Both update the domain's counts.
  */
 uint64_t xsim_p2m_populate(XsimView *v, unsigned slot, uint64_t gfn,
                            uint64_t n);
@@ -267,8 +273,9 @@ unsigned xsim_virq_raise(XsimView *v, unsigned virq);
 /* Path of the FIFO that tells @handle of pending ports. */
 void xsim_handle_path(XsimView *v, unsigned handle, char *buf, size_t len);
 /*
- * This process's own end of a handle's FIFO: used instead of opening the
- * path, which a device model that changed its root cannot.  -1 forgets it.
+ * Sets this process's own end of a handle's FIFO, which is then used instead of
+ * opening the path: a device model that has changed its root directory cannot
+ * open the path.  -1 forgets it.
  */
 void xsim_handle_set_fd(unsigned handle, int fd);
 /* Closes all FIFOs that this process has opened to send events. */

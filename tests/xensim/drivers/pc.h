@@ -253,9 +253,9 @@ int guest_vga_init(GuestPc *pc, GuestVga *vga, unsigned index);
 /*
  * Put the video memory at VRAM, a multiple of vram_bytes in the MMIO hole
  * (0xf0000000 and above by default), and the registers at MMIO, a multiple of
- * 4096 (0: leave them; a bochs-display needs them).  Where the registers of a
- * VGA have been put at MMIO, they are used there, and not by their ports: these
- * may be another card's.
+ * 4096 (0: leave them; a bochs-display needs them).  Once the registers of a
+ * VGA are at MMIO, they are accessed there, and not by the VGA ports, which may
+ * belong to another card.
  */
 int guest_vga_place(GuestVga *vga, uint64_t vram, uint64_t mmio);
 

@@ -58,9 +58,9 @@ int plain_machine_pass_time(PlainMachine *machine, uint64_t ns);
 
 /*
  * plain_machine_line() returns the level of input LINE (< 24) of the I/O APIC,
- * to which the interrupt lines of the ISA bus are connected.  The level is that
- * at the end of the last access other than to RAM.  It returns false until
- * plain_machine_watch_lines() was called.
+ * to which the interrupt lines of the ISA bus are connected.  Accesses to ports
+ * and MMIO update the level; accesses to RAM do not.  Before
+ * plain_machine_watch_lines() was called, it returns false.
  */
 int plain_machine_watch_lines(PlainMachine *machine);
 bool plain_machine_line(PlainMachine *machine, unsigned line);

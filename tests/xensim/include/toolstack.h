@@ -38,7 +38,7 @@ void ts_free(Toolstack *ts);
 Xensim *ts_sim(Toolstack *ts);
 XensimXs *ts_xs(Toolstack *ts);
 
-/* How long to wait for a device model's start and answers; 30,000 ms. */
+/* How long to wait for a device model to start or answer; default 30,000 ms. */
 void ts_set_timeout(Toolstack *ts, unsigned int ms);
 
 typedef struct TsConfig {

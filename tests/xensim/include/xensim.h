@@ -158,8 +158,9 @@ void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
 /*
  * Copies the memory of @src into *new* machine frames at the same gfns of @dst.
- * Absent gfns stay absent, and so do those that are populated on demand, and
- * were not.  What Xen itself knows of the guest is copied too: interrupt lines
+ * Gfns that are absent in @src are absent in @dst, and so are gfns that would
+ * be populated on demand and have no frame yet.
+ * What Xen itself knows of the guest is copied too: interrupt lines
  * and their routes, and HVM parameters except event channel ports, which are
  * per domain.  @dst is usually created XENSIM_DOM_EMPTY; frames that it has
  * already are freed first.  ioreq server pages are not memory of the domain and
@@ -183,18 +184,19 @@ uint64_t xensim_gfn_to_mfn(XensimDomain *dom, uint64_t gfn);
  * Put fresh zeroed frames at @n gfns from @gfn.  Returns how many were
  * populated: fewer than @n if the domain's limit is reached.  A gfn that has a
  * frame already loses it; the lost frame still counts for the domain, as on
- * Xen.  A gfn of a passed-through BAR ends it: as on Xen, the domain crashes
- * (xensim_shutdown_reason() is 3), and the new frame is lost.
+ * Xen.  At a gfn of a passed-through BAR the call stops.  As on Xen, the domain
+ * then crashes (xensim_shutdown_reason() is 3), and the new frame is lost.
  */
 uint64_t xensim_populate(XensimDomain *dom, uint64_t gfn, uint64_t n);
 
 /*
- * Let @n absent gfns from @gfn be populated on demand, as those of a guest that
- * is started with less than its maximum of memory, and keep @frames more frames
- * for that.  A gfn gets one of them when somebody first accesses, maps or
- * relocates it.  If no frame is left then, the domain crashes, as on Xen.
- * (Before that, Xen takes frames from pages of zeros; the simulation does not.)
- * Returns for how many gfns that was done: it ends at one that is not absent.
+ * Let @n absent gfns from @gfn be populated on demand, and keep @frames more
+ * frames for that.  (A toolstack does so for a guest that is started with less
+ * memory than its maximum.)  A gfn gets one of the frames when somebody first
+ * accesses, maps or relocates it.  If no frame is left then, the domain
+ * crashes, as on Xen.  (Before that, Xen takes frames from pages of zeros; the
+ * simulation does not.)  The call stops at the first gfn that is not absent.
+ * Returns how many gfns are now populated on demand because of this call.
  */
 uint64_t xensim_populate_on_demand(XensimDomain *dom, uint64_t gfn, uint64_t n,
                                    uint64_t frames);
@@ -255,7 +257,7 @@ typedef struct XensimMemInfo {
     uint64_t held_pages;    /* out of the p2m, kept only by mappings */
     uint64_t lost_pages;    /* overwritten in the p2m by a populate */
     uint64_t on_demand_pages;   /* kept to be populated on demand */
-    uint64_t on_demand_gfns;    /* that are populated on demand, and were not */
+    uint64_t on_demand_gfns;    /* to be populated on demand, no frame yet */
     uint64_t mappings;      /* live ones by device models, one per call */
     uint64_t mapped_pages;  /* pages in them that have a frame */
 } XensimMemInfo;
@@ -657,18 +659,19 @@ const char *xensim_lib_path(void);
 /*
  * Set the environment variables that a device model for @dom needs (LD_PRELOAD,
  * ASAN_OPTIONS, XENSIM, XENSIM_DOMID) in this process.  For a caller that
- * starts the program itself, such as libqtest, which uses "sh -c".  The
- * contents of the first two are kept in front.  Undone by
- * xensim_unsetenv_for_dm().  For a device model in this very process, call it
- * before the first libxen function.
+ * starts the program itself, such as libqtest, which uses "sh -c".  What
+ * LD_PRELOAD and ASAN_OPTIONS contain already is kept, and comes first.
+ * xensim_unsetenv_for_dm() undoes all this.  For a device model in this very
+ * process, call it before the first libxen function.
  */
 void xensim_setenv_for_dm(XensimDomain *dom);
 void xensim_unsetenv_for_dm(Xensim *sim);
 
 /*
  * Start argv[0] (searched in PATH) with that environment and @env ("NAME=value"
- * strings, at most 59, NULL-terminated; may be NULL).  A name in @env is taken
- * from there.  @log_fd takes its stdout and stderr, -1 leaves them as they are.
+ * strings, at most 59, NULL-terminated; may be NULL).  If a variable is in
+ * both, the value in @env counts.  The program's stdout and stderr go to
+ * @log_fd; -1 leaves them as they are.
  * Returns the pid or -errno (also when the exec itself fails).  If the main
  * thread calls this, the child gets SIGKILL when the host dies.
  */
