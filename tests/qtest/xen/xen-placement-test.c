@@ -300,8 +300,14 @@ static const char *firmware(XenTest *t)
 }
 
 /*
- * The same of a BAR of 64 bits: its lower half alone takes it to the end of the
- * first 4 GiB, and then all of it to the end of all addresses.
+ * The same with a BAR of 64 bits: its lower half alone takes it to the end of
+ * the first 4 GiB, and then all of it to the end of all addresses.
+ *
+ *                 RANGE_B    RANGE_A    below 4 GiB    end of all addresses
+ *   placed                   [VVVV]             f
+ *   lower half                VVVV           [  f]
+ *   both halves               VVVV              f                     [    ]
+ *   at RANGE_B    [VVVV]                        f
  */
 static const char *firmware_64(XenTest *t)
 {
@@ -457,7 +463,13 @@ static const char *refused_page(XenTest *t)
     return devmem_in_place(t, &vga, RANGE_A, 10);
 }
 
-/* Xen relocates nothing for a while. */
+/*
+ * Xen relocates nothing for a while.
+ *
+ *                 initial range    RANGE_B    RANGE_A
+ *   placed        VVVV             r          [    ]      accesses are emulated
+ *   Xen relocates                  r          [VVVV]
+ */
 static const char *refused_all(XenTest *t)
 {
     XensimFault fault = { .call = RELOCATE, .error = EBUSY };
@@ -584,7 +596,12 @@ static const char *refused_not_ours(XenTest *t)
     return NULL;
 }
 
-/* Ten displays, each kept from its BAR by a page of the guest's own. */
+/*
+ * Ten displays, each kept from its BAR by a page of the guest's own.
+ *
+ *                 initial ranges       RANGE_B    RANGE_A
+ *   placed        VVVV VVVV VVVV ...   r          [   o][   o][   o] ...
+ */
 static const char *refused_many(XenTest *t)
 {
     enum { DISPLAYS = 10, FIRST_SLOT = 10 };
