@@ -5,15 +5,14 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A guest can cause an occurrence of which these events tell as often as it
- * likes, in any thread.  So an occurrence is only counted.  The main loop sends
- * the event, and collects what the event contains, at most once in
- * EVENT_INTERVAL_MS for each kind.  Occurrences during an interval are sent at
- * its end.
+ * A guest can cause what these events report as often as it likes, in any
+ * thread.  So each occurrence is only counted.  The main loop sends the event,
+ * and collects what the event contains, at most once in EVENT_INTERVAL_MS for
+ * each kind.  Occurrences during an interval are reported at its end.
  *
- * QEMU's own limit of events (monitor.c) does not do this: it drops all but the
- * last event of an interval, and with them their counts.  Each event would also
- * be made, with a look at all transfers, only to be dropped.
+ * QEMU's own limit of events (monitor.c) would not do: it drops all but the
+ * last event of an interval, and with them their counts.  It would also need
+ * each event to be made, for which all transfers are walked, only to drop it.
  */
 
 #include "qemu/osdep.h"

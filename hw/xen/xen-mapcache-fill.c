@@ -300,7 +300,10 @@ static bool fill_once_locked(Fill *f, unsigned page, XenMapStatus *status)
     }
     *status = XEN_MAP_OK;
     if (!test_bit(page, mapcache.slot[*fwd - 1].valid)) {
-        /* It would be there if its bucket could have been mapped anew. */
+        /*
+         * @fresh: the page is present, but this call could not map its bucket
+         * anew.
+         */
         *status = fresh ? XEN_MAP_UNAVAILABLE : XEN_MAP_ABSENT;
     }
     return true;

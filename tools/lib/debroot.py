@@ -33,7 +33,7 @@ PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 def need_root(what):
     """Fail, in one line, unless this is root and mmdebstrap is there."""
     if os.geteuid() != 0:
-        raise Failure(f'{what} takes root here: run it with sudo')
+        raise Failure(f'{what} needs root here: run it with sudo')
     if not shutil.which('mmdebstrap'):
         raise Failure('mmdebstrap is not here: apt-get install mmdebstrap')
 

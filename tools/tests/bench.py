@@ -149,7 +149,7 @@ class Bench:
 
     def small_disk(self, name, size):
         if os.geteuid() != 0:
-            raise Skip('mounting a small disk takes root')
+            raise Skip('mounting a small disk needs root')
         place = self.path(name)
         os.makedirs(place, exist_ok=True)
         res = subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}',

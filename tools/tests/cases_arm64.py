@@ -9,7 +9,7 @@ def test_arm64_takes_root(b):
     if os.geteuid() == 0:
         raise Skip('this is root')
     has(b.run('check-arm64', '--build', b.path('build'), fails=True),
-        'takes root', 'run it with sudo')
+        'needs root', 'run it with sudo')
 
 
 def test_arm64_without_mmdebstrap(b):

@@ -53,7 +53,7 @@ def test_nothing_to_test(b):
 def test_a_command_in_a_root_may_abort(b):
     """The first process of a namespace would not notice its own signal."""
     if os.geteuid() != 0:
-        raise Skip('a root of its own takes root')
+        raise Skip('a root of its own needs root')
     argv = debroot.command('/', [], ['sh', '-c', 'kill -ABRT $$; echo lives'])
     if subprocess.run(['unshare', '--mount', '--pid', '--fork', 'true'],
                       check=False, capture_output=True).returncode:

@@ -33,7 +33,7 @@ def interruptible():
 def distrusted(b):
     """Arguments that libxl gives a device model that it does not trust."""
     if os.geteuid() != 0:
-        raise Skip('changing the root directory takes root')
+        raise Skip('changing the root directory needs root')
     os.makedirs(b.path('root'), exist_ok=True)
     os.chmod(b.scratch, 0o755)
     return ('-xen-domid-restrict', '-sandbox', 'on,obsolete=deny,'

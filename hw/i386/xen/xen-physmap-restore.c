@@ -44,9 +44,10 @@
  * because the guest would run with a display whose memory it does not share
  * with QEMU.  If memory that nothing shows is not found, its contents are lost:
  * it gets blank frames, so that the guest can be saved and restored again, or
- * stays a dummy if Xen gives none.  A ROM that is not found reads as zeros; the
- * guest used it when it booted.  So does memory that the section does not have:
- * its device was unplugged, and the toolstack plugs it in again.
+ * stays a dummy if Xen gives none.  The same is done for memory that the
+ * section does not have: its device was unplugged before the save, and the
+ * toolstack has added it again.  A ROM that is not found reads as zeros; the
+ * guest used it when it booted.
  */
 
 #include "qemu/osdep.h"
@@ -240,9 +241,9 @@ static bool populate(ram_addr_t ram, uint64_t size, const unsigned long *found)
         return true;
     }
     if (left) {
-        warn_report("frames at 0x" RAM_ADDR_FMT " for the memory of '%s', "
-                    "which could not be allocated, stay with the guest", ram,
-                    xen_physmap_name(ram));
+        warn_report("the memory of '%s' was not allocated, but Xen did not "
+                    "take back its frames at 0x" RAM_ADDR_FMT ": the guest "
+                    "keeps them", xen_physmap_name(ram), ram);
         if (!found) {
             /* Whoever needs the range gives them back. */
             xen_pieces_abandon(ram, size);
@@ -372,9 +373,9 @@ void xen_physmap_restore_begin(void)
         first_shown = xen_shown.n;
         any_located = false;
     } else if (any_located || xen_shown.n != first_shown) {
-        error_report("the saved state is not loaded: another one, which could "
-                     "not be loaded, has placed device memory; start QEMU "
-                     "again to load this one");
+        error_report("the saved state is not loaded: device memory has been "
+                     "placed by an earlier state, which could not be loaded; "
+                     "start QEMU again to load this one");
         exit(EXIT_FAILURE);
     }
     /* What the section of another state says does not hold for this one. */

@@ -25,13 +25,15 @@
  *
  * A section is accepted only if it is possible: it has all of a block or
  * nothing of it, each page is at one guest address, and each guest address has
- * one page and is not the guest's RAM.  Frames that are not needed are not
- * where QEMU puts none, such as where the pages are that Xen and QEMU share.  A
- * section must not contradict what is known already: what xenstore says (with
- * an old libxen), another section, or a mapping.  Whether the frames are
- * present is found out when they are mapped.  A damaged address could still be
- * that of other frames, and the saved state of a device model on Xen has no
- * marks at the ends of its sections.  So the section has a checksum.
+ * one page and is not the guest's RAM.  Frames that are not needed must be
+ * where device memory can be: for example, not at the pages that Xen and QEMU
+ * share.  A section must not contradict what is known already: what xenstore
+ * says (with an old libxen), another section, or a mapping.  Whether the frames
+ * are present is found out when they are mapped.
+ *
+ * The section has a checksum, because a damaged address could be that of other
+ * frames, and the saved state of a device model on Xen has no marks at the ends
+ * of its sections.
  */
 
 #include "qemu/osdep.h"

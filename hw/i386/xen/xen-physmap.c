@@ -118,9 +118,9 @@ static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
     }
     ret = xen_reservation_give_back(gaddr, *len);
     if (ret) {
-        xen_complain("%" PRIu64 " KiB of frames at 0x%" HWADDR_PRIx " of %s, "
-                     "which has been unplugged, stay with the guest: %s",
-                     *len / 1024, gaddr, xen_physmap_name(addr),
+        xen_complain("%s has been unplugged, but Xen did not take back %" PRIu64
+                     " KiB of its frames at 0x%" HWADDR_PRIx " (%s): the guest "
+                     "keeps them", xen_physmap_name(addr), *len / 1024, gaddr,
                      strerror(-ret));
         xen_pieces_abandon(gaddr, *len);
     }
