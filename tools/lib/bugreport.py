@@ -21,10 +21,14 @@ from qmp import Lost, Refused, printable
 EVENTS = re.compile(r'^xen_(map_cache\w*|remap_bucket|dma_\w+|'
                     r'invalidate_map_cache\w*|replace_cache_entry|'
                     r'(physmap|frames|dirty)_\w+|client_set_memory|ram_alloc)$')
-SECRETS = (re.compile(r'((?:^|,)(?:password|data|passwd)=)[^,]*'),
+# In a value of an option, ",," is a comma.
+SECRET = '(?:password|passwd|data|cookie)'
+SECRETS = (re.compile(rf'((?:^|[,.]){SECRET}=)(?:[^,]|,,)*'),
            # the same in JSON
-           re.compile(r'("(?:password|data|passwd)" *: *)"(?:[^"\\]|\\.)*"'),
-           re.compile(r'(://)[^/@,]*(?=@)'))
+           re.compile(rf'("(?:[\w.-]*\.)?{SECRET}" *: *)"(?:[^"\\]|\\.)*"'),
+           re.compile(r'(://)(?:[^/@,]|,,)*(?=@)'),
+           # of rbd: the file's name has the key
+           re.compile(r'((?:^|[="])rbd:.*?:key=)(?:[^,:\\"]|,,|\\.)*'))
 LOG_LINES = 200
 TRACE_LINES = 2000
 HOLDERS = 64

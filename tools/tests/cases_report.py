@@ -101,7 +101,19 @@ def test_report_secrets():
             ('{"password":"x","password-secret":"y"}',
              '{"password":(left out),"password-secret":"y"}'),
             ('{"url":"https://me:it@host/a"}',
-             '{"url":"https://(left out)@host/a"}')):
+             '{"url":"https://(left out)@host/a"}'),
+            # a comma in a value is doubled
+            ('secret,id=a,data=x,,y,,,format=raw',
+             'secret,id=a,data=(left out),format=raw'),
+            ('if=none,file=iscsi://me%it,,x@host/a',
+             'if=none,file=iscsi://(left out)@host/a'),
+            ('driver=https,file.cookie=a=b; c=d,file.url=x',
+             'driver=https,file.cookie=(left out),file.url=x'),
+            ('{"file.cookie": "x", "cookie-secret": "y"}',
+             '{"file.cookie": (left out), "cookie-secret": "y"}'),
+            ('format=raw,file=rbd:pool/a:id=me:key=A\\:b==:auth=x,if=none',
+             'format=raw,file=rbd:pool/a:id=me:key=(left out):auth=x,if=none'),
+            ('file=/rbd:key=a,key-secret=b', 'file=/rbd:key=a,key-secret=b')):
         assert bugreport.without_secrets(arg) == told, arg
 
 
