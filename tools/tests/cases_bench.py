@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The benchmark: its counts on whole QEMU, and how it reckons.  No times."""
 import os
+import re
+import shutil
 import subprocess
 import tempfile
 
@@ -272,3 +274,39 @@ def test_stock_is_caught(b):
     told = ' '.join(wrong(values))
     has(told, 'ide-read-64k: map-calls', 'ahci-read-64k: faults',
         'nvme-read-64k: map-pages', 'vblk-read-64k: map-calls')
+
+
+# what makes an instruction wait, or leaves the function
+SLOW = re.compile(r'call\b|lock\b|mfence|xchg .*\(')
+
+
+def parts_of(program, function):
+    """(symbols, slow instructions) of a function, by the disassembler."""
+    res = subprocess.run(
+        ['objdump', '-d', '--no-show-raw-insn', f'--disassemble={function}',
+         program], capture_output=True, text=True, check=True)
+    lines = re.findall(r'(?m)^ +[0-9a-f]+:\t(.*)$', res.stdout)
+    assert lines, f'{program} has no function {function}'
+    return (set(re.findall(r'<([\w.]+)(?:\+0x[0-9a-f]+)?>', '\n'.join(lines))),
+            [line for line in lines if SLOW.match(line)])
+
+
+def test_a_hit_asks_for_no_trace_event(b):
+    """It reads and writes the mapcache and the thread's counters alone, calls
+    nothing, and waits for no other processor, with trace events compiled in."""
+    program = os.path.join(b.real_build, 'qemu', 'qemu-system-i386')
+    if not shutil.which('objdump'):
+        raise Skip('objdump is not installed')
+    if not os.path.exists(program):
+        raise Skip(f'{program} is not built')
+    symbols, slow = parts_of(program, 'xen_map_cache')
+    assert symbols == {'xen_map_cache', 'mapcache', 'map_rest',
+                       'map_unmarked'}, symbols
+    assert not slow, slow
+    # what is slow, and a trace event, are seen where they are
+    _, slow = parts_of(program, 'xen_invalidate_map_cache_entry')
+    assert any(line.startswith('lock') for line in slow), slow
+    symbols, slow = parts_of(program, 'mcache_dma_report')
+    assert any(line.startswith('call') for line in slow), slow
+    assert {'trace_events_enabled_count',
+            '_TRACE_XEN_INVALIDATE_MAP_CACHE_DSTATE'} <= symbols, symbols
