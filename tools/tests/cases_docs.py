@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 
+import patches
 import sources
 from bench import Skip
 from cases_check import load
+from cases_lay import other_bases
 
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 HEADING = re.compile(r'(?m)^#+ +(.*?) *$')
@@ -328,6 +330,40 @@ def too_long(text):
         elif len(line) > 70 and not example:
             found.append(line)
     return found
+
+
+def next_release(base):
+    """QEMU has three releases a year, x.0 to x.2."""
+    major, minor = map(int, base.split('.'))
+    return f'{major}.{minor + 1}' if minor < 2 else f'{major + 1}.0'
+
+
+def qapi_text(b, source):
+    """What the series adds to a file of qapi/."""
+    text = open_text(b, source.name)
+    if source.under:
+        return patches.Patch(source.name, text).apply(
+            open_text(b, source.under), source.under)[0]
+    return text if source.kind == 'link' else '\n'.join(
+        line[1:] for line in text.split('\n') if line.startswith('+'))
+
+
+def open_text(b, name):
+    with open(os.path.join(b.real_repo, name), encoding='utf-8') as src:
+        return src.read()
+
+
+def test_qapi_since_is_the_release_after_the_base(b):
+    """No release has what the series adds; the next one could."""
+    for base in sources.MAIN, *other_bases(b):
+        number = 0
+        for source in sources.of_base(b.real_repo, base):
+            if source.path.startswith('qapi/'):
+                found = re.findall(r'(?i)\bsince:? (\d+\.\d+)',
+                                   qapi_text(b, source))
+                number += len(found)
+                assert set(found) <= {next_release(base)}, (source, found)
+        assert number == 11, (base, number)
 
 
 def test_qapi_documentation_has_short_lines(b):
