@@ -273,6 +273,25 @@ def test_top_by_xl(b):
         'two: xl says: two: no such domain', '6: xl says: no QMP')
 
 
+def test_top_by_xl_of_a_distrusted_device_model(b):
+    """Whatever it prints is looked at in a moment."""
+    os.chmod(b.write('bin/xl', XL), 0o755)
+    env = {'PATH': b.path('bin') + ':' + os.environ['PATH']}
+    many = '7' * 400000
+    b.write('bin/xl.info-xen-mapcache',
+            f'lookups: {many}\nmap calls: {many} of 12 pages\n'
+            f'mapped: 3 buckets{" (at most" * 50000}\n'
+            f'outstanding DMA mappings: {many} held, 8 held\n')
+    b.write('bin/xl.info-xen-mapcache-transfers',
+            f'outstanding transfers: 1\n  {"f" * 400000}\n'
+            f'  0-f (reads, transfer, {many} s): x\n'
+            f'  0-f (reads, transfer, 7 s): {" [1" * 100000}\n')
+    out, said = top(b, '--once', '--json', '--xl', env=env)
+    row, = json.loads(out)['guests']
+    assert row['counters'] == {'map-pages': 12, 'buckets': 3, 'held': 8}, row
+    assert row['oldest-seconds'] is None and not said, (row, said)
+
+
 def test_top_numbers_that_no_qemu_can_count(b):
     """What a device model that has been taken over tells is not believed."""
     large = int('9' * 400)
