@@ -10,10 +10,15 @@ A restricted device model need not be trusted: what it sends is limited in size,
 and printable() makes its texts fit for a terminal.
 """
 import json
+import os
 import socket
+import stat
 import time
 
-ANSWER_MAX = 16 << 20       # bytes, all answers of a conversation together
+ANSWER_MAX = 4 << 20        # bytes, of all answers of a conversation together
+NESTING_MAX = 50            # levels of lists and objects in an answer
+TEXT_MAX = 200              # characters of a name
+RETRY_SECONDS = 0.02        # a socket whose queue is full
 
 
 class Lost(Exception):
@@ -60,26 +65,41 @@ class Monitor:
     def __exit__(self, *_):
         self.sock.close()
 
+    def _silent(self):
+        return Lost(f'no answer from {self.path}: QEMU hangs, or another '
+                    'client uses it')
+
+    def _connect_in_time(self):
+        """Others that wait for the socket are served soon, unless QEMU hangs.
+        (Linux does not wait for room in the queue of a socket that has a
+        timeout.)"""
+        while True:
+            try:
+                self.sock.connect(self.path)
+                return
+            except (BlockingIOError, TimeoutError):
+                if time.monotonic() >= self.deadline:
+                    raise self._silent() from None
+                time.sleep(RETRY_SECONDS)
+
     def _connect(self):
         self.sock.settimeout(self.timeout)
         try:
-            self.sock.connect(self.path)
+            self._connect_in_time()
         except FileNotFoundError:
             raise Lost(f'no socket {self.path}') from None
         except PermissionError:
             raise Lost(f'no permission for {self.path}: run as root') from None
         except ConnectionRefusedError:
-            raise Lost('its device model has ended') from None
-        except (BlockingIOError, TimeoutError):
-            raise Lost(f'{self.path} is busy: others wait for it') from None
+            raise Lost('its device model has ended' if is_socket(self.path)
+                       else f'{self.path} is not a QMP socket') from None
         except OSError as err:
             raise Lost(f'{self.path}: {err.strerror or err}') from None
 
     def _receive(self):
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise Lost(f'no answer from {self.path}: QEMU hangs, or another '
-                       'client uses it')
+            raise self._silent()
         self.sock.settimeout(left)
         try:
             return self.sock.recv(1 << 16)
@@ -115,7 +135,7 @@ class Monitor:
             self.sock.settimeout(self.timeout)
             self.sock.sendall(text.encode())
         except TimeoutError:
-            raise Lost(f'no answer from {self.path}') from None
+            raise self._silent() from None
         except OSError:
             raise Lost('its device model has ended') from None
         answers = []
@@ -138,6 +158,13 @@ class Monitor:
         """What the human monitor prints for a command."""
         text = self.must('human-monitor-command', **{'command-line': line})
         return str(text).replace('\r\n', '\n')
+
+
+def is_socket(path):
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True     # it may have been one
 
 
 def version_of(greeting):

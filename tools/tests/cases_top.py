@@ -9,6 +9,7 @@ import pwd
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -414,6 +415,41 @@ def test_top_of_a_guest_that_hangs(b):
     _, said = top(b, '--once', 'new', status=1)
     assert len(said) == 1, said
     has(said[0], 'no such domain', '1 there did not tell their names')
+
+
+def test_top_of_a_guest_that_hangs_for_long(b):
+    """Its socket's queue becomes full of the view's own connections.  That is
+    no other news."""
+    os.makedirs(b.path('run'))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(b.path('run', 'qmp-libxl-1'))
+        hung.listen(1)
+        with view_of(b, '--json') as process:
+            told = [json.loads(process.stdout.readline())['problems']
+                    for _ in range(4)]
+            process.terminate()
+            assert len(process.stderr.read().splitlines()) == 1
+    assert told[0] == told[1] == told[2] == told[3], told
+    has(told[0][0]['why'], 'no answer from', 'QEMU hangs')
+
+
+def test_top_waits_while_others_ask(b):
+    """Who uses the socket meanwhile is soon done."""
+    with fakes(b, d1=OURS) as made:
+        others = []
+        for _ in range(20):     # one is served; then the queue is full
+            other = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            other.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(made['d1'].path)
+                others.append(other)
+            time.sleep(0.01)
+        assert len(others) < 20, 'the queue of a socket has no end'
+        leave = threading.Timer(1, lambda: [other.close() for other in others])
+        leave.start()
+        out, said = top(b, '--once', '-i', '0.1')
+        leave.join()
+        assert list(rows_of(out)) == ['new'] and not said, (out, said)
 
 
 def test_top_real_qemu_that_hangs(b):

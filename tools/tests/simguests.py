@@ -167,7 +167,7 @@ class FakeMonitor(threading.Thread):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(path)
-        self.listener.listen(1)
+        self.listener.listen(1)     # as QEMU does
         self.start()
 
     def run(self):
