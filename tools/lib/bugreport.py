@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from guests import counters_of
-from qmp import Lost, Refused, printable
+from qmp import Lost, Refused, brief, printable
 
 # events that are rare and have addresses only
 EVENTS = re.compile(r'^xen_(map_cache\w*|remap_bucket|dma_\w+|'
@@ -79,7 +79,7 @@ class Subject:
         if isinstance(info, Refused):
             raise Lost(f'QEMU {self.version} without the series'
                        if info.unknown else str(info))
-        self.name = printable(name.get('name', '')) \
+        self.name = brief(name.get('name', '')) \
             if isinstance(name, dict) else ''
         self.log = log or self._log()
 
@@ -200,10 +200,12 @@ def human(subject):
 def events_of(monitor):
     """(the names of all trace events, those of ours that are off)."""
     every = monitor.must('trace-event-get-state', name='*')
-    names = {event['name'] for event in every}
-    return names, [event['name'] for event in every
-                   if EVENTS.match(event['name'])
-                   and event['state'] == 'disabled']
+    try:
+        states = {str(event['name']): event['state'] for event in every}
+    except (KeyError, TypeError):
+        raise Lost('its answer cannot be understood') from None
+    return set(states), [name for name, state in states.items()
+                         if EVENTS.match(name) and state == 'disabled']
 
 
 def set_events(monitor, names, enable):

@@ -10,13 +10,14 @@ import re
 import subprocess
 import threading
 
-from qmp import Lost, Monitor, Refused, printable
+from qmp import ANSWER_MAX, Lost, Monitor, Refused, brief, printable
 from say import Failure
 
 RUN_DIR = '/var/run/xen'
 SOCKET = re.compile(r'^qmp-(libxenstat|libxl)-(\d+)$')
 BUCKET = 1 << 20            # of a QEMU that does not say
 COUNTER_MAX = (1 << 64) - 1
+SAMPLE_MAX = 64 << 10       # bytes that a QEMU may answer at a time
 ASKED_AT_A_TIME = 16
 
 
@@ -114,7 +115,7 @@ def human_oldest(text):
     if not match:
         return {}
     seconds = counter_of(match[1])
-    return None if seconds is None else {'device': printable(match[2]),
+    return None if seconds is None else {'device': brief(match[2]),
                                          'seconds': seconds}
 
 
@@ -131,12 +132,12 @@ class Guest:
     def key(self):
         return self.label if self.domid is None else self.domid
 
-    def monitor(self, timeout=2.0):
+    def monitor(self, timeout=2.0, most=ANSWER_MAX):
         """Connect to the first socket that can be; raises Lost."""
         why = Lost('it has no QMP socket')
         for path in self.sockets:
             try:
-                return Monitor(path, timeout)
+                return Monitor(path, timeout, most)
             except Lost as lost:
                 why = lost
         raise why
@@ -145,7 +146,7 @@ class Guest:
         """{'name', 'counters', 'oldest'}; raises Lost.  'oldest' is the oldest
         outstanding transfer, {} if there is none, or None if this QEMU does
         not tell."""
-        with self.monitor() as monitor:
+        with self.monitor(most=SAMPLE_MAX) as monitor:
             name, info, dma = monitor.ask(
                 ('query-name', {}), ('query-xen-mapcache', {}),
                 ('x-query-xen-mapcache-dma', {'limit': 1, 'held': False}))
@@ -164,13 +165,13 @@ class XlGuest(Guest):
         text = xl('qemu-monitor-command', str(self.domid), 'info xen-mapcache')
         counters = human_counters(text)
         if not counters:
-            said = printable(text.strip().split('\n')[0])
+            said = brief(text.strip().split('\n')[0])
             raise Lost('its QEMU is without the series'
                        if 'unknown command' in said else f'QEMU says: {said}')
         oldest = xl('qemu-monitor-command', str(self.domid),
                     'info xen-mapcache transfers')
         name = xl('domname', str(self.domid)).strip()
-        return {'name': printable(name), 'counters': counters,
+        return {'name': brief(name), 'counters': counters,
                 'oldest': human_oldest(oldest)}
 
 
@@ -185,14 +186,14 @@ def xl(*args):
         raise Lost('xl does not answer') from None
     if res.returncode:
         said = res.stderr.strip().split('\n')[-1]
-        raise Lost('xl says: ' + (printable(said) or
+        raise Lost('xl says: ' + (brief(said) or
                                   f'exit status {res.returncode}'))
     return res.stdout
 
 
 def name_of(answer):
     if isinstance(answer, dict) and answer.get('name'):
-        return printable(answer['name'])
+        return brief(answer['name'])
     return '-'
 
 
@@ -210,7 +211,7 @@ def oldest_of(answer):
         if not first:
             return {}
         age = first[0]['age']
-        return {'device': printable(first[0]['device']),
+        return {'device': brief(first[0]['device']),
                 'seconds': age} if is_counter(age) else None
     except (KeyError, TypeError):
         return None
@@ -242,10 +243,15 @@ class Finder:
         names, silent = self._names(there) if is_name else ({}, 0)
         found, missing = {}, {}
         for domain in self.domains:
+            several = [str(guest.domid) for guest in names.get(domain, [])]
             guest = (Guest(domain, None, [domain]) if '/' in domain else
-                     names.get(domain) if domain in is_name else
+                     names.get(domain, [None])[0] if domain in is_name else
                      by_number.get(domain.lstrip('0')))
-            if guest:
+            if domain in is_name and len(several) > 1:
+                missing[domain] = ('the device models of domains '
+                                   f'{", ".join(several)} all say that this '
+                                   'is their name: give a number')
+            elif guest:
                 guest.label = domain
                 found[guest.key] = guest
             else:
@@ -273,25 +279,27 @@ class Finder:
         return dict(sorted(found.items()))
 
     def _names(self, there):
-        """({name: Guest}, how many did not tell their name).  One that does
-        not answer now is known by the name that it told before."""
+        """({name: [Guest]}, how many did not tell their name).  One that does
+        not answer now is known by the name that it told before.  More than one
+        may have a name: a device model need not tell the truth."""
         def ask(guest):
-            with guest.monitor() as monitor:
+            with guest.monitor(most=SAMPLE_MAX) as monitor:
                 answer, = monitor.ask(('query-name', {}))
             return answer.get('name') if isinstance(answer, dict) else None
 
         found, silent = {}, set()
         for guest, name in zip(there.values(), together(ask, there.values())):
             if isinstance(name, str):
-                found[name] = guest
+                found.setdefault(name, []).append(guest)
             elif isinstance(name, Lost):
                 silent.add(guest.domid)
             elif isinstance(name, Exception):
                 raise name
         for name, domid in self.domid_of.items():
             if domid in silent:
-                found.setdefault(name, there[domid])
-        self.domid_of = {name: guest.domid for name, guest in found.items()}
+                found.setdefault(name, [there[domid]])
+        self.domid_of = {name: named[0].domid for name, named in found.items()
+                         if len(named) == 1}
         return found, len(silent - set(self.domid_of.values()))
 
     def _find_by_xl(self):

@@ -9,6 +9,7 @@ is free.
 A restricted device model need not be trusted: what it sends is limited in size,
 and printable() makes its texts fit for a terminal.
 """
+import collections
 import json
 import os
 import socket
@@ -30,7 +31,7 @@ class Refused(Exception):
 
     def __init__(self, error):
         error = error if isinstance(error, dict) else {}
-        super().__init__(printable(error.get('desc', 'no reason given')))
+        super().__init__(brief(error.get('desc', 'no reason given')))
         self.unknown = error.get('class') == 'CommandNotFound'
 
 
@@ -39,14 +40,34 @@ def printable(text):
     return ''.join(c if ' ' <= c <= '~' else '?' for c in str(text))
 
 
-class Monitor:
-    """An open connection, after the handshake; a context manager."""
+def brief(text):
+    """printable(), but at most TEXT_MAX characters; a + says that it was cut."""
+    if not isinstance(text, str):
+        return '?'
+    return printable(text if len(text) <= TEXT_MAX
+                     else text[:TEXT_MAX - 1] + '+')
 
-    def __init__(self, path, timeout=2.0):
+
+def is_nested(value, levels=NESTING_MAX):
+    """Whether lists and objects in it are more than `levels` deep.  What is
+    deeper could end the functions that print it by a RecursionError."""
+    if not isinstance(value, (dict, list)):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return not levels or any(is_nested(part, levels - 1) for part in parts)
+
+
+class Monitor:
+    """An open connection, after the handshake; a context manager.  It ends with
+    an answer by which all answers together have more than `most` bytes."""
+
+    def __init__(self, path, timeout=2.0, most=ANSWER_MAX):
         self.path = path
         self.timeout = timeout
+        self.left = most
         self.deadline = time.monotonic() + timeout
-        self.data = b''
+        self.lines = collections.deque()
+        self.rest = b''         # of a line
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._connect()
@@ -102,26 +123,28 @@ class Monitor:
             raise self._silent()
         self.sock.settimeout(left)
         try:
-            return self.sock.recv(1 << 16)
+            data = self.sock.recv(1 << 16)
         except TimeoutError:
             return self._receive()      # which says so
         except OSError:
             return b''
+        self.left -= len(data)
+        if self.left < 0:
+            raise Lost(f'the answer from {self.path} is too long')
+        return data
 
     def _message(self):
-        while b'\n' not in self.data:
+        while not self.lines:
             more = self._receive()
             if not more:
                 raise Lost('its device model has ended')
-            self.data += more
-            if len(self.data) > ANSWER_MAX:
-                raise Lost(f'the answer from {self.path} is too long')
-        line, self.data = self.data.split(b'\n', 1)
+            *lines, self.rest = (self.rest + more).split(b'\n')
+            self.lines.extend(lines)
         try:
-            message = json.loads(line)
+            message = json.loads(self.lines.popleft())
         except (ValueError, RecursionError):
             message = None
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or is_nested(message):
             raise Lost(f'{self.path} is not a QMP socket')
         return message
 
@@ -174,6 +197,6 @@ def version_of(greeting):
         qemu = parts['qemu']
         text = '.'.join(str(int(qemu[key]))
                         for key in ('major', 'minor', 'micro'))
-        return text + printable(parts.get('package') or '')
+        return brief(text + (parts.get('package') or ''))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return '(version unknown)'

@@ -131,6 +131,32 @@ def test_report_without_what_it_needs(b):
     has(error('7'), '7: its device model has ended')
 
 
+def test_report_of_a_device_model_that_lies(b):
+    """Whatever it answers, the other parts are there, and the file has a
+    name."""
+    nested = ()
+    for _ in range(60):
+        nested = [nested]
+    for answer in (5, 'x', None, [5], [{}], [{'name': [], 'state': 1}],
+                   {'name': 'x'}, nested):
+        monitor = FakeMonitor(b.path('run', 'qmp-libxl-7'), {
+            'query-name': {'name': 'n' * 1000}, 'query-xen-mapcache': {},
+            'trace-event-get-state': answer, 'query-status': answer,
+            'human-monitor-command': answer} if answer is not None else {
+            'query-name': {'name': 'n' * 1000}, 'query-xen-mapcache': {}})
+        res = subprocess.run(
+            [os.path.join(b.tools, 'xen-mapcache-report'), '--run-dir',
+             b.path('run'), '--seconds', '0', '--log', '/dev/null', '7'],
+            capture_output=True, text=True, cwd=b.scratch, check=False)
+        monitor.remove()
+        assert res.returncode == 0 and not res.stderr, (answer, res)
+        text = b.read(res.stdout.strip())
+        os.unlink(b.path(res.stdout.strip()))
+        has(text, '\n== versions ==\n', '\n== trace of 0 seconds ==\n')
+        # what is nested deeply could end what prints it
+        assert ('is not a QMP socket' in text) == (answer is nested), text
+
+
 def test_report_of_a_guest_that_ends(b):
     """What was collected before stays, and the rest says why it is not."""
     with guests(b, (1, 'guest')) as (guest,):

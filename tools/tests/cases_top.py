@@ -16,7 +16,8 @@ import time
 
 import mapcacheview as view
 from bench import Skip, has
-from simguests import (SLOW_DISK, FakeMonitor, distrusted, guests,
+from guests import ASKED_AT_A_TIME
+from simguests import (SLOW_DISK, FakeMonitor, Flood, distrusted, guests,
                        interruptible, meanwhile, until)
 
 OURS = {'query-name': {'name': 'new'},
@@ -215,6 +216,56 @@ def test_top_text_of_a_guest_is_harmless(b):
         out, said = top(b, '--once')
         has(out, 'a?[2Jb?c')
         assert len(said) == 1 and '\033' not in out + said[0], (out, said)
+
+
+def test_top_floods_do_not_hide_others(b):
+    """Nor do they take the host's memory."""
+    floods = [Flood(b.path('run', f'qmp-libxl-{n}'), {}) for n in range(1, 41)]
+    long = {**OURS['query-xen-mapcache'], 'more': 'x' * 300000}
+    with fakes(b, d41=OURS, d42={**OURS, 'query-xen-mapcache': long}):
+        out, said = top(b, '--once')
+        assert list(rows_of(out)) == ['new'], out
+        assert len(said) == 41, said
+        for line in said:
+            has(line, 'the answer from ', ' is too long')
+    assert all(flood.connections for flood in floods)
+
+
+def test_top_long_texts_are_cut(b):
+    """A line for a guest stays one that can be read."""
+    long = 'n' * 10000
+    dma = {'total': 1, 'mappings': [{'device': long, 'age': 1}]}
+    greeting = ('{"QMP": {"version": {"qemu": {"major": 1, "minor": 0, '
+                f'"micro": 0}}, "package": "{long}"}}}}')
+    with fakes(b, d1={**OURS, 'query-name': {'name': long},
+                      'x-query-xen-mapcache-dma': dma},
+               d2={**OURS, 'query-name': {'name': [long]}},
+               d3={'query-xen-mapcache': ValueError(long)}):
+        FakeMonitor(b.path('run', 'qmp-libxl-4'), STOCK, greeting)
+        out, said = top(b, '--once', '--json')
+        row, odd = json.loads(out)['guests']
+        assert row['name'] == row['oldest-device'] == 'n' * 199 + '+', row
+        assert odd['name'] == '?', odd
+        assert len(said) == 2 and max(map(len, said)) < 300, said
+
+
+def test_top_several_say_that_a_name_is_theirs(b):
+    """One that has been taken over is not shown in place of another."""
+    with fakes(b, d3=OURS, d8=OURS, d9=OLDER):
+        out, said = top(b, '--once', 'new', 'older', status=1)
+        assert list(rows_of(out)) == ['older'], out
+        assert said == ['xen-mapcache-top: new: the device models of domains '
+                        '3, 8 all say that this is their name: give a number'
+                        ], said
+        assert list(rows_of(top(b, '--once', '3')[0])) == ['new']
+        assert len(top(b, '--once', '--csv')[0].splitlines()) == 4
+
+
+def test_top_what_is_no_socket(b):
+    b.write('run/file', 'x')
+    _, said = top(b, '--once', b.path('run', 'file'), status=1)
+    assert len(said) == 1, said
+    has(said[0], f'{b.path("run", "file")} is not a QMP socket')
 
 
 def test_top_uses_the_socket_for_statistics(b):

@@ -210,3 +210,12 @@ class FakeMonitor(threading.Thread):
         """As a toolstack does when the guest has ended."""
         os.unlink(self.path)
         self.close()
+
+
+class Flood(FakeMonitor):
+    """A QEMU that has been taken over: it sends events without end."""
+
+    def _serve(self, lines, connection):
+        connection.sendall(b'{"QMP": {}}\n')
+        while True:
+            connection.sendall(b'{"event": "X"}\n' * 4096)
