@@ -18,7 +18,8 @@ SOCKET = re.compile(r'^qmp-(libxenstat|libxl)-(\d+)$')
 BUCKET = 1 << 20            # of a QEMU that does not say
 COUNTER_MAX = (1 << 64) - 1
 SAMPLE_MAX = 64 << 10       # bytes that a QEMU may answer at a time
-ASKED_AT_A_TIME = 16
+# guests that hang take seconds each; all those of a large host may hang at once
+ASKED_AT_A_TIME = 256
 
 
 def together(function, items):
