@@ -108,6 +108,8 @@ static void itself(OracleSide *side, const OracleDevice *device,
     unsigned n = oracle_range(bytes, 1, 8), i;
     GuestSg sg[8];
 
+    /* What the disk has may become an entry of the list. */
+    oracle_bring_back(side, 0, oracle_ram_bytes(side));
     for (i = 0; ide && i < n; i++) {
         sg[i].gpa = oracle_bits(bytes, 1) ?
                     ide->prd_gpa + PRD_BYTES * oracle_bits(bytes, 5) :

@@ -298,8 +298,9 @@ static void decode(OracleSide *side, const OracleDevice *device,
 }
 
 static const OracleAction actions[] = {
-    { .name = "registers", .weight = 12, .bytes = 96, .run = registers },
-    { .name = "configuration", .weight = 4, .bytes = 16,
+    { .name = "registers", .weight = 12, .bytes = 96, .wild = true,
+      .run = registers },
+    { .name = "configuration", .weight = 4, .bytes = 16, .wild = true,
       .run = configuration },
     { .name = "move", .weight = 6, .bytes = 16, .run = move },
     { .name = "home", .weight = 4, .run = home },

@@ -217,7 +217,7 @@ static void at_the_limit(OracleSide *side, const OracleDevice *device,
 }
 
 static const OracleAction actions[] = {
-    { .name = "plug", .weight = 4, .bytes = 64, .run = plug },
+    { .name = "plug", .weight = 4, .bytes = 64, .wild = true, .run = plug },
     { .name = "unplug", .weight = 3, .run = take_away },
     { .name = "at-the-limit", .weight = 1, .bytes = 4, .xen_only = true,
       .run = at_the_limit },

@@ -298,6 +298,7 @@ static void bad_table(OracleSide *side, const OracleDevice *device,
     if (disk->ops->header_max) {
         desc.len = MIN(desc.len, disk->ops->header_max);
     }
+    oracle_bring_back(side, 0, oracle_ram_bytes(side));
     start(side, disk, true, 0, sg, pieces, true, &tag, &n);
     guest_mem_write(oracle_pc(side), table_at(disk, 0) + entry * DESC_BYTES,
                     &desc, sizeof(desc));

@@ -136,6 +136,38 @@ static void balloon(OracleSide *side, const OracleDevice *device,
     }
 }
 
+/*
+ * Pages of a range, each or each second one, that stay away: until a request
+ * names them, or until all are taken again.
+ */
+static void absent(OracleSide *side, const OracleDevice *device,
+                   OracleBytes *bytes)
+{
+    XensimDomain *asked = oracle_domain(side) ?:
+                          oracle_domain(oracle_peer(side));
+    uint64_t pages = oracle_draw_count(bytes, 512), i;
+    uint64_t gpa = oracle_draw_ram(side, bytes, pages * ORACLE_PAGE,
+                                   ORACLE_PAGE);
+    bool each_second = oracle_bits(bytes, 1);
+
+    if (asked && is_held(asked, gpa / ORACLE_PAGE, pages)) {
+        return;
+    }
+    if (!each_second) {
+        oracle_take_away(side, gpa, pages);
+        return;
+    }
+    for (i = 0; i < MIN(pages, 64); i += 2) {
+        oracle_take_away(side, gpa + i * ORACLE_PAGE, 1);
+    }
+}
+
+static void populate(OracleSide *side, const OracleDevice *device,
+                     OracleBytes *bytes)
+{
+    oracle_bring_back(side, 0, oracle_ram_bytes(side));
+}
+
 /* ---- time ---- */
 
 #define PM_DEVFN    (1 << 3 | 3)
@@ -172,6 +204,8 @@ static const OracleAction actions[] = {
     { .name = "migrate", .weight = 1, .xen_only = true, .run = migrate },
     { .name = "log-dirty", .weight = 2, .xen_only = true, .run = log_dirty },
     { .name = "balloon", .weight = 4, .bytes = 16, .run = balloon },
+    { .name = "absent", .weight = 6, .bytes = 17, .run = absent },
+    { .name = "populate", .weight = 1, .run = populate },
     { .name = "time", .weight = 4, .bytes = 8, .run = time_passes },
 };
 

@@ -68,20 +68,28 @@ uint64_t oracle_draw_ram(OracleSide *side, OracleBytes *bytes, uint64_t len,
         gpa = oracle_range(bytes, ORACLE_DATA, end);
         break;
     }
-    return ROUND_DOWN(CLAMP(gpa, ORACLE_DATA, end), align);
+    gpa = ROUND_DOWN(CLAMP(gpa, ORACLE_DATA, end), align);
+    oracle_bring_back(side, gpa, len);
+    return gpa;
 }
+
+#define DRAWN_BYTES 0x2000u     /* that are to be there */
 
 uint64_t oracle_draw_gpa(OracleSide *side, OracleBytes *bytes)
 {
+    uint64_t gpa;
+
     switch (oracle_range(bytes, 0, 15)) {
     case 13:                    /* device memory and registers */
         return ORACLE_MMIO + oracle_bits(bytes, 27);
     case 14:                    /* over the end of RAM */
-        return oracle_ram_bytes(side) - oracle_bits(bytes, 13);
+        gpa = oracle_ram_bytes(side) - oracle_bits(bytes, 13);
+        oracle_bring_back(side, gpa, DRAWN_BYTES);
+        return gpa;
     case 15:                    /* nothing is there */
         return ORACLE_NOWHERE + oracle_bits(bytes, 23);
     default:
-        return oracle_draw_ram(side, bytes, 0x2000, 1);
+        return oracle_draw_ram(side, bytes, DRAWN_BYTES, 1);
     }
 }
 
@@ -118,6 +126,9 @@ unsigned oracle_draw_sg(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
         if (kind != NEIGHBOURS && gpa + longest > oracle_ram_bytes(side)) {
             gpa = ORACLE_DATA + gpa % ORACLE_BUCKET / align * align;
         }
+    }
+    for (i = 0; i < n; i++) {
+        oracle_bring_back(side, sg[i].gpa, sg[i].len);
     }
     return n;
 }

@@ -7,6 +7,7 @@
  *   bus.c       how guest drivers reach it
  *   restore.c   the Xen side saved and restored
  *   sights.c    what the guest saw of it
+ *   absent.c    pages that the guest has given back to Xen
  *   shape.c     which machine a stream runs on; its arguments and addresses
  *   look.c      what is compared at a quiet point
  *   picture.c   the picture of each display
@@ -90,6 +91,9 @@ struct OracleSide {
     bool faulted;               /* a call to Xen was made to fail, once */
     bool restored;              /* it was saved and restored */
     OracleDirty *dirty;         /* the log is on; else NULL */
+    uint8_t *absent;            /* a byte for each page of RAM */
+    uint64_t n_absent;
+    bool wild;                  /* an action with "wild" was run */
     GError *lost;               /* why nothing more can be done with it */
 };
 
@@ -126,6 +130,11 @@ PlainMachine *oracle_side_copy(OracleSide *side, const char *dir,
 
 /* Removes @dir and the files in it. */
 void oracle_remove_dir(const char *dir);
+
+/* ---- absent.c ---- */
+
+/* An action with "wild" is about to be run. */
+void oracle_side_wild(OracleSide *side);
 
 /* ---- bus.c ---- */
 

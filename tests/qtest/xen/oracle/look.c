@@ -102,7 +102,8 @@ static char *look_at_ram(OracleSide *a, OracleSide *b)
     touch_all(b, &p);
     for (page = 0; !text && page < p.n; page += MAX(n, 1)) {
         for (n = 0; n < CHUNK / ORACLE_PAGE && page + n < p.n &&
-             touched[page + n] && oracle_is_ram(page + n); n++) {
+             touched[page + n] && oracle_is_ram(page + n) &&
+             !a->absent[page + n]; n++) {
             continue;
         }
         text = n ? compare_pages(a, b, page, n) : NULL;

@@ -127,6 +127,20 @@ bool oracle_side_faulted(OracleSide *side);
 /* True if the guest sees two BARs at one address.  Xen side only. */
 bool oracle_side_bars_overlap(OracleSide *side);
 
+/*
+ * oracle_take_away() makes the @pages pages of RAM at @gpa absent: the guest has
+ * given them back to Xen.  They are not compared until they come back.  Nothing
+ * may reach them meanwhile, so the functions that draw addresses (below) bring
+ * back the pages that they name.  For other addresses, call
+ * oracle_bring_back(), which makes the absent pages among the @len bytes at
+ * @gpa pages of zeros, on both sides.
+ *
+ * After an action with "wild", a device may reach any page at any time.  No page
+ * is absent from then on, and oracle_take_away() does nothing.
+ */
+void oracle_take_away(OracleSide *side, uint64_t gpa, uint64_t pages);
+void oracle_bring_back(OracleSide *side, uint64_t gpa, uint64_t len);
+
 /* Saves it and restores it, into new machine frames.  Xen side only. */
 void oracle_side_restore(OracleSide *side, bool live);
 
@@ -198,6 +212,8 @@ struct OracleAction {
     unsigned bytes;             /* that a random stream gives it at most */
     /* It runs on the Xen side only, so the guest must not see its effect. */
     bool xen_only;
+    /* Gives a device addresses that the oracle does not know. */
+    bool wild;
     void (*run)(OracleSide *side, const OracleDevice *device,
                 OracleBytes *bytes);
 };

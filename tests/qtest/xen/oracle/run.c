@@ -48,6 +48,9 @@ static uint64_t run_step(OracleSide *side, const OracleStep *step)
     OracleBytes bytes = { 0 };
 
     bytes.data = g_bytes_get_data(step->bytes, &bytes.len);
+    if (step->action->wild) {
+        oracle_side_wild(side);
+    }
     side->longest_ns = 0;
     step->action->run(side, step->device, &bytes);
     after = oracle_side_cpu_ns(side);

@@ -268,6 +268,7 @@ OracleSide *oracle_side_start(const char *name, const char *qemu, bool xen,
     side->shape = *shape;
     side->sights = g_array_new(false, false, sizeof(OracleSight));
     side->texts = g_ptr_array_new_with_free_func(g_free);
+    side->absent = g_malloc0(oracle_ram_bytes(side) / ORACLE_PAGE);
     for (i = 0; oracle_devices[i]; i++) {
         oracle_shape_place(shape, i, &side->place[i]);
     }
@@ -314,6 +315,7 @@ void oracle_side_stop(OracleSide *side)
     g_ptr_array_free(side->texts, true);
     g_clear_error(&side->lost);
     g_free(side->plugged);
+    g_free(side->absent);
     g_free(side->dir);
     g_free(side);
 }

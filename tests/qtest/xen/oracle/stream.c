@@ -126,8 +126,12 @@ static OracleShape next_shape(Source *source, const char *const *without)
     return shape;
 }
 
-/* Actions that are possible in @shape, each as often as its weight. */
-static GArray *choices(const OracleShape *shape, const char *const *without)
+/*
+ * Actions that are possible in @shape, each as often as its weight; without
+ * wild ones if @tame.
+ */
+static GArray *choices(const OracleShape *shape, const char *const *without,
+                       bool tame)
 {
     GArray *found = g_array_new(false, false, sizeof(OracleStep));
     unsigned i, j, n;
@@ -138,8 +142,11 @@ static GArray *choices(const OracleShape *shape, const char *const *without)
         for (j = 0; shape->devices >> i & 1 && j < device->n_actions; j++) {
             const OracleStep step = { device, &device->actions[j], NULL };
 
-            for (n = 0; n < step.action->weight &&
-                 !is_without(without, device, step.action); n++) {
+            if ((tame && step.action->wild) ||
+                is_without(without, device, step.action)) {
+                continue;
+            }
+            for (n = 0; n < step.action->weight; n++) {
                 g_array_append_val(found, step);
             }
         }
@@ -166,7 +173,9 @@ static OracleStream *decode(Source *source, unsigned n,
 {
     OracleShape shape = next_shape(source, without);
     OracleStream *stream = oracle_stream_new(&shape);
-    g_autoptr(GArray) choice = choices(&shape, without);
+    /* Without these, pages can be absent for long. */
+    bool tame = next_byte(source) % 4 == 1;
+    g_autoptr(GArray) choice = choices(&shape, without, tame);
     unsigned i;
 
     for (i = 0; i < n && choice->len && !is_used_up(source); i++) {
