@@ -37,5 +37,6 @@ const OracleDevice *const oracle_devices[] = {
     &oracle_others[12],
     &oracle_others[13],
     &oracle_others[14],
+    &oracle_power,
     NULL
 };

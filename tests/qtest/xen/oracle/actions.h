@@ -23,4 +23,6 @@ extern const OracleDevice oracle_plug;      /* devices that come and go */
 #define ORACLE_OTHERS   15
 extern const OracleDevice oracle_others[ORACLE_OTHERS]; /* without driver */
 
+extern const OracleDevice oracle_power;     /* reset and sleep */
+
 #endif

@@ -73,6 +73,12 @@ const OraclePlace *oracle_place(const OracleSide *side,
 void *oracle_state(OracleSide *side, const OracleDevice *device);
 
 /*
+ * Sets up all devices of the machine again, as they were set up at the start.
+ * The result of each counts as seen by the guest.
+ */
+void oracle_set_up(OracleSide *side);
+
+/*
  * Runs a monitor command; @args is an object in JSON, or NULL.  The result,
  * success or the error's text, counts as seen by the guest, as by oracle_saw().
  * True if the command succeeded.

@@ -182,20 +182,21 @@ static bool start_xen(OracleSide *side, const char *const *args, GError **err)
     return side->guest != NULL;
 }
 
+static int set_up_one(OracleSide *side, const OracleDevice *device)
+{
+    return device->setup && oracle_place(side, device) ?
+           device->setup(side, device) : 0;
+}
+
 static bool set_up(OracleSide *side, GError **err)
 {
     unsigned i;
 
     for (i = 0; oracle_devices[i]; i++) {
         const OracleDevice *device = oracle_devices[i];
-        int rc;
 
-        if (!oracle_place(side, device)) {
-            continue;
-        }
         side->state[i] = g_malloc0(device->state_bytes + 1);
-        rc = device->setup ? device->setup(side, device) : 0;
-        if (rc) {
+        if (set_up_one(side, device)) {
             g_set_error(err, G_IO_ERROR, G_IO_ERROR_FAILED,
                         "%s: cannot set up %s: %s", side->name, device->name,
                         side->lost ? side->lost->message
@@ -204,6 +205,16 @@ static bool set_up(OracleSide *side, GError **err)
         }
     }
     return true;
+}
+
+void oracle_set_up(OracleSide *side)
+{
+    unsigned i;
+
+    for (i = 0; oracle_devices[i]; i++) {
+        oracle_saw_at(side, "set up again", i,
+                      set_up_one(side, oracle_devices[i]));
+    }
 }
 
 /*
