@@ -38,5 +38,6 @@ const OracleDevice *const oracle_devices[] = {
     &oracle_others[13],
     &oracle_others[14],
     &oracle_power,
+    &oracle_cpus,
     NULL
 };

@@ -24,5 +24,6 @@ extern const OracleDevice oracle_plug;      /* devices that come and go */
 extern const OracleDevice oracle_others[ORACLE_OTHERS]; /* without driver */
 
 extern const OracleDevice oracle_power;     /* reset and sleep */
+extern const OracleDevice oracle_cpus;      /* several vCPUs at a time */
 
 #endif

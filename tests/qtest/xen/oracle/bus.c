@@ -17,6 +17,20 @@ static int xen_memory(OracleSide *side, XensimIoreq *req)
                      : xensim_write(dom, req->addr, &req->data, req->size);
 }
 
+static bool is_answered(XensimStatus status)
+{
+    return status == XENSIM_OK || status == XENSIM_UNCLAIMED;
+}
+
+static void lose(OracleSide *side, XensimStatus status)
+{
+    g_clear_error(&side->lost);
+    if (ts_alive(side->guest, NULL, &side->lost)) {
+        g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "no answer: %s", xensim_status_str(status));
+    }
+}
+
 static int xen_access(OracleSide *side, XensimIoreq *req)
 {
     XensimDomain *dom = oracle_domain(side);
@@ -27,15 +41,11 @@ static int xen_access(OracleSide *side, XensimIoreq *req)
         return xen_memory(side, req);
     }
     status = xensim_ioreq(dom, req);
-    if (status == XENSIM_OK || status == XENSIM_UNCLAIMED) {
-        return 0;
+    if (!is_answered(status)) {
+        lose(side, status);
+        return -ENODEV;
     }
-    g_clear_error(&side->lost);
-    if (ts_alive(side->guest, NULL, &side->lost)) {
-        g_set_error(&side->lost, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                    "no answer: %s", xensim_status_str(status));
-    }
-    return -ENODEV;
+    return 0;
 }
 
 static int plain_access(OracleSide *side, XensimIoreq *req)
@@ -62,6 +72,78 @@ static int plain_access(OracleSide *side, XensimIoreq *req)
     req->data = val;
     return rc;
 }
+
+/* ---- several at a time ---- */
+
+#define ANSWER_MS   5000
+
+static void xen_at_once(OracleSide *side, XensimIoreq *req, unsigned n)
+{
+    XensimDomain *dom = oracle_domain(side);
+    XensimStatus status[ORACLE_VCPUS];
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        xensim_vcpu_select(i);
+        status[i] = xensim_ioreq_post(dom, &req[i]);
+    }
+    for (i = 0; i < n; i++) {
+        xensim_vcpu_select(i);
+        if (status[i] == XENSIM_OK) {
+            status[i] = xensim_ioreq_wait(dom, &req[i], ANSWER_MS);
+        }
+        if (!is_answered(status[i])) {
+            lose(side, status[i]);
+        }
+    }
+    xensim_vcpu_select(0);
+}
+
+/* Item by item, as the device model does it on Xen. */
+static void plain_string(OracleSide *side, const XensimIoreq *req)
+{
+    uint32_t i;
+
+    for (i = 0; i < req->count; i++) {
+        uint64_t gpa = req->data + i * req->size;
+        XensimIoreq one = *req;
+
+        one.data = 0;
+        one.count = 1;
+        one.data_is_ptr = false;
+        one.addr += one.type == XENSIM_IOREQ_COPY ? i * req->size : 0;
+        if (!one.read) {
+            guest_mem_read(side->pc, gpa, &one.data, one.size);
+        }
+        plain_access(side, &one);
+        if (one.read) {
+            guest_mem_write(side->pc, gpa, &one.data, one.size);
+        }
+    }
+}
+
+void oracle_at_once(OracleSide *side, XensimIoreq *req, unsigned n)
+{
+    unsigned i;
+
+    if (side->lost) {
+        return;
+    }
+    if (side->guest) {
+        xen_at_once(side, req, n);
+        return;
+    }
+    for (i = 0; i < n; i++) {
+        if (req[i].data_is_ptr) {
+            plain_string(side, &req[i]);
+        } else {
+            plain_access(side, &req[i]);
+        }
+    }
+    oracle_side_lost(side);
+}
+
+/* ---- one at a time ---- */
 
 static int bus_access(void *opaque, XensimIoreq *req)
 {

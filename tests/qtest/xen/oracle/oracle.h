@@ -41,6 +41,8 @@
 #define ORACLE_VGA_BAR2     0xfc000000u     /* IOAPIC, local APIC, BIOS */
 #define ORACLE_IO           0xc100u
 
+#define ORACLE_VCPUS        4
+
 typedef struct OracleSide OracleSide;
 typedef struct OracleBytes OracleBytes;
 typedef struct OracleAction OracleAction;
@@ -71,6 +73,15 @@ const OraclePlace *oracle_place(const OracleSide *side,
 
 /* OracleDevice.state_bytes for @side, zeros at its start. */
 void *oracle_state(OracleSide *side, const OracleDevice *device);
+
+/*
+ * Up to ORACLE_VCPUS accesses, @n, each by a vCPU of its own, at the same time:
+ * on the Xen side all requests are made before the first answer is waited for.
+ * QEMU may take them in any order, so what comes of them must not depend on it.
+ * Each is to ports, PCI configuration or registers; with data_is_ptr it is one
+ * of a string instruction, upwards, within a page of RAM.
+ */
+void oracle_at_once(OracleSide *side, XensimIoreq *req, unsigned n);
 
 /*
  * Sets up all devices of the machine again, as they were set up at the start.

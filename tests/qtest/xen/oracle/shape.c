@@ -83,7 +83,8 @@ char **oracle_shape_args(const OracleShape *shape, const char *dir)
 {
     static const char *const usual[] = {
         "-bios", "bios", "-rtc", "base=2020-01-01T00:00:00,clock=vm",
-        "-object", "iothread,id=thread", NULL
+        "-smp", G_STRINGIFY(ORACLE_VCPUS), "-object", "iothread,id=thread",
+        NULL
     };
     GPtrArray *argv = g_ptr_array_new();
     unsigned i;
