@@ -99,6 +99,14 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *queue, unsigned index,
                      uint64_t ring, bool irq);
 
 /*
+ * Tells a modern device that the parts of QUEUE are elsewhere: DESC is a
+ * multiple of 16, AVAIL of 2, USED of 4.  Nothing is written to them.  No request
+ * may be under way.
+ */
+int guest_virtq_move(GuestVirtq *queue, uint64_t desc, uint64_t avail,
+                     uint64_t used);
+
+/*
  * Add a request: OUT pieces that the device reads, then IN pieces that it
  * writes, all in SG.  *HEAD names the request until it is reaped.  The device
  * sees it after guest_virtq_kick().  If the queue has no room, returns -EAGAIN

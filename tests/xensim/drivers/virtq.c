@@ -72,6 +72,18 @@ int guest_virtq_init(GuestVirtio *dev, GuestVirtq *q, unsigned index,
     return rc ? rc : guest_virtio_place_queue(q);
 }
 
+int guest_virtq_move(GuestVirtq *q, uint64_t desc, uint64_t avail,
+                     uint64_t used)
+{
+    uint32_t size;
+    int rc = guest_virtio_select_queue(q, &size);
+
+    q->desc = desc;
+    q->avail = avail;
+    q->used = used;
+    return rc ? rc : guest_virtio_place_queue(q);
+}
+
 /* Let the device see the chain of N descriptors that begins at first_free. */
 static int offer(GuestVirtq *q, uint16_t last, unsigned n, uint16_t *head)
 {

@@ -361,6 +361,46 @@ static void in_video_memory(OracleSide *side, const OracleDevice *device,
     disk->lost = true;
 }
 
+/* What a driver needs of a part, for the first two requests. */
+#define LEAST_OF_RING   64u
+
+/*
+ * One part of the queue reaches over the end of RAM.  The device must refuse
+ * such a queue, or do the same with it as on any machine.
+ */
+static void over_the_end(OracleSide *side, const OracleDevice *device,
+                         OracleBytes *bytes)
+{
+    ActVdisk *disk = act_vdisk_ready(side, device);
+    GuestVirtq *q = disk ? disk->queue : NULL;
+    GuestSg sg = { oracle_draw_ram(side, bytes, GUEST_SECTOR_SIZE, 512),
+                   GUEST_SECTOR_SIZE };
+    unsigned part = oracle_range(bytes, 0, 2), n = 0;
+    uint64_t at[3], len;
+    uint16_t tag;
+    int rc;
+
+    if (!disk || disk->ops->init(disk, side, oracle_place(side, device))) {
+        return;
+    }
+    at[0] = q->desc;
+    at[1] = q->avail;
+    at[2] = q->used;
+    len = q->size * (part == 0 ? DESC_BYTES : part == 1 ? 2 : 8);
+    at[part] = oracle_ram_bytes(side) -
+               ROUND_DOWN(oracle_range(bytes, LEAST_OF_RING, len - 1),
+                          DESC_BYTES);
+    oracle_bring_back(side, at[part], len);
+    rc = guest_virtq_move(q, at[0], at[1], at[2]);
+    oracle_saw(side, "virtio disk: queue over the end", rc);
+    if (!rc) {
+        start(side, disk, oracle_bits(bytes, 1), 0, &sg, 1,
+              oracle_bits(bytes, 1), &tag, &n);
+        act_vdisk_finish(side, disk, &tag, n);
+    }
+    disk->lost = true;
+}
+
 const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS] = {
     { .name = "request", .weight = 20, .bytes = 128, .run = request },
     { .name = "scattered", .weight = 8, .bytes = 256, .run = scattered },
@@ -371,4 +411,5 @@ const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS] = {
     { .name = "cancel", .weight = 2, .bytes = 64, .run = cancel },
     { .name = "in-video-memory", .weight = 2, .bytes = 64,
       .run = in_video_memory },
+    { .name = "over-the-end", .weight = 1, .bytes = 16, .run = over_the_end },
 };

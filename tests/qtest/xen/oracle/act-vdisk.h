@@ -67,7 +67,7 @@ ActVdisk *act_vdisk_ready(OracleSide *side, const OracleDevice *device);
 void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
                       unsigned n);
 
-#define ACT_VDISK_N_ACTIONS 8u
+#define ACT_VDISK_N_ACTIONS 9u
 extern const OracleAction act_vdisk_actions[ACT_VDISK_N_ACTIONS];
 
 #endif
