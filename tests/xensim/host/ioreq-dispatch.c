@@ -179,6 +179,29 @@ static XensimStatus post_to(XensimDomain *dom, XensimIoreq *req, int id,
                                                            : XENSIM_OK;
 }
 
+/*
+ * Nobody claims it: a read gives ones, and a write is dropped.  Of a string
+ * instruction, each item is ones; Xen passes over items for absent pages.
+ */
+static void answer_unclaimed(XensimDomain *dom, XensimIoreq *req,
+                             uint32_t count)
+{
+    uint64_t gpa = req->data;
+    uint32_t i;
+
+    if (!req->read) {
+        return;
+    }
+    if (!req->data_is_ptr) {
+        req->data = UINT64_MAX;
+        return;
+    }
+    for (i = 0; i < count; i++) {
+        xensim_fill(dom, gpa, 0xff, req->size);
+        gpa = req->df ? gpa - req->size : gpa + req->size;
+    }
+}
+
 XensimStatus xensim_ioreq_post(XensimDomain *dom, XensimIoreq *req)
 {
     XsimDom *d = xsim_host_dom(dom);
@@ -193,8 +216,8 @@ XensimStatus xensim_ioreq_post(XensimDomain *dom, XensimIoreq *req)
         status = id < 0 ? XENSIM_UNCLAIMED : post_to(dom, req, id, count);
     }
     xsim_unlock(&d->lock);
-    if (status == XENSIM_UNCLAIMED && req->read && !req->data_is_ptr) {
-        req->data = UINT64_MAX;
+    if (status == XENSIM_UNCLAIMED) {
+        answer_unclaimed(dom, req, count);
     }
     return status;
 }

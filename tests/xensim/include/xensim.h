@@ -340,7 +340,7 @@ unsigned xensim_vcpu_current(void);
 
 typedef enum XensimStatus {
     XENSIM_OK,
-    XENSIM_UNCLAIMED,  /* no enabled ioreq server claims it: data all-ones */
+    XENSIM_UNCLAIMED,  /* no enabled ioreq server claims it: a read gives ones */
     XENSIM_TIMEOUT,    /* no answer; the vCPU's slot stays busy */
     XENSIM_DM_DIED,    /* the device model that served it has died */
     XENSIM_NO_DM,      /* claimed, but nobody bound the event channel */
@@ -391,7 +391,10 @@ XensimStatus xensim_ioreq_post(XensimDomain *dom, XensimIoreq *req);
 XensimStatus xensim_ioreq_wait(XensimDomain *dom, XensimIoreq *req,
                                unsigned timeout_ms);
 
-/* Port I/O.  Unclaimed ports read as all-ones and drop writes. */
+/*
+ * Port I/O.  Unclaimed ports read as all-ones and drop writes; string
+ * instructions, here and below, fill guest memory with ones.
+ */
 void xensim_outb(XensimDomain *dom, uint16_t port, uint8_t val);
 void xensim_outw(XensimDomain *dom, uint16_t port, uint16_t val);
 void xensim_outl(XensimDomain *dom, uint16_t port, uint32_t val);

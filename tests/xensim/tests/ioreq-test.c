@@ -155,6 +155,44 @@ static void test_mmio(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(f->s->events, ==, before);
 }
 
+/* Is each of the @len bytes at @gpa @byte? */
+static bool all_are(XensimDomain *dom, uint64_t gpa, size_t len, uint8_t byte)
+{
+    g_autofree uint8_t *found = g_malloc(len);
+    size_t i;
+
+    g_assert_cmpint(xensim_read(dom, gpa, found, len), ==, 0);
+    for (i = 0; i < len && found[i] == byte; i++) {
+        continue;
+    }
+    return i == len;
+}
+
+/* Xen itself answers string instructions that no server claims. */
+static void test_rep_unclaimed(Fixture *f, gconstpointer unused)
+{
+    (void)unused;
+    g_assert_cmpint(xensim_fill(f->dom, 0x300000, 0x5a, 0x3000), ==, 0);
+    xensim_mmio_copy(f->dom, 0xf0001000, 0x300ff0, 4, 16, true, false);
+    g_assert(all_are(f->dom, 0x300fe0, 16, 0x5a));
+    g_assert(all_are(f->dom, 0x300ff0, 64, 0xff));
+    g_assert(all_are(f->dom, 0x301030, 16, 0x5a));
+    /* Downwards: the first item is at the highest address. */
+    xensim_rep_ins(f->dom, 0x200, 0x302006, 2, 8, true);
+    g_assert(all_are(f->dom, 0x301fe8, 16, 0x5a));
+    g_assert(all_are(f->dom, 0x301ff8, 16, 0xff));
+    g_assert(all_are(f->dom, 0x302008, 16, 0x5a));
+    /* What is written to nobody is dropped. */
+    xensim_mmio_copy(f->dom, 0xf0001000, 0x302100, 8, 8, false, false);
+    g_assert(all_are(f->dom, 0x302008, 0x200, 0x5a));
+    /* An absent page in the middle is passed over. */
+    g_assert_cmpuint(xensim_depopulate(f->dom, 0x301, 1), ==, 1);
+    xensim_mmio_copy(f->dom, 0xf0001000, 0x301ff0, 4, 8, true, false);
+    g_assert(all_are(f->dom, 0x302000, 16, 0xff));
+    g_assert_cmphex(xensim_gfn_to_mfn(f->dom, 0x301), ==, XENSIM_NO_MFN);
+    g_assert_cmpuint(f->s->events, ==, 0);
+}
+
 static void test_mmio_copy(Fixture *f, gconstpointer unused)
 {
     uint8_t in[64], out[64];
@@ -545,6 +583,7 @@ int main(int argc, char **argv)
     add("unclaimed", test_unclaimed);
     add("bad-sizes", test_bad_sizes);
     add("rep", test_rep);
+    add("rep-unclaimed", test_rep_unclaimed);
     add("mmio", test_mmio);
     add("mmio-copy", test_mmio_copy);
     add("pci", test_pci);
