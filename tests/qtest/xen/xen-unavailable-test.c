@@ -464,6 +464,106 @@ static const char *saved(XenTest *t)
     return NULL;
 }
 
+/*
+ * String instructions: the device model itself moves the data.  The disk gets
+ * no sector whose data could not be read, and a sector that cannot be stored
+ * stays in the disk: the guest sees that it is not done.
+ */
+static const char *string(XenTest *t, bool write)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    enum { SECTORS = PAGES * 8, OTHER = 40 };
+
+    boot(t);
+    for (unsigned i = 0; i < 3; i++) {
+        bool fails = i == 1;
+        int err;
+
+        xensim_stamp(t->dom, gfn, PAGES, 7);
+        xensim_invalidate(t->dom);
+        guest_pc_set_timeout(t->pc, fails ? 500 : 10000);
+        if (fails) {
+            fail_at(t, &buffer, 1, 0);
+        }
+        err = guest_ide_pio_string(&t->ide, write, OTHER * 8, SECTORS,
+                                   buffer.gpa);
+        xensim_fault_disarm_all(t->sim);
+        XEN_REQUIRE(!err == !fails, "a transfer that %s ends with %d",
+                    fails ? "could not be made" : "could be made", err);
+        if (fails) {
+            uint32_t status;
+
+            xen_test_ok(t, guest_in(t->pc, t->ide.cmd + 7, 1, &status));
+            XEN_REQUIRE(status & 8, "status 0x%x: the disk does not expect "
+                        "any more data", status);
+            XEN_REQUIRE(xensim_stamp_check(t->dom, gfn, PAGES, 7) ==
+                        XENSIM_NO_GFN, "wrote to memory that is unavailable");
+            xen_test_ide(t);
+        }
+        if (write) {
+            XEN_TRY(on_disk(t, OTHER, gfn, 7));
+        } else if (!fails) {
+            XEN_TRY(xen_test_disk_at(t, buffer.gpa, OTHER, PAGES, SEED,
+                                     "read other bytes"));
+        }
+    }
+    return NULL;
+}
+
+static const char *string_read(XenTest *t)
+{
+    return string(t, false);
+}
+
+static const char *string_write(XenTest *t)
+{
+    return string(t, true);
+}
+
+/*
+ * The same between memory and registers: the width and height of the display.
+ * The registers keep what they had.
+ */
+static const char *string_mmio(XenTest *t)
+{
+    enum { MMIO = 0xf2000000, SIZES = MMIO + 0x502, OLD = 0x01e00280,
+           NEW = 0x02580320 };
+    uint32_t size = OLD;
+
+    xen_test_start(t, XEN_TEST_VGA);
+    xen_test_ok(t, guest_vga_init(t->pc, &t->vga, 0));
+    xen_test_ok(t, guest_vga_place(&t->vga, XEN_TEST_LFB, MMIO));
+    xensim_write(t->dom, buffer.gpa, &size, sizeof(size));
+    xensim_mmio_copy(t->dom, SIZES, buffer.gpa, 2, 2, false, false);
+    for (unsigned i = 0; i < 2; i++) {
+        uint16_t width, height;
+
+        size = NEW;
+        xensim_write(t->dom, buffer.gpa, &size, sizeof(size));
+        xensim_invalidate(t->dom);
+        if (!i) {
+            fail_at(t, &buffer, 1, 0);
+        }
+        xensim_mmio_copy(t->dom, SIZES, buffer.gpa, 2, 2, false, false);
+        xensim_fault_disarm_all(t->sim);
+        xen_test_ok(t, guest_dispi_in(&t->vga, 1, &width));
+        xen_test_ok(t, guest_dispi_in(&t->vga, 2, &height));
+        size = height << 16 | width;
+        XEN_REQUIRE(size == (i ? NEW : OLD), "the display has %u x %u", width,
+                    height);
+    }
+    /* The other way. */
+    size = OLD;
+    xensim_write(t->dom, buffer.gpa, &size, sizeof(size));
+    xensim_invalidate(t->dom);
+    fail_at(t, &buffer, 1, 0);
+    xensim_mmio_copy(t->dom, SIZES, buffer.gpa, 2, 2, true, false);
+    xensim_fault_disarm_all(t->sim);
+    xensim_read(t->dom, buffer.gpa, &size, sizeof(size));
+    XEN_REQUIRE(size == OLD, "wrote to memory that is unavailable");
+    return NULL;
+}
+
 /* A balloon that is not Xen's takes nothing, and does no harm. */
 static const char *balloon(XenTest *t)
 {
@@ -513,6 +613,9 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/cd", cd, NULL);
     xen_test_add("unavailable/ahci-pio", ahci_pio, NULL);
     xen_test_add("unavailable/ahci-cd", ahci_cd, NULL);
+    xen_test_add("unavailable/string-read", string_read, NULL);
+    xen_test_add("unavailable/string-write", string_write, NULL);
+    xen_test_add("unavailable/string-mmio", string_mmio, NULL);
     xen_test_add("unavailable/saved", saved, NULL);
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();

@@ -460,6 +460,18 @@ static int pio_start(GuestIde *ide, bool write, uint64_t lba,
                                write ? CMD_WRITE_PIO_EXT : CMD_READ_PIO_EXT);
 }
 
+/* After the last sector, the disk is ready, and waits for no more data. */
+static int pio_end(GuestIde *ide)
+{
+    int rc = wait_status(ide, STATUS_READY);
+
+    if (!rc && (ide->status & STATUS_DRQ)) {
+        rc = guest_pc_fail(ide->pc, EIO, "disk: status 0x%02x after the last "
+                           "sector", ide->status);
+    }
+    return rc;
+}
+
 int guest_ide_pio(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
                   void *buf)
 {
@@ -474,7 +486,7 @@ int guest_ide_pio(GuestIde *ide, bool write, uint64_t lba, unsigned sectors,
                        : data_in(ide, p, GUEST_SECTOR_SIZE);
         }
     }
-    return rc ? rc : wait_status(ide, STATUS_READY);
+    return rc ? rc : pio_end(ide);
 }
 
 /* One sector by "rep ins"/"rep outs", cut at pages as Xen does. */
@@ -518,5 +530,5 @@ int guest_ide_pio_string(GuestIde *ide, bool write, uint64_t lba,
             rc = string_sector(ide, write, gpa);
         }
     }
-    return rc ? rc : wait_status(ide, STATUS_READY);
+    return rc ? rc : pio_end(ide);
 }
