@@ -59,11 +59,12 @@ class Domain:
     boot_seconds = 120
 
     def __init__(self, name, model='ours', vga='stdvga', memory=24,
-                 settings=()):
+                 video=None, settings=()):
         self.name = name
         self.model = model
         self.vga = vga
-        self.memory = memory
+        self.memory = memory        # MiB, with the VIDEO MiB of displays
+        self.video = video or VIDEO_MIB[vga]
         self.settings = list(settings)
         self.disk = f'/tmp/{name}.img'
         self.guest = Guest()
@@ -79,7 +80,7 @@ class Domain:
             'type = "hvm"', f'name = "{self.name}"',
             f'memory = {self.memory}', f'maxmem = {self.memory}',
             'vcpus = 1', f'vga = "{self.vga}"',
-            f'videoram = {VIDEO_MIB[self.vga]}', 'vnc = 0', 'sdl = 0',
+            f'videoram = {self.video}', 'vnc = 0', 'sdl = 0',
             'serial = "pty"',
             f'disk = [ "format=raw,backendtype=qdisk,vdev=hda,access=rw,'
             f'target={self.disk}" ]', 'boot = "c"', 'usb = 0',

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import picture
+from above import above
 from domain import DATA_LBA, MIB
 from plan_rounds import running
 from report import Failed, Skipped
@@ -387,5 +388,6 @@ def program(report, name, args, dom):
 
 def run(report, told):
     devices(report, 'ours', name='ours')
+    above(report)
     programs(report)
     devices(report, 'stock', known=True, name='stock', model='stock')

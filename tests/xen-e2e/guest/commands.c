@@ -18,6 +18,10 @@
  *   bar ADDR                        move the video memory
  *   size N DECODED                  size its BAR N times; DECODED 1: while it is
  *                                   on
+ *   find CLASS                      a PCI device
+ *   place DEVFN BAR ADDR [HIGH]     move one of its BARs; HIGH: the upper half of
+ *                                   the address of a 64-bit BAR
+ *   window MIB                      show memory from MIB mebibytes on at WINDOW
  *   peek ADDR, poke ADDR VALUE      a dword
  *   in PORT, out PORT VALUE         a byte
  *   limit, storm, dmaballoon, bench: see runs.c
@@ -175,6 +179,29 @@ static void size(uint32_t *arg, unsigned n)
     say("%s differ=%u", differ ? "bad" : "ok", differ);
 }
 
+static void find(uint32_t *arg, unsigned n)
+{
+    int devfn = pci_find_class(arg[0]);
+
+    say("%s devfn=%d", devfn < 0 ? "bad" : "ok", devfn);
+}
+
+static void place(uint32_t *arg, unsigned n)
+{
+    if (n > 3) {
+        pci_bar_move_64(arg[0], arg[1], (uint64_t)arg[3] << 32 | arg[2]);
+    } else {
+        pci_bar_move(arg[0], arg[1], arg[2]);
+    }
+    say("ok");
+}
+
+static void window(uint32_t *arg, unsigned n)
+{
+    window_show(arg[0]);
+    say("ok");
+}
+
 static void peek(uint32_t *arg, unsigned n)
 {
     say("ok value=0x%x", *(volatile uint32_t *)arg[0]);
@@ -205,6 +232,7 @@ static const Command commands[] = {
     { "give", 2, give }, { "take", 2, take },
     { "mode", 3, mode }, { "draw", 1, draw }, { "pixels", 1, pixels },
     { "bar", 1, bar }, { "size", 2, size },
+    { "find", 1, find }, { "place", 3, place }, { "window", 1, window },
     { "peek", 1, peek }, { "poke", 2, poke },
     { "in", 1, in_port }, { "out", 2, out_port },
     { "limit", 4, run_at_limit }, { "storm", 3, run_storm },

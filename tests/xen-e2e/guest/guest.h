@@ -7,8 +7,8 @@
  * What the guest cannot go on after it says in a line that begins "panic".
  *
  * Memory: the image and its data below 0x70000, the stack below 0x80000, the
- * tables for hypercalls and DMA from 1 MiB; tests have RAM from TEST_RAM to
- * where the BIOS says it ends, and the video memory.
+ * tables for hypercalls, DMA and paging from 1 MiB; tests have RAM from TEST_RAM
+ * to where the BIOS says it ends, and the video memory.
  */
 
 #ifndef XEN_E2E_GUEST_H
@@ -25,7 +25,10 @@
 #define GFN_LIST_MAX 65536u
 #define PRD_TABLE 0x140000u         /* a page, which is what QEMU reads */
 #define PRD_MAX 512u
+#define PAGE_TABLE 0x150000u        /* a page */
 #define TEST_RAM 0x200000u
+#define WINDOW 0x80000000u          /* see window_show() */
+#define WINDOW_BYTES 0x4000000u
 
 /* ---- what the BIOS said (boot.S) ---- */
 
@@ -141,6 +144,11 @@ int xen_pages_max(void);
 /* Write N frame numbers, FIRST, FIRST + STEP, ... to GFN_LIST. */
 void xen_list(uint32_t first, uint32_t n, uint32_t step);
 
+/* ---- memory above 4 GiB (window.c) ---- */
+
+/* Show WINDOW_BYTES of memory, from MIB mebibytes (a multiple of 4), at WINDOW. */
+void window_show(uint32_t mib);
+
 /* ---- PCI (pci.c), bus 0 ---- */
 
 uint32_t pci_in(unsigned devfn, unsigned reg);
@@ -161,6 +169,7 @@ void pci_command(unsigned devfn, uint16_t set, uint16_t clear);
  */
 uint32_t pci_bar_size(unsigned devfn, unsigned bar, bool decoded);
 void pci_bar_move(unsigned devfn, unsigned bar, uint32_t addr);
+void pci_bar_move_64(unsigned devfn, unsigned bar, uint64_t addr);
 
 /* ---- the disk (ide.c): first channel's master on the PIIX3 ---- */
 

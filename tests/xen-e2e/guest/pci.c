@@ -73,3 +73,13 @@ void pci_bar_move(unsigned devfn, unsigned bar, uint32_t addr)
     pci_out(devfn, REG_BAR0 + 4 * bar, addr);
     pci_command(devfn, on, 0);
 }
+
+void pci_bar_move_64(unsigned devfn, unsigned bar, uint64_t addr)
+{
+    uint16_t on = pci_in(devfn, REG_COMMAND) & (PCI_IO | PCI_MEMORY);
+
+    pci_command(devfn, 0, on);
+    pci_out(devfn, REG_BAR0 + 4 * bar, addr);
+    pci_out(devfn, REG_BAR0 + 4 * bar + 4, addr >> 32);
+    pci_command(devfn, on, 0);
+}
