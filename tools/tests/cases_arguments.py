@@ -13,7 +13,8 @@ def start(b):
     """The Makefile and its tools, copied: what they would make is seen."""
     shutil.copytree(b.tools, b.path('repo/tools'),
                     ignore=shutil.ignore_patterns('__pycache__'))
-    shutil.copy(os.path.join(b.real_repo, 'Makefile'), b.path('repo'))
+    for name in ('Makefile', 'meson.build'):
+        shutil.copy(os.path.join(b.real_repo, name), b.path('repo'))
 
 
 def files(b):
