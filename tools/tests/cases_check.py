@@ -155,6 +155,17 @@ def refused(check, *args):
     raise AssertionError(f'{check.__name__} takes it')
 
 
+def test_series_tree_is_no_git_tree(b):
+    """In one, meson makes an error of each of QEMU's own warnings."""
+    export = load(b, 'export-series')
+    b.prepared()
+    made = export.Export(b.path('build'), b.path('repo'))
+    made.base(full=True)
+    assert not os.path.lexists(os.path.join(made.work, '.git'))
+    assert made.git('log', '--format=%s').stdout == 'QEMU 10.0.13\n'
+    assert made.git('status', '--porcelain').stdout == ''
+
+
 def test_subjects_fit_a_line_and_have_a_body(b):
     export, parts = series_of(b, '* ' + 'x' * 72, '', '  Why.', 'hw/*')
     export.check_messages(parts, 'list')
