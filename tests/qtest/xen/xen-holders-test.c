@@ -9,7 +9,7 @@
 #include "drivers/ahci.h"
 #include "drivers/e1000.h"
 #include "drivers/virtio.h"
-#include "xen-test-common.h"
+#include "xen-test-hotplug.h"
 
 enum {
     IO = 0xc200,
@@ -252,6 +252,51 @@ static const char *oldest_first(XenTest *t)
     return NULL;
 }
 
+/* The device "dev" goes, and with it, after a grace period, all that it held. */
+static const char *gone(XenTest *t)
+{
+    hotplug_unplug(t);
+    XEN_REQUIRE(xen_test_settles(t, "dma", "held"), "tells of what a device "
+                "that is gone held: %s", xen_test_hmp(t, "info xen-mapcache "
+                                                      "dma"));
+    XEN_REQUIRE(xen_test_stat(t, "unmatched") == 0,
+                "has a device that releases what it has not");
+    return NULL;
+}
+#define gone(...) XEN_AT(gone(__VA_ARGS__))
+
+/*
+ * A device goes while it has a request that stalls, and another comes in its
+ * place, under its name.
+ */
+static const char *unplugged(XenTest *t)
+{
+    const GuestSg sg = { DATA, 2 * XEN_TEST_PAGE };
+    GuestVscsi scsi;
+    GuestVblk blk;
+
+    xen_test_start(t, SLOW_DISK "-object iothread,id=io ");
+    for (unsigned round = 0; round < 3; round++) {
+        qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', "
+            "'arguments': {'driver': 'virtio-scsi-pci', 'id': 'dev', "
+            "'addr': '7', 'disable-legacy': 'off', 'disable-modern': true}}");
+        xen_test_ok(t, guest_vscsi_init(t->pc, &scsi, 0, IO, DRIVER));
+        XEN_TRY(told(t, scsi.queue.desc, scsi.queue.size * 16, "reads, held",
+                     "virtio-scsi-device", "dev"));
+        XEN_TRY(gone(t));
+    }
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', 'arguments': {"
+        "'driver': 'virtio-blk-pci', 'id': 'dev', 'drive': 'slow', 'addr': "
+        "'7', 'iothread': 'io', 'disable-legacy': 'off', "
+        "'disable-modern': true}}");
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER));
+    xen_test_ok(t, guest_vblk_start(&blk, false, 0, &sg, 1, &(uint16_t) { 0 }));
+    xen_test_ok(t, guest_vblk_kick(&blk));
+    XEN_TRY(told(t, sg.gpa, sg.len, "writes, transfer", "virtio-blk-device",
+                 "dev"));
+    return gone(t);
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -262,5 +307,6 @@ int main(int argc, char **argv)
     xen_test_add("holders/ahci", ahci, NULL);
     xen_test_add("holders/virtio-gpu", gpu, NULL);
     xen_test_add("holders/e1000", e1000, NULL);
+    xen_test_add("holders/unplugged", unplugged, NULL);
     return g_test_run();
 }
