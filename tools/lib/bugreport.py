@@ -265,11 +265,21 @@ def turned_off(subject, names):
             from None
 
 
+def file_size_limit(subject):
+    """RLIMIT_FSIZE of the process, as /proc tells it."""
+    limit = re.search(r'(?m)^Max file size +(\S+)', subject.proc('limits'))
+    return limit[1] if limit else 'unlimited'
+
+
 def trace(subject, seconds):
     """What the mapcache's trace events tell in this time."""
     if subject.log is None:
         raise Unavailable('traces go to the log, and none was found; name it '
                           'by --log')
+    if subject.pid is not None and file_size_limit(subject) != 'unlimited':
+        raise Unavailable('traces go to the log, which must not reach the '
+                          f'limit of {file_size_limit(subject)} bytes: QEMU '
+                          'would be ended')
     with subject.guest.monitor(10) as monitor:
         names, ours = events_of(monitor)
         start = os.stat(subject.log).st_size

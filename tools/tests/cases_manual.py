@@ -88,7 +88,7 @@ def names_nothing(text, guest, options):
 
 
 # of Linux, libc and Xen's toolstack
-NOT_OF_QEMU = {'RLIMIT_AS', 'vm.max_map_count',
+NOT_OF_QEMU = {'RLIMIT_AS', 'RLIMIT_FSIZE', 'vm.max_map_count',
                "xl qemu-monitor-command GUEST 'info xen-mapcache'"}
 
 

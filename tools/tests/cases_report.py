@@ -2,6 +2,7 @@
 """The report that goes to a maintainer."""
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -207,6 +208,20 @@ def test_report_of_a_distrusted_device_model(b):
         has(parts['what the human monitor tells'], 'info xen-mapcache\nlookups',
             'outstanding DMA mappings: ', 'vga.vram')
         has(parts['trace of 2 seconds'], 'misses +', 'xen_remap_bucket guest 0x')
+
+
+def test_report_of_a_process_with_small_files(b):
+    """libxl gives a restricted device model such a limit: if the log reached
+    it, the guest would end."""
+    with guests(b, (1, 'guest')) as (guest,):
+        most = os.stat(guest.log).st_size + 2000
+        resource.prlimit(guest.pid(), resource.RLIMIT_FSIZE, (most, most))
+        with meanwhile(guest, (f'xp /4xb {n << 20}' for n in range(60))):
+            parts = report(b, '1', '--seconds', '3')
+        assert guest.process.poll() is None, b.read('guest.log')
+        has(parts['trace of 3 seconds'], 'not available: ',
+            f'limit of {most} bytes')
+        has(parts['limits'], f'Max file size             {most}')
 
 
 def test_report_that_is_ended(b):

@@ -96,12 +96,15 @@ class Guest:
             said = self.human(f'o /{width} {port:#x} {value:#x}')
             assert not said, said
 
-    def signal(self, number):
-        """To QEMU itself, which the simulated Xen has started."""
+    def pid(self):
+        """Of QEMU itself, which the simulated Xen has started."""
         pid = self.process.pid
         with open(f'/proc/{pid}/task/{pid}/children', encoding='utf-8') as src:
-            for child in src.read().split():
-                os.kill(int(child), number)
+            child, = src.read().split()
+        return int(child)
+
+    def signal(self, number):
+        os.kill(self.pid(), number)
 
     def end(self):
         self.process.terminate()
