@@ -89,6 +89,7 @@ def names_nothing(text, guest, options):
 
 # of Linux, libc and Xen's toolstack
 NOT_OF_QEMU = {'RLIMIT_AS', 'RLIMIT_FSIZE', 'vm.max_map_count',
+               'XenMapcacheInfo', 'XenMapcacheSlots',
                "xl qemu-monitor-command GUEST 'info xen-mapcache'"}
 
 
