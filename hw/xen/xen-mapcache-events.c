@@ -126,12 +126,16 @@ static void send_outstanding(uint64_t invalidates)
 }
 
 static MapCacheEvent outstanding = { .send = send_outstanding };
+static MapCacheEvent failed = {
+    .send = qapi_event_send_xen_mapcache_access_failed,
+};
 static MapCacheEvent low = { .send = qapi_event_send_xen_mapcache_low };
 
 void mcache_events_init(void)
 {
     outstanding.timer = timer_new_ms(QEMU_CLOCK_REALTIME, event_due,
                                      &outstanding);
+    failed.timer = timer_new_ms(QEMU_CLOCK_REALTIME, event_due, &failed);
     low.timer = timer_new_ms(QEMU_CLOCK_REALTIME, event_due, &low);
 }
 
@@ -143,4 +147,10 @@ void mcache_event_outstanding(void)
 void mcache_event_low(void)
 {
     event_occurs(&low);
+}
+
+void xen_map_cache_access_failed(void)
+{
+    qatomic_inc(&mapcache.failed_accesses);
+    event_occurs(&failed);
 }

@@ -161,6 +161,7 @@ typedef struct MapCache {
     unsigned long *table_map; /* the writable parts of the slot table */
     uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t unmatched;
+    uint64_t failed_accesses;
     uint32_t seconds;       /* the time for records; 0: nobody updates it */
     bool held_came;         /* there may be mappings that no report named */
 

@@ -163,6 +163,7 @@ XenMapcacheInfo *qmp_query_xen_mapcache(Error **errp)
     info->map_calls = stats.map_calls;
     info->map_pages = stats.map_pages;
     info->map_failures = stats.map_failures;
+    info->failed_accesses = stats.failed_accesses;
     info->holes = stats.holes;
     info->no_room = stats.no_room;
     info->unmap_calls = stats.unmap_calls;
@@ -239,6 +240,8 @@ void hmp_info_xen_mapcache(Monitor *mon, const QDict *qdict)
                    PRIu64 " failed; unmap calls: %" PRIu64 "\n",
                    info->map_calls, info->map_pages, info->map_failures,
                    info->unmap_calls);
+    monitor_printf(mon, "accesses that failed: %" PRIu64 "\n",
+                   info->failed_accesses);
     monitor_printf(mon, "invalidates: %" PRIu64 "; releases of nothing: %"
                    PRIu64 "; unmapped because unused: %" PRIu64 "\n",
                    info->invalidates, info->unmatched, info->idle);

@@ -40,6 +40,7 @@ static const Statistic statistics[] = {
     COUNTER("map-calls", map_calls),
     COUNTER("map-pages", map_pages),
     COUNTER("map-failures", map_failures),
+    COUNTER("failed-accesses", failed_accesses),
     COUNTER("holes", holes),
     COUNTER("no-room", no_room),
     COUNTER("unmap-calls", unmap_calls),

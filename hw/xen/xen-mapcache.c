@@ -442,5 +442,6 @@ void xen_map_cache_get_stats(XenMapCacheStats *stats)
     stats->dma = mcache_dma_outstanding_locked();
     stats->held = mapcache.nr_held;
     stats->unmatched = qatomic_read(&mapcache.unmatched);
+    stats->failed_accesses = qatomic_read(&mapcache.failed_accesses);
     mcache_check_locked();
 }

@@ -29,6 +29,7 @@
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
+#include "hw/xen/xen-report.h"
 #include "hw/xen/xen-reservation.h"
 #include "system/numa.h"
 #include "system/runstate.h"
@@ -111,6 +112,25 @@ static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
 }
 
 /*
+ * The access ends in an error.  Not every device looks at that, so the user is
+ * told, too.
+ */
+static void access_failed(RAMBlock *block, ram_addr_t addr, hwaddr len,
+                          bool is_write)
+{
+    static XenReportLimit limit;
+
+    xen_map_cache_access_failed();
+    if (xen_report_is_due(&limit, NULL)) {
+        error_report("xen: %" HWADDR_PRIu " bytes could not be %s guest memory "
+                     "at 0x" RAM_ADDR_FMT ", which cannot be mapped; a device "
+                     "that ignores such errors %s", len,
+                     is_write ? "written to" : "read from", addr,
+                     is_write ? "loses them" : "goes on with zeros");
+    }
+}
+
+/*
  * The result for bytes that were not copied; a read gets zeros.  If the page is
  * absent, cuts *@len to the end of the page.  If a call failed, it failed for
  * all *@len bytes.
@@ -141,6 +161,9 @@ static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
         status = copy_once(block, addr, buf, &copied, is_write);
     } while (status == XEN_MAP_UNAVAILABLE && wait_to_retry(&tries));
 
+    if (status == XEN_MAP_UNAVAILABLE) {
+        access_failed(block, addr, *len, is_write);
+    }
     if (status != XEN_MAP_OK) {
         return not_copied(status, addr, buf, len, is_write);
     }

@@ -73,6 +73,7 @@ HUMAN = {
     'map-calls': '^map calls: N',
     'map-pages': '^map calls: .*?of N pages',
     'map-failures': '^map calls: .*?N failed',
+    'failed-accesses': '^accesses that failed: N',
     'unmap-calls': '^map calls: .*?unmap calls: N',
     'invalidates': '^invalidates: N',
     'unmatched': '^invalidates: .*?releases of nothing: N',
