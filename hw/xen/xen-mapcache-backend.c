@@ -60,20 +60,22 @@ void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
     void *p = xen_foreign_map(xen_fmem, xen_domid, host,
                               PROT_READ | PROT_WRITE, host ? MAP_FIXED : 0,
                               pages, gfn, err);
-    size_t i = 0;
 
     mcache_count_map(pages, !p);
-    while (p && i < pages && !is_unavailable(err[i])) {
-        i++;
-    }
-    if (p && i < pages) {
-        mcache_count_unmap();
-        munmap(p, pages << XC_PAGE_SHIFT);
-        errno = abs(err[i]);
-        p = NULL;
-    }
     trace_xen_remap_bucket((uint64_t)gfn[0] << XC_PAGE_SHIFT, pages, p);
     return p;
+}
+
+int mcache_unavailable(const int *err, size_t pages)
+{
+    size_t i;
+
+    for (i = 0; i < pages; i++) {
+        if (is_unavailable(err[i])) {
+            return abs(err[i]);
+        }
+    }
+    return 0;
 }
 
 void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err)

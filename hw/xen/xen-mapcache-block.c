@@ -158,7 +158,8 @@ static XenFrames probe(const xen_pfn_t *gfn, size_t pages,
         void *p;
 
         n = MIN(pages - done, PROBE_PAGES);
-        p = mcache_map_frames(NULL, gfn + done, n, err);
+        p = mcache_mapped_or_null(mcache_map_frames(NULL, gfn + done, n, err),
+                                  n, err);
         if (!p) {
             mcache_report_failure("probing guest address",
                                   (hwaddr)gfn[done] << XC_PAGE_SHIFT, n,
@@ -246,7 +247,8 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
             ;
         }
         if (n < end) {
-            error_setg(errp, "page %zu became absent while it was mapped", n);
+            error_setg(errp, "page %zu became absent or unavailable while it "
+                       "was mapped", n);
             mcache_unmap(host, pages);
             return NULL;
         }
@@ -266,7 +268,8 @@ static void *block_map_real(ram_addr_t addr, hwaddr size, Error **errp)
     hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     size_t pages = size >> XC_PAGE_SHIFT, i, absent = 0;
     g_autofree int *err = g_new(int, pages);
-    void *host = mcache_map_frames(NULL, gfn, pages, err);
+    void *host = mcache_mapped_or_null(mcache_map_frames(NULL, gfn, pages, err),
+                                       pages, err);
 
     if (!host) {
         error_setg_errno(errp, errno, "mapping %zu pages at guest address 0x%"

@@ -17,11 +17,8 @@
  * Makes one call that maps @pages frames, and counts it.  @host: the address;
  * the frames replace what is mapped there; NULL: any address.  @err gets a
  * value for each page: 0 if the page is present; any other value means that it
- * is absent.
- *
- * Returns NULL, with errno, if the call failed, or if a page could not be
- * mapped for lack of memory or for another passing reason.  At @host there is
- * then either what was mapped before, or nothing.
+ * is absent or unavailable.  Returns NULL, with errno, if the call failed.  At
+ * @host there is then either what was mapped before, or nothing.
  */
 void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
                         int *err);
@@ -32,6 +29,13 @@ void *mcache_map_frames(void *host, const xen_pfn_t *gfn, size_t pages,
  * made.
  */
 void *mcache_map_range(void *host, uint64_t first_gfn, size_t pages, int *err);
+
+/*
+ * @err: what a map call has said of @pages pages.  0 if each is present or
+ * absent; or else the errno of a page that is unavailable, because it could not
+ * be mapped for lack of memory or the like.
+ */
+int mcache_unavailable(const int *err, size_t pages);
 
 /* Counts a call that maps @pages pages; counts a call that unmaps. */
 void mcache_count_map(size_t pages, bool failed);

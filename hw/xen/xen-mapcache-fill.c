@@ -63,9 +63,10 @@ static uint32_t slots_find_locked(uint64_t bucket, uint32_t n)
 
 /*
  * Maps @bucket into the slot, which this thread has made FILLING.  Without the
- * lock.  False, with errno, if the call failed.
+ * lock.  Returns an errno if the call failed, or if a page is unavailable;
+ * *@in_part: then the rest of the bucket is mapped.
  */
-static bool slot_map(uint32_t nr, uint64_t bucket)
+static int slot_map(uint32_t nr, uint64_t bucket, bool *in_part)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     int err[MCACHE_BUCKET_PAGES];
@@ -77,8 +78,9 @@ static bool slot_map(uint32_t nr, uint64_t bucket)
     }
     host = mcache_map_range(host, bucket * MCACHE_BUCKET_PAGES,
                             MCACHE_BUCKET_PAGES, err);
+    *in_part = host != NULL;
     if (!host) {
-        return false;
+        return errno;
     }
 #ifdef XEN_COMPAT_PHYSMAP
     s->host = host;
@@ -89,7 +91,7 @@ static bool slot_map(uint32_t nr, uint64_t bucket)
             set_bit(i, s->valid);
         }
     }
-    return true;
+    return mcache_unavailable(err, MCACHE_BUCKET_PAGES);
 }
 
 /* To be called when @bucket was mapped in the slot, which is still FILLING. */
@@ -127,6 +129,7 @@ static XenMapStatus page_status(uint64_t gfn)
     int err = 0;
     void *p = mcache_map_range(NULL, gfn, 1, &err);
 
+    p = mcache_mapped_or_null(p, 1, &err);
     if (!p) {
         mcache_report_failure("mapping guest address", gfn << XC_PAGE_SHIFT, 1,
                               errno);
@@ -174,6 +177,7 @@ typedef struct Fill {
     uint32_t nr;            /* the slot of the first */
     uint32_t mapped;        /* how many are mapped, by this call or before */
     int err;                /* why the next bucket is not mapped; 0: all are */
+    bool in_part;           /* some of the next bucket is mapped */
     bool lost;              /* the next bucket's slot is to become LOST */
 } Fill;
 
@@ -210,10 +214,12 @@ static void fill_map(Fill *f)
 {
     for (f->mapped = 0; f->mapped < f->n; f->mapped++) {
         uint32_t nr = f->nr + f->mapped;
+        int err = fill_owns(f, f->mapped)
+                  ? slot_map(nr, f->first + f->mapped, &f->in_part) : 0;
 
-        if (fill_owns(f, f->mapped) && !slot_map(nr, f->first + f->mapped)) {
-            f->err = errno;
-            f->lost = !mcache_slot_reserve_again(nr);
+        if (err) {
+            f->err = err;
+            f->lost = !f->in_part && !mcache_slot_reserve_again(nr);
             break;
         }
     }
@@ -238,11 +244,11 @@ static void fill_end_locked(Fill *f)
         }
         if (i == f->mapped && f->lost) {
             mcache_slot_lose_locked(nr);
-        } else if (i >= f->mapped) {
+        } else if (i > f->mapped || (i == f->mapped && !f->in_part)) {
             mcache_slot_give_back_locked(nr);
         } else {
             slot_mapped_locked(nr, f->first + i);
-            if (!old) {
+            if (!old && i < f->mapped) {
                 slot_publish_locked(nr);
             } else {
                 mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);

@@ -233,6 +233,18 @@ void mcache_unmap(void *host, size_t pages)
     }
 }
 
+void *mcache_mapped_or_null(void *host, size_t pages, const int *err)
+{
+    int unavailable = host ? mcache_unavailable(err, pages) : 0;
+
+    if (unavailable) {
+        mcache_unmap(host, pages);
+        errno = unavailable;
+        return NULL;
+    }
+    return host;
+}
+
 void mcache_unmap_again_locked(void)
 {
     QSLIST_HEAD(, Leftover) mine;
@@ -327,7 +339,9 @@ static void *exact_map(uint64_t gfn, size_t *pages, XenMapStatus *status)
     void *host;
 
     while (*pages) {
-        host = err ? mcache_map_range(NULL, gfn, *pages, err) : NULL;
+        host = err ? mcache_mapped_or_null(mcache_map_range(NULL, gfn, *pages,
+                                                            err), *pages, err)
+                   : NULL;
         if (!host) {
             mcache_report_failure("mapping guest address",
                                   gfn << XC_PAGE_SHIFT, *pages,
@@ -494,6 +508,7 @@ static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
     int err[COPY_PAGES];
     uint8_t *host = mcache_map_range(NULL, addr >> XC_PAGE_SHIFT, pages, err);
 
+    host = mcache_mapped_or_null(host, pages, err);
     if (!host) {
         mcache_report_failure("mapping guest address", addr, pages, errno);
         return XEN_MAP_UNAVAILABLE;

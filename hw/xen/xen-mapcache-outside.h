@@ -115,6 +115,14 @@ bool mcache_outside_release(uint8_t *host, bool *dma);
 void mcache_unmap(void *host, size_t pages);
 void mcache_unmap_again_locked(void);
 
+/*
+ * Returns @host, where a map call has mapped @pages pages with the errors @err,
+ * at an address that the kernel chose.  If one of them is unavailable, unmaps
+ * all, and returns NULL, with errno.  Also returns NULL, and leaves errno, if
+ * @host is NULL.
+ */
+void *mcache_mapped_or_null(void *host, size_t pages, const int *err);
+
 /* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
 ram_addr_t mcache_outside_ram_addr(const void *ptr);
 ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);

@@ -504,6 +504,116 @@ static void test_failing_unmap(void)
     g_test_trap_assert_passed();
 }
 
+/* --- an unmap that fails after a map call that left a page out --------- */
+
+static int page_unavailable(uint64_t gfn, uint64_t first)
+{
+    XensimFault fault = {
+        .call = "xenforeignmemory_map2", .first = first, .count = 1,
+        .error = ENOMEM, .per_page = true, .gfn = gfn, .pages = 1,
+    };
+    int id = xensim_fault_arm(harness_sim, &fault);
+
+    g_assert_cmpint(id, >=, 0);
+    return id;
+}
+
+/* The bucket cannot be used; its slot can, and no frame stays mapped. */
+static void in_part_bucket(void)
+{
+    uint64_t mapped = harness_mapped_pages();
+    XenMapStatus status = XEN_MAP_OK;
+    int id = page_unavailable(gfn_of(2) + 1, 1);
+
+    failing_unmap_nr = 1;
+    WITH_RCU_READ_LOCK_GUARD() {
+        g_assert_null(xen_map_cache(gfn_of(2) * PAGE, NULL, &status));
+    }
+    failing_unmap_nr = 0;
+    g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
+    g_assert_cmpint(xensim_fault_hits(harness_sim, id), >=, 1);
+    xensim_fault_disarm(harness_sim, id);
+    g_assert_cmpuint(slots_lost(), ==, 0);
+    g_assert_cmpuint(stats().buckets + stats().buckets_pending, ==, 0);
+    g_assert_cmpuint(harness_mapped_pages(), ==, mapped);
+    look(2);
+    check_invalidate(0);
+}
+
+/* Exact pages that could not be unmapped are unmapped at the invalidate. */
+static void in_part_exact(void)
+{
+    uint64_t mapped = harness_mapped_pages();
+    hwaddr len = 4 * PAGE;
+    int id = page_unavailable(gfn_of(3) + 2, 1);
+    uint8_t *host;
+
+    failing_unmap_nr = 1;
+    host = xen_map_cache_dma(harness_ram, gfn_of(3) * PAGE, 0, &len,
+                             XEN_MAP_HELD, true, NULL, NULL);
+    g_assert_cmpuint(failing_unmap_nr, ==, 0);
+    g_assert_cmpint(xensim_fault_hits(harness_sim, id), >=, 1);
+    xensim_fault_disarm(harness_sim, id);
+    /* It holds the bucket instead. */
+    g_assert_nonnull(host);
+    xen_invalidate_map_cache_entry(host, len);
+    check_invalidate(0);
+    g_assert_cmpuint(harness_mapped_pages(), ==, mapped);
+}
+
+/* The dummy is as it was; this was the end of QEMU. */
+static void in_part_dummy(void)
+{
+    const uint64_t at = 8 * GiB, to = 0xf1003000, n = 16;
+    uint8_t *host;
+    int id;
+
+    harness_incoming = true;
+    host = xen_map_cache_block(at, n * PAGE);
+    memset(host, 0x5a, n * PAGE);
+    g_assert_cmpuint(xensim_populate(harness_dom, to / PAGE, n), ==, n);
+    xensim_stamp(harness_dom, to / PAGE, n, SEED);
+    /* The first call only looks whether the frames are there. */
+    id = page_unavailable(to / PAGE + 3, 2);
+    failing_unmap_nr = 2;
+    g_assert_null(xen_replace_cache_entry(at, to, n * PAGE));
+    failing_unmap_nr = 0;
+    g_assert_cmpint(xensim_fault_hits(harness_sim, id), >=, 1);
+    xensim_fault_disarm(harness_sim, id);
+    g_assert_true(xen_map_cache_is_dummy(at));
+    g_assert_true(host[0] == 0x5a && host[n * PAGE - 1] == 0x5a);
+    g_assert_true(xen_replace_cache_entry(at, to, n * PAGE) == host);
+    harness_incoming = false;
+    g_assert_true(xensim_stamp_page_ok(host, to / PAGE, SEED));
+    xen_unmap_cache_block(host);
+}
+
+typedef struct InPart {
+    const char *path;
+    void (*run)(void);
+} InPart;
+
+static const InPart in_part[] = {
+    { "/xen-mapcache/limits/in-part/bucket", in_part_bucket },
+    { "/xen-mapcache/limits/in-part/exact", in_part_exact },
+    { "/xen-mapcache/limits/in-part/dummy", in_part_dummy },
+};
+
+static void test_in_part(const void *opaque)
+{
+    const InPart *which = opaque;
+
+    if (g_test_subprocess()) {
+        harness_init(256 * MiB, 0);
+        xen_map_cache_init();
+        stamp(5);
+        which->run();
+        return;
+    }
+    g_test_trap_subprocess(NULL, PATIENCE_US, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
 /* --- a kernel with other pages than Xen's --------------------------- */
 
 int __wrap_getpagesize(void);
@@ -538,6 +648,9 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/limits/early-failures",
                     test_early_failures);
     g_test_add_func("/xen-mapcache/limits/failing-unmap", test_failing_unmap);
+    for (unsigned i = 0; i < ARRAY_SIZE(in_part); i++) {
+        g_test_add_data_func(in_part[i].path, &in_part[i], test_in_part);
+    }
     g_test_add_func("/xen-mapcache/limits/large-pages", test_large_pages);
     g_test_add_func("/xen-mapcache/limits/late-reaper", test_late_reaper);
     g_test_add_func("/xen-mapcache/limits/shipped", test_shipped);
