@@ -614,6 +614,112 @@ static void test_in_part(const void *opaque)
     g_test_trap_assert_passed();
 }
 
+/* --- memory areas -------------------------------------------------- */
+
+WRAPPED(g_file_get_contents);
+
+static unsigned areas_allowed;  /* by the kernel; 0: what it says */
+
+gboolean __wrap_g_file_get_contents(const gchar *path, gchar **text,
+                                    gsize *len, GError **err)
+{
+    if (areas_allowed && g_str_equal(path, "/proc/sys/vm/max_map_count")) {
+        *text = g_strdup_printf("%u\n", areas_allowed);
+        return true;
+    }
+    return __real_g_file_get_contents(path, text, len, err);
+}
+
+/* As in xen-mapcache-outside.c: mappings of exact pages. */
+#define EXACT_SHORT     2048u
+#define EXACT_LONG      1024u
+#define EXACT_HELD      1024u
+#define LONG_PAGES      5
+
+/* The mappings of areas_full(), newest first. */
+typedef struct Mapping {
+    uint8_t *host;
+    hwaddr len;
+    struct Mapping *next;
+} Mapping;
+
+static Mapping *mappings;
+
+/* Maps pages of as many buckets as it can, @max at most; returns how many. */
+static unsigned map_many(unsigned max, unsigned pages, XenMapUse use)
+{
+    static uint64_t bucket;     /* each has another one, and all are used up */
+    unsigned n = 0;
+
+    while (n < max) {
+        hwaddr len = pages * PAGE;
+        uint8_t *host;
+        Mapping *m;
+
+        bucket = (bucket + 1) % (8 * GiB / BUCKET);
+        if (!is_ram(bucket)) {
+            continue;
+        }
+        host = xen_map_cache_dma(harness_ram, bucket * BUCKET, 0, &len, use,
+                                 true, NULL, NULL);
+        if (!host) {
+            break;
+        }
+        g_assert_cmpuint(len, ==, pages * PAGE);
+        m = g_new(Mapping, 1);
+        *m = (Mapping) { host, len, mappings };
+        mappings = m;
+        n++;
+    }
+    return n;
+}
+
+/*
+ * All slots and all mappings of exact pages are in use: no more areas than the
+ * kernel allows, and a quarter of them is left to the rest of QEMU.
+ */
+static void areas_full(void)
+{
+    unsigned own, used, exact = EXACT_SHORT + EXACT_LONG + EXACT_HELD;
+
+    areas_allowed = 12 * 1024;
+    harness_init(8 * GiB, 0);
+    xen_map_cache_init();
+    own = areas();
+    g_assert_cmpuint(mapcache.nr_slots, >, 2048);
+    g_assert_cmpuint(map_many(UINT_MAX, 1, XEN_MAP_DMA), ==,
+                     mapcache.nr_slots + EXACT_SHORT);
+    g_assert_cmpuint(map_many(UINT_MAX, LONG_PAGES, XEN_MAP_DMA), ==,
+                     EXACT_LONG);
+    g_assert_cmpuint(map_many(EXACT_HELD, 1, XEN_MAP_HELD), ==, EXACT_HELD);
+    g_assert_cmpuint(stats().exact_bytes, ==, PAGE *
+                     (EXACT_SHORT + EXACT_HELD + EXACT_LONG * LONG_PAGES));
+    used = areas() - own;
+    g_test_message("%u areas for %u slots and %u exact mappings; %u before",
+                   used, mapcache.nr_slots, exact, own);
+    g_assert_cmpuint(used, >=, exact);
+    g_assert_cmpuint(used, <=, areas_allowed / 4 * 3);
+    while (mappings) {
+        Mapping *m = mappings;
+
+        mappings = m->next;
+        xen_invalidate_map_cache_entry(m->host, m->len);
+        g_free(m);
+    }
+    check_invalidate(0);
+    g_assert_cmpuint(stats().exact_bytes, ==, 0);
+}
+
+static void test_areas(void)
+{
+    if (g_test_subprocess()) {
+        areas_full();
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDOUT);
+    g_test_trap_assert_passed();
+}
+
 /* --- a kernel with other pages than Xen's --------------------------- */
 
 int __wrap_getpagesize(void);
@@ -645,6 +751,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     mapcache.idle = 0; /* on a slow machine a minute passes */
     g_test_add_func("/xen-mapcache/limits/address-space", test_address_space);
+    g_test_add_func("/xen-mapcache/limits/areas", test_areas);
     g_test_add_func("/xen-mapcache/limits/early-failures",
                     test_early_failures);
     g_test_add_func("/xen-mapcache/limits/failing-unmap", test_failing_unmap);
