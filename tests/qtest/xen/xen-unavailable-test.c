@@ -564,6 +564,46 @@ static const char *string_mmio(XenTest *t)
     return NULL;
 }
 
+/*
+ * Without Xen nothing has changed: registers whose read ends in an error are
+ * saved as what was read.  Here those are a CXL window without a device.
+ */
+static void saved_without_xen(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("pmemsave-XXXXXX", NULL);
+    g_autofree char *path = g_strconcat(dir, "/memory", NULL);
+    g_autofree char *tree = NULL, *file = NULL;
+    QTestState *qts;
+    const char *line;
+    uint64_t at = 0;
+    QDict *reply;
+    gsize len;
+
+    qts = qtest_initf("-M q35,cxl=on,cxl-fmw.0.targets.0=cxl.0,"
+                      "cxl-fmw.0.size=4G -nodefaults -L '%s' "
+                      "-device pxb-cxl,id=cxl.0,bus=pcie.0,bus_nr=52",
+                      getenv("XEN_TEST_ROMS") ?: "/usr/share/seabios");
+    tree = qtest_hmp(qts, "info mtree -f");
+    line = strstr(tree, "cxl-fixed-memory-region");
+    g_assert_nonnull(line);
+    while (line > tree && line[-1] != '\n') {
+        line--;
+    }
+    g_assert_cmpint(sscanf(line, "%" SCNx64, &at), ==, 1);
+    reply = qtest_qmp(qts, "{'execute': 'pmemsave', 'arguments': {'val': %"
+                      PRIu64 ", 'size': 5000, 'filename': %s}}", at, path);
+    g_assert_false(qdict_haskey(reply, "error"));
+    qobject_unref(reply);
+    g_assert_true(g_file_get_contents(path, &file, &len, NULL));
+    g_assert_cmpuint(len, ==, 5000);
+    for (gsize i = 0; i < len; i++) {
+        g_assert_cmphex(file[i], ==, 0);
+    }
+    qtest_quit(qts);
+    unlink(path);
+    rmdir(dir);
+}
+
 /* A balloon that is not Xen's takes nothing, and does no harm. */
 static const char *balloon(XenTest *t)
 {
@@ -617,6 +657,7 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/string-write", string_write, NULL);
     xen_test_add("unavailable/string-mmio", string_mmio, NULL);
     xen_test_add("unavailable/saved", saved, NULL);
+    qtest_add_func("xen/unavailable/saved-without-xen", saved_without_xen);
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }
