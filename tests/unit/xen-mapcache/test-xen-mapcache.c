@@ -7,11 +7,16 @@
  * XEN_MAPCACHE_CORPUS names a folder of files that are run too.
  */
 #include "qemu/osdep.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include "qemu/rcu.h"
 #include "exec/ram_addr.h"
 #include "hw/xen/xen_native.h"
 #include "xen-mapcache-harness.h"
-#include "xen-mapcache-int.h"
+#include "xen-mapcache-dma.h"
 #include "xen-mapcache-streams.h"
 #include "xen-mapcache-model.h"
 
@@ -86,6 +91,82 @@ static void test_kept(void)
     g_assert_cmpuint(after.map_calls, ==, before.map_calls);
     g_assert_cmpuint(after.hits, ==, before.hits + 100);
     g_assert_cmpuint(after.unmatched, ==, before.unmatched);
+}
+
+/* Lookups, DMA mappings, releases and reverse lookups of a mapped page. */
+static bool hits_are_right(uint64_t addr)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        uint8_t *host = xen_map_cache(addr, NULL, NULL), *dma;
+        hwaddr len = PAGE;
+
+        dma = xen_map_cache_dma(harness_ram, addr, 0, &len, XEN_MAP_DMA, true,
+                                NULL, NULL);
+        if (!host || dma != host || len != PAGE ||
+            xen_ram_addr_from_mapcache(dma + i) != addr + i) {
+            return false;
+        }
+        xen_invalidate_map_cache_entry(dma, PAGE);
+    }
+    return true;
+}
+
+/* The child of test_hit_alone(), which has the mapcache's lock. */
+static G_NORETURN void hit_alone(uint64_t addr, bool bql)
+{
+    /* The kernel kills the process at any system call but exit_group(). */
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog program = { G_N_ELEMENTS(filter), filter };
+
+    if (!bql) {
+        harness_bql(false);
+    }
+    rcu_read_lock();
+    /* As if the reaper had just updated it. */
+    qatomic_set(&mapcache.seconds, mcache_seconds());
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+        _exit(2);
+    }
+    _exit(hits_are_right(addr) ? 0 : 1);
+}
+
+/*
+ * A hit takes no lock and makes no system call, with the BQL and without it.
+ * This is seen in a child process, because waiting for a lock that is taken is
+ * a system call.
+ */
+static void test_hit_alone(void)
+{
+    for (unsigned bql = 0; bql < 2; bql++) {
+        int wstatus;
+        pid_t pid;
+
+        /* Here the thread and the owner of its DMA become known. */
+        xen_invalidate_map_cache_entry(dma_map(0x200000, PAGE), PAGE);
+        qemu_mutex_lock(&mapcache.lock);
+        pid = fork();
+        if (pid == 0) {
+            hit_alone(0x200000, bql);
+        }
+        qemu_mutex_unlock(&mapcache.lock);
+        g_assert_cmpint(pid, >, 0);
+        g_assert_cmpint(waitpid(pid, &wstatus, 0), ==, pid);
+        if (WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 2) {
+            g_test_skip("seccomp is not available");
+            return;
+        }
+        if (WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGSYS) {
+            g_error("%s the BQL, a hit makes a system call or waits for a lock",
+                    bql ? "with" : "without");
+        }
+        g_assert_cmphex(wstatus, ==, 0);
+    }
 }
 
 /* A hole costs one page for each access, and is seen when it fills. */
@@ -459,6 +540,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/replay", streams_replay);
     g_test_add_func("/xen-mapcache/reaper-is-there", test_reaper_is_there);
     g_test_add_func("/xen-mapcache/kept", test_kept);
+    g_test_add_func("/xen-mapcache/hit-alone", test_hit_alone);
     g_test_add_func("/xen-mapcache/hole", test_hole);
     g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);
     g_test_add_func("/xen-mapcache/replace", test_replace);
