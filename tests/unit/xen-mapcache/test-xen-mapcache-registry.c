@@ -109,10 +109,46 @@ static void test_cost(gconstpointer opaque)
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
 
-/* A release that names no length that was mapped ends the shortest. */
+static void note_length(const MapCacheDma *m, void *opaque)
+{
+    for (uint64_t i = 0; i < m->count; i++) {
+        g_array_append_val((GArray *)opaque, m->size);
+    }
+}
+
+static gint by_length(gconstpointer a, gconstpointer b)
+{
+    uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
+
+    return first < second ? -1 : first > second;
+}
+
+/* The lengths of the outstanding mappings must be these, shortest first. */
+static void check_lengths_at(int line, const char *expected)
+{
+    g_autoptr(GArray) lengths = g_array_new(false, false, sizeof(uint64_t));
+    g_autoptr(GString) found = g_string_new("");
+
+    mcache_dma_foreach(note_length, lengths);
+    g_array_sort(lengths, by_length);
+    for (guint i = 0; i < lengths->len; i++) {
+        g_string_append_printf(found, "%s%" PRIu64, i ? " " : "",
+                               g_array_index(lengths, uint64_t, i));
+    }
+    if (strcmp(found->str, expected)) {
+        g_error("line %d: outstanding lengths: expected \"%s\", found \"%s\"",
+                line, expected, found->str);
+    }
+}
+#define check_lengths(expected) check_lengths_at(__LINE__, expected)
+
+/*
+ * A release that names no length that was mapped ends the shortest mapping,
+ * whether the slot or the table has its record.
+ */
 static void test_other_length(void)
 {
-    static const hwaddr lens[] = { 5000, 300, 70000, 4000 };
+    static const hwaddr lens[] = { 300, 5000, 70000, 4000 };
     uint64_t unmatched = stats().unmatched;
     uint8_t *host = NULL;
     unsigned i;
@@ -120,12 +156,19 @@ static void test_other_length(void)
     for (i = 0; i < ARRAY_SIZE(lens); i++) {
         host = dma_map(AT, lens[i], NULL);
     }
-    xen_invalidate_map_cache_entry(host, 1);        /* 300 */
+    check_lengths("300 4000 5000 70000");
+    xen_invalidate_map_cache_entry(host, 1);    /* the slot has 300 */
+    check_lengths("4000 5000 70000");
+    dma_map(AT, 6000, NULL);                    /* the slot has 6000 now */
+    xen_invalidate_map_cache_entry(host, 2);
+    check_lengths("5000 6000 70000");
     xen_invalidate_map_cache_entry(host, 5000);
-    xen_invalidate_map_cache_entry(host, 2);        /* 4000 */
-    g_assert_cmpuint(stats().dma, ==, 1);
+    check_lengths("6000 70000");
+    xen_invalidate_map_cache_entry(host, 3);
+    check_lengths("70000");
     g_assert_cmpuint(stats().unmatched, ==, unmatched);
-    xen_invalidate_map_cache_entry(host, 300);      /* 70000 */
+    xen_invalidate_map_cache_entry(host, 300);
+    check_lengths("");
     g_assert_cmpuint(stats().dma, ==, 0);
     xen_invalidate_map_cache_entry(host, 300);
     g_assert_cmpuint(stats().unmatched, ==, unmatched + 1);

@@ -428,10 +428,12 @@ static void test_whole(void)
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
 
+/* A release where no mapping begins changes nothing, and is counted. */
 static void test_release_nothing(void)
 {
     XenMapCacheStats before = stats();
-    uint8_t *host = dma_map(0x700000, 64);
+    uint8_t *host = dma_map(0x700000, 64), *held;
+    hwaddr len = 2 * PAGE;
     uint8_t other;
 
     xen_invalidate_map_cache_entry(NULL, 1);
@@ -444,6 +446,17 @@ static void test_release_nothing(void)
     g_assert_cmpuint(stats().dma, ==, before.dma);
     xen_invalidate_map_cache_entry(host, 64);
     g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 3);
+
+    /* In the middle of a mapping outside the arena, too. */
+    held = xen_map_cache_dma(harness_ram, 0x701000, 0, &len, XEN_MAP_HELD,
+                             true, NULL, NULL);
+    g_assert_cmpuint(len, ==, 2 * PAGE);
+    xen_invalidate_map_cache_entry(held + PAGE, PAGE);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 4);
+    g_assert_cmpuint(stats().held, ==, before.held + 1);
+    xen_invalidate_map_cache_entry(held, 2 * PAGE);
+    g_assert_cmpuint(stats().held, ==, before.held);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched + 4);
 }
 
 /* A ring pins its own pages, is not waited for, and is named once. */
