@@ -394,18 +394,22 @@ void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
     }
 }
 
-static void count(const MapCacheDma *dma, void *opaque)
-{
-    uint64_t *n = opaque;
-
-    n[!!(dma->info & MCACHE_DMA_HELD)] += dma->count;
-}
-
 void mcache_dma_count(uint64_t *transfers, uint64_t *held)
 {
     uint64_t n[2] = { 0, 0 };
+    MapCacheDma dma;
+    unsigned i;
+    uint32_t nr;
 
-    mcache_dma_foreach(count, n);
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    FOR_EACH_SLOT_WITH_RECORD_LOCKED(nr, &dma) {
+        n[!!(dma.info & MCACHE_DMA_HELD)]++;
+    }
+    for (i = 0; i < SHARDS; i++) {
+        QEMU_LOCK_GUARD(&shards[i].lock);
+        n[0] += shards[i].transfers;
+        n[1] += shards[i].mappings - shards[i].transfers;
+    }
     *transfers = n[0];
     *held = n[1];
 }

@@ -88,14 +88,15 @@ typedef struct MapCacheDma {
  * Calls @func for all outstanding mappings.  Mappings whose records are equal
  * may share one call.  @func is called with the mapcache's lock and a lock of
  * the registry, and must take no lock.  Mappings that begin or end meanwhile
- * may be left out.  Without the lock.
+ * may be left out.  One that is just beginning may have the info of the mapping
+ * that had its slot's record before.  Without the lock.
  */
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque);
 
 /*
- * Counts the outstanding mappings: transfers, and held mappings.  Without the
- * lock.
+ * Counts the outstanding mappings: transfers, and held mappings.  What this
+ * takes does not grow with their number.  Without the lock.
  */
 void mcache_dma_count(uint64_t *transfers, uint64_t *held);
 

@@ -71,7 +71,7 @@ static const Load loads[] = {
     { "across-buckets", 1 << 20, 16, (1 << 20) + PAGE, 0, false },
 };
 
-static uint8_t *listed[MANY];
+static uint8_t *listed[MANY], *held_ones[FEW];
 
 /* Nanoseconds for a mapping and its end, of @n that are outstanding at once. */
 static double list(const Load *l, unsigned n)
@@ -105,6 +105,47 @@ static void test_cost(gconstpointer opaque)
     g_assert_cmpfloat(many, <, 10 * few + 500);
     g_assert_cmpuint(stats().unmatched, ==, unmatched);
     g_assert_cmpuint(stats().dma, ==, 0);
+    xen_invalidate_map_cache();
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+}
+
+/* All are counted, of each kind, and the monitor need not look at each. */
+static void test_count(void)
+{
+    uint64_t transfers, held;
+    double start;
+    unsigned i;
+
+    for (i = 0; i < MANY; i++) {
+        listed[i] = dma_map(AT, 1 + i, NULL);
+    }
+    for (i = 0; i < FEW; i++) {
+        hwaddr len = 8;
+        uint8_t *host;
+
+        WITH_RCU_READ_LOCK_GUARD() {
+            host = xen_map_cache_dma(harness_ram, AT + i * PAGE, 0, &len,
+                                     XEN_MAP_HELD, false, NULL, NULL);
+        }
+        g_assert_nonnull(host);
+        held_ones[i] = host;
+    }
+    start = cpu_ns();
+    mcache_dma_count(&transfers, &held);
+    g_test_message("%.0f ns to count %u", cpu_ns() - start, MANY + FEW);
+    g_assert_cmpuint(transfers, ==, MANY);
+    g_assert_cmpuint(held, ==, FEW);
+    for (i = 0; i < MANY; i++) {
+        xen_invalidate_map_cache_entry(listed[i], 1 + i);
+    }
+    mcache_dma_count(&transfers, &held);
+    g_assert_cmpuint(transfers, ==, 0);
+    g_assert_cmpuint(held, ==, FEW);
+    for (i = 0; i < FEW; i++) {
+        xen_invalidate_map_cache_entry(held_ones[i], 8);
+    }
+    mcache_dma_count(&transfers, &held);
+    g_assert_cmpuint(transfers + held, ==, 0);
     xen_invalidate_map_cache();
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
@@ -406,6 +447,7 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(path, &loads[i], test_cost);
     }
+    g_test_add_func("/xen-mapcache/registry/count", test_count);
     g_test_add_func("/xen-mapcache/registry/other-length", test_other_length);
     g_test_add_func("/xen-mapcache/registry/idle", test_idle);
     g_test_add_func("/xen-mapcache/registry/default-size", test_default_size);
