@@ -83,8 +83,9 @@ typedef struct XenMapCacheStats {
     uint64_t idle;             /* buckets unmapped because nobody used them */
     uint64_t buckets;          /* buckets that are in use now */
     uint64_t buckets_pending;  /* buckets that wait for a reader or a release */
-    uint64_t buckets_max;      /* the cap on @buckets; pending ones may be in
-                                * the spare slots beyond it (at most 256) */
+    uint64_t buckets_max;      /* the cap on @buckets.  Beyond it are spare
+                                * slots (at most 256), for pending ones, and
+                                * while all others were used lately */
     uint64_t blocks;           /* device memory that is mapped now */
     uint64_t dummies;          /* how many of @blocks are dummies */
     uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
