@@ -429,6 +429,102 @@ static const char *ahci_cd(XenTest *t)
     return ahci_copied(t, "ide-cd", &sg, packet_read);
 }
 
+/*
+ * An lsi53c895a runs a script: it selects the disk, sends IDENTIFY and the
+ * command, and moves the data, the status and a message.
+ */
+enum { LSI_REGS = 0xf3000000, LSI_DSTAT = 0x0c, LSI_DSP = 0x2c, DSTAT_INT = 4,
+       DSTAT_BUS_FAULT = 0x20, SCRIPT = 0x720000, COMMAND = SCRIPT + 0x100,
+       STATUS = SCRIPT + 0x110, MESSAGE = SCRIPT + 0x111,
+       IDENTIFY = SCRIPT + 0x112 };
+
+/* The command's status; -EIO if the controller reports a bus fault. */
+static int lsi_run(XenTest *t, const uint8_t *command, size_t bytes,
+                   const GuestSg *sg)
+{
+    const uint32_t select[] = {
+        0x41000000, SCRIPT, 0x0e000001, IDENTIFY, 0x0a000000 | bytes, COMMAND,
+    };
+    const uint32_t data[] = { 0x08000000 | sg->len, sg->gpa };
+    const uint32_t end[] = {
+        0x0b000001, STATUS, 0x0f000001, MESSAGE, 0x98080000, 0,
+    };
+    const uint8_t identify = 0x80;
+    uint64_t at = SCRIPT, dstat = 0;
+    uint8_t status = 0xff;
+
+    xensim_write(t->dom, COMMAND, command, bytes);
+    xensim_write(t->dom, STATUS, &status, 1);
+    xensim_write(t->dom, IDENTIFY, &identify, 1);
+    xensim_write(t->dom, at, select, sizeof(select));
+    at += sizeof(select);
+    if (sg->len) {
+        xensim_write(t->dom, at, data, sizeof(data));
+        at += sizeof(data);
+    }
+    xensim_write(t->dom, at, end, sizeof(end));
+    xen_test_ok(t, guest_mmio_out(t->pc, LSI_REGS + LSI_DSP, 4, SCRIPT));
+    for (unsigned i = 0; i < 5000; i++) {
+        xen_test_ok(t, guest_mmio_in(t->pc, LSI_REGS + LSI_DSTAT, 1, &dstat));
+        if (dstat & (DSTAT_INT | DSTAT_BUS_FAULT)) {
+            break;
+        }
+        g_usleep(1000);
+    }
+    xensim_read(t->dom, STATUS, &status, 1);
+    return dstat & DSTAT_BUS_FAULT ? -EIO :
+           !(dstat & DSTAT_INT) ? -ETIMEDOUT : status;
+}
+
+static int lsi_write(XenTest *t, unsigned page, const GuestSg *sg)
+{
+    const uint8_t command[10] = {
+        0x2a, [4] = page * 8 >> 8, [5] = page * 8 & 0xff,
+        [8] = sg->len / GUEST_SECTOR_SIZE,
+    };
+
+    return lsi_run(t, command, sizeof(command), sg);
+}
+
+static const char *lsi(XenTest *t)
+{
+    enum { OTHER = 40, ISTAT = LSI_REGS + 0x14, RESET = 0x40 };
+    static const uint8_t ready[6];      /* TEST UNIT READY */
+    const GuestSg none = { 0, 0 };
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    unsigned devfn;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive "
+        "-device lsi53c895a,id=scsi,romfile= "
+        "-device scsi-hd,drive=drive,bus=scsi.0", t->dir)));
+    xen_test_ok(t, guest_pci_find(t->pc, 0x1000, 0x0012, 0, &devfn));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, devfn, 1, LSI_REGS));
+    xen_test_ok(t, guest_pci_command(t->pc, devfn, GUEST_PCI_MASTER, 0));
+    xensim_stamp(t->dom, gfn, PAGES, 7);
+    /* The first command of a disk ends with CHECK CONDITION. */
+    XEN_REQUIRE(lsi_run(t, ready, sizeof(ready), &none) == 2 &&
+                lsi_run(t, ready, sizeof(ready), &none) == 0,
+                "the disk does not become ready");
+    for (unsigned i = 0; i < 2; i++) {
+        int err;
+
+        xensim_invalidate(t->dom);
+        if (i) {
+            fail_at(t, &buffer, 1, 0);
+        }
+        err = lsi_write(t, OTHER, &buffer);
+        xensim_fault_disarm_all(t->sim);
+        XEN_REQUIRE(err == (i ? -EIO : 0), "a transfer that %s be made ends "
+                    "with %d", i ? "could not" : "could", err);
+        XEN_TRY(on_disk(t, OTHER, gfn, 7));
+    }
+    xen_test_ok(t, guest_mmio_out(t->pc, ISTAT, 1, RESET));
+    xen_test_ok(t, guest_mmio_out(t->pc, ISTAT, 1, 0));
+    return NULL;
+}
+
 /* pmemsave saves what is there, or says that it could not. */
 static const char *saved(XenTest *t)
 {
@@ -653,6 +749,7 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/cd", cd, NULL);
     xen_test_add("unavailable/ahci-pio", ahci_pio, NULL);
     xen_test_add("unavailable/ahci-cd", ahci_cd, NULL);
+    xen_test_add("unavailable/lsi", lsi, NULL);
     xen_test_add("unavailable/string-read", string_read, NULL);
     xen_test_add("unavailable/string-write", string_write, NULL);
     xen_test_add("unavailable/string-mmio", string_mmio, NULL);
