@@ -39,6 +39,7 @@ static const char *neighbours(XenTest *t)
 /* QEMU's own accesses, sized and in bulk, within and across the hole. */
 static const char *accesses(XenTest *t)
 {
+    g_autofree char *look = g_strdup_printf("xp /4xb 0x%" PRIx64, HOLE_GPA);
     uint8_t bytes[3 * XEN_TEST_PAGE], page[XEN_TEST_PAGE];
 
     boot(t, "");
@@ -59,6 +60,10 @@ static const char *accesses(XenTest *t)
         qtest_writel(t->qts, HOLE_GPA + 4, 1);
         qtest_writeq(t->qts, HOLE_GPA + 8, 1);
         XEN_TRY(neighbours(t));
+
+        /* The zeros are the result of a failure, as for unassigned memory. */
+        XEN_REQUIRE(strstr(xen_test_hmp(t, look), "Cannot access memory"),
+                    "reads a hole as memory");
 
         memset(bytes, 0xee, sizeof(bytes));
         qtest_memread(t->qts, HOLE_GPA - XEN_TEST_PAGE, bytes, sizeof(bytes));
@@ -174,6 +179,8 @@ static const char *dma_write(XenTest *t)
 
     boot(t, "");
     xensim_balloon_out(t->dom, HOLE, 1);
+    /* What a device writes to a hole must not be what another reads there. */
+    xen_test_dma_read(t, 30, HOLE_GPA, 1);
     xen_test_ok(t, guest_ide_dma(&t->ide, true, 160, 32, &sg, 1));
     xen_test_dma_read(t, 20, 0x800000, 4);
     xensim_read(t->dom, 0x800000, bytes, sizeof(bytes));
