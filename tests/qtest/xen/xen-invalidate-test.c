@@ -221,7 +221,8 @@ static const char *bounded(XenTest *t)
 
 /*
  * A device goes on with the frames it holds: its command list is read, and
- * its answer written, in frames that the guest gave away meanwhile.
+ * its answer written, in frames that the guest gave away meanwhile.  It keeps
+ * no other page of their bucket mapped.
  */
 static const char *held_frames(XenTest *t)
 {
@@ -229,7 +230,7 @@ static const char *held_frames(XenTest *t)
            DATA = 0x640000 };
     uint32_t header[4] = { 5 | 1 << 16, 0, TABLE, 0 };
     uint32_t table[36] = { 0 };
-    uint64_t list_mfn, fis_mfn, busy = 1;
+    uint64_t list_mfn, fis_mfn, beside_mfn, busy = 1;
     g_autofree char *args = NULL;
     uint8_t fis[256], zero[256] = { 0 };
 
@@ -241,12 +242,15 @@ static const char *held_frames(XenTest *t)
     xensim_fill(t->dom, LIST, 0, 0x3000);
     list_mfn = xensim_gfn_to_mfn(t->dom, LIST / XEN_TEST_PAGE);
     fis_mfn = xensim_gfn_to_mfn(t->dom, FIS / XEN_TEST_PAGE);
+    beside_mfn = xensim_gfn_to_mfn(t->dom, DATA / XEN_TEST_PAGE);
     xen_test_ahci_start(t, LIST, FIS);
     xensim_balloon_out(t->dom, LIST / XEN_TEST_PAGE, 2);
     xensim_balloon_in(t->dom, LIST / XEN_TEST_PAGE, 2);
     XEN_REQUIRE(xensim_mfn_mappings(t->sim, list_mfn) >= 1 &&
                 xensim_mfn_mappings(t->sim, fis_mfn) >= 1,
                 "took frames from the device that holds them");
+    XEN_REQUIRE(xensim_mfn_mappings(t->sim, beside_mfn) == 0,
+                "keeps a page mapped that the device does not hold");
 
     /* READ DMA EXT of sectors 16 to 23 into a page, in the old frames. */
     stl_le_p(&table[0], 0x27 | 0x80 << 8 | 0x25 << 16);
