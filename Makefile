@@ -15,7 +15,7 @@ NINJA := $(if $(wildcard /usr/bin/ninja),/usr/bin/ninja,ninja)
 
 .PHONY: help run check build bench check-asan check-tsan check-noxen series \
         series-check check-bare check-xen check-xen-linux setup clean fuzz \
-        fuzz-qemu deb check-deb check-arm64 dist arguments
+        fuzz-qemu deb check-deb check-arm64 dist arguments objects
 .NOTPARALLEL:
 
 help:
@@ -36,6 +36,7 @@ help:
 #: make fuzz-qemu    compare whole QEMU with itself on plain RAM; TIME=seconds
 #: make series       write the series as patches for git am: build/series/
 #: make series-check the same, and compile what each patch affects (long)
+#: make objects      compile what the series affects, and link nothing
 #: make deb          Debian 13 packages with the series: build/deb/packages/
 #: make check-deb    install them in a bare Debian 13, run the demo, purge (root)
 #: make check-arm64  build for Arm64 in a Debian 13, run the mapcache's unit tests
@@ -117,6 +118,9 @@ dist: series
 series-check: setup
 	@QEMU_SRC="$(QEMU_SRC)" tools/get-source "$(BUILD)"
 	@tools/export-series --build "$(BUILD)" --compile
+
+objects: setup
+	@QEMU_SRC="$(QEMU_SRC)" tools/build-qemu objects --build "$(BUILD)"
 
 deb: PACKAGES_TOO = $(shell tools/make-deb --packages)
 deb: series

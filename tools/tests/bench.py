@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 # a tree that tools/get-source takes for QEMU, and that builds in a second:
-# its configure writes a build.ninja of two object files and a link
+# its configure writes a build.ninja of two object files and a link, and how they
+# are compiled
 CONFIGURE = r'''#!/bin/sh
 tree=$(cd "$(dirname "$0")" && pwd)
 if [ -e "$tree/broken-configure" ]; then
@@ -30,6 +31,16 @@ build qemu-system-i386: link libcommon.a.p/hw_xen_xen-mapcache.c.o $
   libcommon.a.p/system_physmem.c.o
 build all: phony qemu-system-i386
 EOF
+entry() {   # SOURCE
+    cat <<EOF
+{"directory": "$PWD", "command": "cc -I$tree/include -c $tree/$1",
+ "file": "$tree/$1", "output": "libcommon.a.p/$(echo "$1" | tr / _).o"}
+EOF
+}
+{
+    echo "[" && entry hw/xen/xen-mapcache.c && echo ","
+    entry system/physmem.c && echo "]"
+} > compile_commands.json
 '''
 
 TREE = {

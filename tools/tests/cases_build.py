@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Building stock and the series in one tree, and what can come between."""
+import json
 import os
 import signal
 import subprocess
 import time
 
+import affected
 import oldxen
-from bench import TREE, has
+from bench import SERIES, TREE, has
 from say import Failure
 
 NAME = 'qemu-system-i386'
+SERIES_HEADER = SERIES['include/sysemu/xen-mapcache.h']
 
 
 def start(b):
@@ -118,6 +121,59 @@ def test_compiler_error_is_readable(b):
         has(out, "error: 'nothing' undeclared")
     assert len(out.splitlines()) < 20, out
     assert not os.path.exists(b.path('build/qemu', NAME))
+
+
+def test_objects_are_compiled_and_not_linked(b):
+    env = start(b)
+    has(b.on_build('build-qemu', 'objects', env=env),
+        '2 objects compile on QEMU 10.0.13')
+    made = os.listdir(b.path('build/obj/libcommon.a.p'))
+    assert {'hw_xen_xen-mapcache.c.o', 'system_physmem.c.o'} <= set(made)
+    assert not os.path.exists(b.path('build/obj', NAME))
+
+
+def test_objects_without_a_warning_in_a_file_of_ours(b):
+    env = start(b)
+    b.write('repo/include/sysemu/xen-mapcache.h',
+            '#warning "ours"\nint map(void);\nint map_more(void);\n')
+    has(b.on_build('build-qemu', 'objects', env=env, fails=True),
+        'include/system/xen-mapcache.h', '"ours"', '2 in', 'objects.log')
+    b.write('repo/include/sysemu/xen-mapcache.h', SERIES_HEADER)
+    b.write('build/src/qemu/include/qemu/osdep.h', '#warning "QEMU\'s"\n')
+    b.write('repo/hw/xen/xen-mapcache.c',
+            '#include "qemu/osdep.h"\nint map(void) { return 2; }\n')
+    has(b.on_build('build-qemu', 'objects', env=env), '2 objects compile')
+
+
+def test_affected_is_what_includes_a_change(b):
+    files = {
+        'include/hw/a.h': 'int a;\n', 'include/hw/b.h': '# include "hw/a.h"\n',
+        'hw/x/near.h': '#include <hw/b.h>\n', 'hw/y/near.h': 'int y;\n',
+        'hw/x/far.c': '#include "near.h"\n', 'hw/y/not.c': '#include "near.h"\n',
+        'hw/x/if.c': '#ifdef NO\n  #include "hw/a.h"\n#endif\n',
+        'hw/x/qapi.c': '#include "qapi/qapi-types-some-thing.h"\n',
+        'hw/x/hmp.c': '#include "hmp-commands-info.h"\n',
+        'hw/x/trace.c': '#include "trace/trace-hw_x.h"\n',
+    }
+    b.make_tree('t', files)
+    commands = [{'directory': b.path('o'), 'file': name, 'output': output,
+                 'command': 'cc -I. -iquote ../t/include -isystem /usr/include'}
+                for name, output in
+                [(f'../t/{name}', os.path.basename(name)) for name in files
+                 if name.endswith('.c')] + [('qapi/qapi-visit-stats.c', 'made')]]
+    b.write('o/compile_commands.json', json.dumps(commands))
+
+    def of(*changed):
+        return {name for name, _ in
+                affected.objects(b.path('o'), b.path('t'), changed)}
+
+    assert of('include/hw/a.h') == {'far.c', 'if.c'}
+    assert of('hw/y/near.h', 'hw/y/not.c') == {'not.c'}
+    assert of('qapi/some-thing.json') == {'qapi.c'}
+    assert of('qapi/stats.json') == {'made'}
+    assert of('hmp-commands-info.hx') == {'hmp.c'}
+    assert of('hw/x/trace-events') == {'trace.c'}
+    assert of('README') == set()
 
 
 def test_configure_that_fails(b):
