@@ -9,7 +9,7 @@ import mapcacheview as view
 from qmp import printable
 from say import Failure
 
-KEYS = 'q quit   < > sort by   r reverse   up, down scroll'
+KEYS = 'q quit   < > sort by   r reverse   up, down, page up, page down scroll'
 ENDED_SECONDS = 60          # for so long it is told that a guest has ended
 
 
@@ -43,6 +43,7 @@ class Screen:
         self.column = 0
         self.reverse = False
         self.top = 0
+        self.room = 1           # rows that the screen has
         self.ended = {}         # {guest: (what is told of it, since when)}
 
     def key(self, key):
@@ -55,10 +56,10 @@ class Screen:
             self.reverse = False
         elif key == ord('r'):
             self.reverse = not self.reverse
-        elif key == curses.KEY_DOWN:
-            self.top += 1
-        elif key == curses.KEY_UP:
-            self.top -= 1
+        else:
+            self.top += {curses.KEY_DOWN: 1, curses.KEY_UP: -1,
+                         curses.KEY_NPAGE: self.room,
+                         curses.KEY_PPAGE: -self.room}.get(key, 0)
         return True
 
     def told(self, rows, problems, ended):
@@ -82,14 +83,15 @@ class Screen:
         most = max(1, height // 4)
         if len(told) > most:
             told[most - 1:] = [f'{len(told) - most + 1} more without a row']
-        room = max(1, height - 4 - len(told))
+        self.room = max(1, height - 4 - len(told))
         rows = view.in_order(rows, self.column, self.reverse)
-        self.top = max(0, min(self.top, len(rows) - room))
+        self.top = max(0, min(self.top, len(rows) - self.room))
         sort = view.COLUMNS[self.column][0]
         head = (f'xen-mapcache-top {when}   {len(rows)} guests, every '
                 f'{self.collector.interval:g} s, by {sort}')
         return [head, KEYS, view.heading(),
-                *map(view.line_of, rows[self.top:self.top + room]), '', *told]
+                *map(view.line_of, rows[self.top:self.top + self.room]),
+                '', *told]
 
     def draw(self, window):
         height, width = window.getmaxyx()

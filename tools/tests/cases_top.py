@@ -705,6 +705,11 @@ def test_top_many_guests_and_few_lines(b):
             screen = terminal.wait('g30', without=['g2 '])
             terminal.run('send-keys', *['Up'] * 40)
             terminal.wait('g1 ', 'g2 ', without=['g30'])
+            # 12 lines have room for 8 guests
+            terminal.run('send-keys', 'NPage')
+            terminal.wait('g9 ', 'g16 ', without=['g8 ', 'g17 '])
+            terminal.run('send-keys', 'NPage', 'NPage', 'NPage', 'PPage')
+            terminal.wait('g15 ', 'g22 ', without=['g14 ', 'g23 '])
         finally:
             terminal.close()
 
