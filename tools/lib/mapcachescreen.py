@@ -66,10 +66,13 @@ class Screen:
         """Lines about guests that have no row: those with a problem first."""
         now = time.monotonic()
         self.ended.update({label: (why, now) for label, why in ended.items()})
-        there = {str(row['domid']) for row in rows} | set(problems)
+        there = {printable(told) for row in rows
+                 for told in (row['domid'], row['name'])}
+        there |= set(map(printable, problems))
         self.ended = {label: (why, since)
                       for label, (why, since) in self.ended.items()
-                      if label not in there and now - since < ENDED_SECONDS}
+                      if printable(label) not in there
+                      and now - since < ENDED_SECONDS}
         lines = [f'{label}: {why}' for label, why in problems.items()] + \
             [f'{label}: {why}' for label, (why, _) in self.ended.items()]
         return lines if rows or lines else [self.collector.sampler.nobody()]

@@ -774,6 +774,20 @@ def test_top_problems_that_have_ended_are_not_told(b):
             terminal.close()
 
 
+def test_top_of_a_guest_that_reboots_at_once(b):
+    """Between two samples: a guest that has a row has not ended."""
+    guest = FakeMonitor(b.path('run', 'qmp-libxl-3'), OURS)
+    terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
+                        '1', '--run-dir', b.path('run'), 'new')
+    try:
+        terminal.wait('1 guests', '    3 new')
+        guest.remove()
+        FakeMonitor(b.path('run', 'qmp-libxl-4'), OURS)
+        terminal.wait('1 guests', '    4 new', without=['has ended'])
+    finally:
+        terminal.close()
+
+
 def test_top_no_guest_on_the_screen(b):
     terminal = Terminal(b, os.path.join(b.tools, 'xen-mapcache-top'), '-i',
                         '0.3', '--run-dir', b.path('run'))
