@@ -215,9 +215,10 @@ def set_events(monitor, names, enable):
 
 def is_kept(line, names):
     """Whether a line of the log is fit for a report: no trace event but the
-    mapcache's.  An event's line may begin with process and time."""
-    match = re.match(r'(?:\d+@\d+\.\d+:)?(\w+) ?', line)
-    return not match or match[1] not in names or bool(EVENTS.match(match[1]))
+    mapcache's.  An event's line may begin with process and time, or with a
+    text without a line's end that came before it."""
+    return all(EVENTS.match(name)
+               for name in names.intersection(re.findall(r'\w+', line)))
 
 
 def fit(lines, names, most, from_end):

@@ -78,6 +78,7 @@ def test_report_lines_that_are_left_out():
     kept = [line for line in (
         'xen_remap_bucket guest 0x0', '7@12.000001:xen_remap_bucket guest 0x0',
         'ide_data_readl data 0x1', '7@12.000001:ide_data_readl data 0x1',
+        'Booting...ide_data_readl data 0x1', 'login: ide_data_readl data 0x1',
         'xen_platform_log a', 'qemu-system-i386: no event', '')
         if bugreport.is_kept(line, names)]
     assert [line.split(':')[0] for line in kept] == [
