@@ -277,10 +277,10 @@ def trace(subject, seconds):
     if subject.log is None:
         raise Unavailable('traces go to the log, and none was found; name it '
                           'by --log')
-    if subject.pid is not None and file_size_limit(subject) != 'unlimited':
+    limit = file_size_limit(subject)
+    if limit != 'unlimited':
         raise Unavailable('traces go to the log, which must not reach the '
-                          f'limit of {file_size_limit(subject)} bytes: QEMU '
-                          'would be ended')
+                          f'limit of {limit} bytes: QEMU would be ended')
     with subject.guest.monitor(10) as monitor:
         names, ours = events_of(monitor)
         start = os.stat(subject.log).st_size
@@ -295,10 +295,11 @@ def trace(subject, seconds):
     grown = {key: after[key] - before[key] for key in before
              if after.get(key, before[key]) != before[key]}
     with open(subject.log, 'rb') as src:
-        src.seek(start)
+        # a log that was emptied meanwhile has only what came afterwards
+        src.seek(start if start <= os.fstat(src.fileno()).st_size else 0)
         text = src.read(16 << 20).decode(errors='replace')
     lines = [line for line in text.splitlines() if is_kept(line, names)]
     told = ', '.join(f'{key} {value:+d}' for key, value in grown.items())
     return '\n'.join([f'counters that changed: {told or "none"}',
                       fit(lines, names, TRACE_LINES, False)
-                      or 'no event in this time'])
+                      or 'no event in the log in this time'])

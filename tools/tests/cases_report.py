@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report that goes to a maintainer."""
+import itertools
 import os
 import re
 import resource
@@ -209,6 +210,23 @@ def test_report_of_a_distrusted_device_model(b):
         has(parts['what the human monitor tells'], 'info xen-mapcache\nlookups',
             'outstanding DMA mappings: ', 'vga.vram')
         has(parts['trace of 2 seconds'], 'misses +', 'xen_remap_bucket guest 0x')
+
+
+def test_report_of_a_log_that_is_emptied(b):
+    """As logrotate does, while the trace is taken."""
+    with guests(b, (1, 'guest')) as (guest,):
+        def lines():
+            for n in itertools.count():
+                if 'miss at' in b.read('guest.log') and \
+                        os.stat(guest.log).st_size >= 100000:
+                    os.truncate(guest.log, 0)
+                yield f'xp /4xb {n % 60 << 20}'
+
+        os.truncate(guest.log, 100000)
+        with meanwhile(guest, lines()):
+            parts = report(b, '1', '--seconds', '3')
+        assert os.stat(guest.log).st_size < 100000
+        has(parts['trace of 3 seconds'], 'xen_map_cache miss at')
 
 
 def test_report_of_a_process_with_small_files(b):
