@@ -3,7 +3,8 @@
  * Devices that do not look whether they could access the guest's memory.  If
  * the memory is unavailable, they go on with zeros and never with QEMU's own
  * memory, no other memory of the guest changes, and the user is told: by a
- * counter, by an event and in the log.
+ * counter, by an event and in the log.  A USB controller, which does look, also
+ * tells the guest.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -101,7 +102,8 @@ static const char *e1000(XenTest *t)
 
 /* --- a USB controller ---------------------------------------------------- */
 
-enum { UHCI_IO = 0xd000, UHCI_COMMAND = 0, UHCI_FRAMES = 8, UHCI_PORT = 16,
+enum { UHCI_IO = 0xd000, UHCI_COMMAND = 0, UHCI_STATUS = 2, UHCI_FRAMES = 8,
+       UHCI_PORT = 16, RUN = 0xc1, HOST_ERROR = 8, HALTED = 0x20,
        FRAMES = LISTS, QUEUE = LISTS + 0x1000, TDS = LISTS + 0x2000,
        SETUP = LISTS + 0x3000, ACTIVE = 1 << 23, ANSWER = 8 };
 
@@ -115,8 +117,11 @@ static void write_dwords(XenTest *t, uint64_t gpa, const uint32_t *val,
     }
 }
 
-/* Asks the device for the beginning of its descriptor. */
-static const char *usb_ask(XenTest *t)
+/*
+ * Asks the device for the beginning of its descriptor.  The status of the part
+ * that has the answer, when it is done or the controller has stopped.
+ */
+static uint32_t usb_ask(XenTest *t)
 {
     static const uint8_t setup[] = { 0x80, 6, 0, 1, 0, 0, ANSWER, 0 };
     const uint32_t queue[] = { 1, TDS };
@@ -125,24 +130,26 @@ static const char *usb_ask(XenTest *t)
         0, 0, 0, 0,
         1, ACTIVE, 0x69 | 1 << 19 | (ANSWER - 1) << 21, BUFFER,
     };
-    uint32_t status = ACTIVE;
+    uint32_t status = ACTIVE, halted = 0;
 
     xensim_write(t->dom, SETUP, setup, sizeof(setup));
     write_dwords(t, TDS, td, ARRAY_SIZE(td));
     write_dwords(t, QUEUE, queue, ARRAY_SIZE(queue));
-    for (unsigned i = 0; i < 5000 && (status & ACTIVE); i++) {
+    xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_COMMAND, 2, RUN));
+    for (unsigned i = 0; i < 5000 && (status & ACTIVE) &&
+                         !(halted & HALTED); i++) {
         g_usleep(1000);
+        xen_test_ok(t, guest_in(t->pc, UHCI_IO + UHCI_STATUS, 2, &halted));
         xensim_read(t->dom, TDS + 0x24, &status, sizeof(status));
         status = le32_to_cpu(status);
     }
-    XEN_REQUIRE((status & 0xff07ff) == ANSWER - 1, "the request has status "
-                "0x%x", status);
-    return NULL;
+    return status;
 }
 
 static const char *uhci(XenTest *t)
 {
     static const uint8_t answer[] = { 18, 1 };
+    uint32_t status, part;
     uint8_t is[ANSWER];
     unsigned devfn;
 
@@ -159,14 +166,19 @@ static const char *uhci(XenTest *t)
     xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_PORT, 2, 0x200));
     xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_PORT, 2, 4));
     xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_FRAMES, 4, FRAMES));
-    xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_COMMAND, 2, 0xc1));
     xensim_stamp(t->dom, BUFFER / XEN_TEST_PAGE, 1, SEED);
     fail(t);
-    XEN_TRY(usb_ask(t));
+    part = usb_ask(t);
+    xen_test_ok(t, guest_in(t->pc, UHCI_IO + UHCI_STATUS, 2, &status));
+    XEN_REQUIRE((status & HOST_ERROR) && (part & ACTIVE), "the controller has "
+                "status 0x%x, its request 0x%x", status, part);
     XEN_TRY(told(t, "written to"));
     XEN_REQUIRE(xensim_stamp_check(t->dom, BUFFER / XEN_TEST_PAGE, 1, SEED) ==
                 XENSIM_NO_GFN, "wrote to memory that is unavailable");
-    XEN_TRY(usb_ask(t));
+    xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_STATUS, 2, HOST_ERROR));
+    part = usb_ask(t);
+    XEN_REQUIRE((part & 0xff07ff) == ANSWER - 1, "the request has status 0x%x",
+                part);
     xensim_read(t->dom, BUFFER, is, sizeof(is));
     XEN_REQUIRE(!memcmp(is, answer, sizeof(answer)), "the answer begins with "
                 "0x%x, 0x%x", is[0], is[1]);
