@@ -634,13 +634,13 @@ static void test_in_part(const void *opaque)
 
 WRAPPED(g_file_get_contents);
 
-static unsigned areas_allowed;  /* by the kernel; 0: what it says */
+static unsigned areas_max;      /* by the kernel; 0: what it says */
 
 gboolean __wrap_g_file_get_contents(const gchar *path, gchar **text,
                                     gsize *len, GError **err)
 {
-    if (areas_allowed && g_str_equal(path, "/proc/sys/vm/max_map_count")) {
-        *text = g_strdup_printf("%u\n", areas_allowed);
+    if (areas_max && g_str_equal(path, "/proc/sys/vm/max_map_count")) {
+        *text = g_strdup_printf("%u\n", areas_max);
         return true;
     }
     return __real_g_file_get_contents(path, text, len, err);
@@ -698,7 +698,7 @@ static void areas_full(void)
 {
     unsigned own, used, exact = EXACT_SHORT + EXACT_LONG + EXACT_HELD;
 
-    areas_allowed = 12 * 1024;
+    areas_max = 12 * 1024;
     harness_init(8 * GiB, 0);
     xen_map_cache_init();
     own = areas();
@@ -714,7 +714,7 @@ static void areas_full(void)
     g_test_message("%u areas for %u slots and %u exact mappings; %u before",
                    used, mapcache.nr_slots, exact, own);
     g_assert_cmpuint(used, >=, exact);
-    g_assert_cmpuint(used, <=, areas_allowed / 4 * 3);
+    g_assert_cmpuint(used, <=, areas_max / 4 * 3);
     while (mappings) {
         Mapping *m = mappings;
 
