@@ -194,6 +194,15 @@ bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size)
                : xen_map_cache_probe(addr, size, NULL) == XEN_FRAMES_NONE;
 }
 
+void xen_map_cache_block_left(hwaddr gaddr, uint64_t size)
+{
+    const XenBlockOps *ops = qatomic_read(&block_ops);
+
+    if (ops) {
+        ops->left(gaddr, size);
+    }
+}
+
 /* Makes a dummy: memory in a file of its own, so that it can be remapped. */
 static void *dummy_map(size_t size, int *memfd, Error **errp)
 {

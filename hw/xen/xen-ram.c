@@ -400,6 +400,7 @@ static void device_populate(RAMBlock *block, Error **errp)
         warn_report("xen: the memory of '%s' was not allocated, but Xen did "
                     "not take back its frames at 0x%" HWADDR_PRIx ": the guest "
                     "keeps them", memory_region_name(block->mr), at);
+        xen_map_cache_block_left(at, size);
     }
 }
 
@@ -479,5 +480,6 @@ void xen_ram_map_device(RAMBlock *block)
         warn_report("xen: the memory of '%s' cannot be mapped, but Xen did not "
                     "take back its frames at 0x%" HWADDR_PRIx ": the guest "
                     "keeps them", memory_region_name(block->mr), at);
+        xen_map_cache_block_left(at, block->max_length);
     }
 }

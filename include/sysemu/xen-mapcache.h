@@ -330,6 +330,12 @@ typedef struct XenBlockOps {
      */
     bool (*claim)(ram_addr_t addr, ram_addr_t size);
     /*
+     * Called when frames that Xen has put at [@gaddr, @gaddr + @size) for
+     * device memory are not used, and some of them stay there, because Xen has
+     * not taken them back.  With the BQL.
+     */
+    void (*left)(hwaddr gaddr, uint64_t size);
+    /*
      * Called when memory that was mapped is freed, with the BQL.  Gives the
      * frames of that memory back to Xen.
      */
@@ -358,6 +364,9 @@ void xen_map_cache_set_block_ops(const XenBlockOps *ops);
  * if the guest has nothing there.
  */
 bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
+
+/* Tells the machine of frames that stay with the guest (XenBlockOps.left). */
+void xen_map_cache_block_left(hwaddr gaddr, uint64_t size);
 
 /*
  * True if the device memory at @addr is a dummy: its frames are not located

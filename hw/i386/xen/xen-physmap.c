@@ -155,6 +155,7 @@ static const XenBlockOps block_ops = {
     .place = block_place,
     .gaddr = xen_physmap_translate,
     .claim = block_claim,
+    .left = xen_pieces_abandon,
     .gone = block_gone,
     .load_begins = xen_physmap_restore_begin,
     .loaded = xen_physmap_restore_end,

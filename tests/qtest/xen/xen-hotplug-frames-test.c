@@ -51,6 +51,74 @@ static const char *left_behind(XenTest *t)
     return hotplug_given_back(t, before);
 }
 
+/*
+ * A device is not plugged in, because the domain has frames for a part of its
+ * memory only, and Xen does not take these back.  The next device uses the
+ * range.
+ */
+static const char *refused_left(XenTest *t)
+{
+    const HotplugDevice *p = t->data;
+    XensimFault fault = { .call = GIVE_BACK, .error = EBUSY };
+    g_autofree char *why = NULL;
+    XensimMemInfo info;
+    int id;
+
+    hotplug_boot(t);
+    xensim_mem_info(t->dom, &info);
+    xensim_set_max_pages(t->dom, info.tot_pages + p->pages / 2);
+    id = xensim_fault_arm(t->sim, &fault);
+    why = hotplug_try(t, p);
+    XEN_REQUIRE(why, "has plugged %s", p->name);
+    XEN_REQUIRE(xensim_fault_hits(t->sim, id) > 0, "gave nothing back");
+    XEN_REQUIRE(xen_test_pages(t) > info.tot_pages, "has no frames left over");
+    xensim_fault_disarm(t->sim, id);
+    xensim_set_max_pages(t->dom, info.max_pages);
+    XEN_TRY(hotplug_add(t, p));
+    XEN_REQUIRE(xen_test_pages(t) == info.tot_pages + p->pages,
+                "has %" PRIu64 " frames for %s",
+                xen_test_pages(t) - info.tot_pages, p->name);
+    hotplug_show(t, p, HOTPLUG_A);
+    hotplug_unplug(t);
+    return hotplug_given_back(t, info.tot_pages);
+}
+
+/*
+ * From the Nth map call on, all calls fail while a device is plugged in, and
+ * Xen takes no frames back.  Later devices use what was left.
+ */
+static const char *unmapped_left(XenTest *t)
+{
+    const HotplugDevice *p = t->data;
+    XensimFault give = { .call = GIVE_BACK, .error = EBUSY };
+    XensimFault map = {
+        .call = "xenforeignmemory_map2", .first = 1, .error = EFAULT
+    };
+    uint64_t before, calls;
+
+    hotplug_boot(t);
+    before = xen_test_pages(t);
+    do {
+        int give_id = xensim_fault_arm(t->sim, &give);
+        int map_id = xensim_fault_arm(t->sim, &map);
+        g_autofree char *why = hotplug_try(t, p);
+
+        calls = xensim_fault_hits(t->sim, map_id);
+        xensim_fault_disarm(t->sim, map_id);
+        xensim_fault_disarm(t->sim, give_id);
+        if (!why) {
+            hotplug_unplug(t);
+        }
+        g_free(why);
+        why = hotplug_try(t, p);
+        XEN_REQUIRE(!why, "refuses %s when map call %" PRIu64 " failed before: "
+                    "%s", p->name, map.first, why);
+        hotplug_unplug(t);
+        XEN_TRY(hotplug_given_back(t, before));
+    } while (calls >= map.first++);
+    return NULL;
+}
+
 static void switch_display(XenTest *t, unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
@@ -156,6 +224,14 @@ int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("hotplug/left-behind", left_behind, NULL);
+    xen_test_add_data("hotplug/refused-left/e1000", refused_left,
+                      &hotplug_devices[HOTPLUG_E1000], NULL);
+    xen_test_add_data("hotplug/refused-left/secondary-vga", refused_left,
+                      &hotplug_devices[HOTPLUG_SECONDARY], NULL);
+    xen_test_add_data("hotplug/unmapped-left/e1000", unmapped_left,
+                      &hotplug_devices[HOTPLUG_E1000], NULL);
+    xen_test_add_data("hotplug/unmapped-left/secondary-vga", unmapped_left,
+                      &hotplug_devices[HOTPLUG_SECONDARY], NULL);
     xen_test_add("hotplug/asked-seldom", asked_seldom, NULL);
     xen_test_add_data("hotplug/gives-back/e1000", gives_back,
                       &hotplug_devices[HOTPLUG_E1000], LOSES);

@@ -618,7 +618,10 @@ int xensim_fault_arm(Xensim *sim, const XensimFault *fault);
  * with 0x), page, delay= (us).
  */
 int xensim_fault_arm_text(Xensim *sim, const char *text);
-/* The number of calls that the fault has hit.  -ENOENT if it is not armed. */
+/*
+ * The number of matching calls since the fault was armed, also of those before
+ * @first and after @count.  -ENOENT if it is not armed.
+ */
 int64_t xensim_fault_hits(Xensim *sim, int id);
 void xensim_fault_disarm(Xensim *sim, int id);
 void xensim_fault_disarm_all(Xensim *sim);
