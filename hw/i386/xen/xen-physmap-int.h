@@ -141,6 +141,13 @@ typedef struct XenPieces {
     XenPiece p[];
 } XenPieces;
 
+/*
+ * No part of a piece is relocated to its initial range if there are so many
+ * pieces: a guest could make one of each page, and the saved state would have
+ * more of them than a QEMU accepts.
+ */
+#define XEN_PIECES_MAX 1024
+
 /* All pieces; valid until the next xen_pieces_put(). */
 const XenPieces *xen_pieces(void);
 

@@ -355,7 +355,9 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
 
 /*
  * Relocates frames to their initial range, as far as nothing else is there.  If
- * other frames of the same piece are there, relocates the whole piece.
+ * other frames of the same piece are there, relocates the whole piece.  Frames
+ * that are shown nowhere are in more pieces only because of this function.  If
+ * there are XEN_PIECES_MAX, it relocates no part of a piece.
  */
 static void go_initial(ram_addr_t ram, uint64_t size)
 {
@@ -369,7 +371,14 @@ static void go_initial(ram_addr_t ram, uint64_t size)
         ram = p->ram;
         size = p->size;
     }
-    why = relocate(ram, ram, size, &moved);
+    if (p && p->size > size && now->all >= XEN_PIECES_MAX) {
+        why = g_strdup_printf("cannot relocate %s (%" PRIu64 " KiB) to 0x"
+                              RAM_ADDR_FMT ": device memory is in %u pieces "
+                              "already", xen_physmap_name(ram), size / 1024,
+                              ram, now->all);
+    } else {
+        why = relocate(ram, ram, size, &moved);
+    }
 
     if (why) {
         xen_complain("%s", why);

@@ -50,7 +50,8 @@
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 
-#define MAX_SAVED       4096
+/* A piece makes up to three records: itself, and what it cuts off. */
+#define MAX_SAVED       (4 * XEN_PIECES_MAX)
 #define GADDR_LIMIT     (1ULL << 52)
 #define NAME_SIZE       sizeof_field(RAMBlock, idstr)
 

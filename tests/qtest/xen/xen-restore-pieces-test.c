@@ -135,6 +135,36 @@ static const char *of_release(XenTest *t)
     return devmem_in_place(t, &vga_2m, RANGE_A, 10);
 }
 
+/*
+ * A guest shows another device's page over each second page of displaced video
+ * memory, which would be in 4096 pieces if each such page went to the initial
+ * range.  The guest can be saved, and loses nothing.
+ */
+static const char *many(XenTest *t)
+{
+    static const DevMem vga_16m = {
+        "vga-16m", "-device VGA,addr=8 -device usb-ehci,addr=9 ",
+        { { 0, 16 * MiB } }
+    };
+    g_autofree char *args = devmem_args(t, vga_16m.args);
+
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    devmem_place(t, &vga_16m, RANGE_A);
+    devmem_stamp(t, &vga_16m, RANGE_A, 10);
+    devmem_decode(t, false);
+    for (unsigned i = 0; i < 16 * MiB; i += 2 * XEN_TEST_PAGE) {
+        place_other(t, RANGE_A + i);
+    }
+    place_other(t, RANGE_B);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_save_restore(t, args);
+        devmem_place(t, &vga_16m, RANGE_A);
+        XEN_TRY(devmem_in_place(t, &vga_16m, RANGE_A, 10));
+    }
+    return NULL;
+}
+
 /* The first of these, and QEMU knows. */
 static const char *halves_known(XenTest *t)
 {
@@ -585,6 +615,7 @@ int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
     xen_test_add("pieces/halves-known", halves_known, NULL);
+    xen_test_add("pieces/many", many, NULL);
     xen_test_add("pieces/registers-first", registers_first, NULL);
     xen_test_add("pieces/registers-last", registers_last, NULL);
     xen_test_add("pieces/swapped-first", swapped_first, NULL);
