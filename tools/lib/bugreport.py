@@ -29,6 +29,7 @@ SECRETS = (re.compile(rf'((?:^|[,.]){SECRET}=)(?:[^,]|,,)*'),
            re.compile(r'(://)(?:[^/@,]|,,)*(?=@)'),
            # of rbd: the file's name has the key
            re.compile(r'((?:^|[="])rbd:.*?:key=)(?:[^,:\\"]|,,|\\.)*'))
+LOGS = '/var/log/xen'
 LOG_LINES = 200
 TRACE_LINES = 2000
 HOLDERS = 64
@@ -86,9 +87,7 @@ class Subject:
     def _pid(self, sock):
         """The process: what libxl noted, else who listens at the socket.  The
         latter is libxl where it opened the socket for QEMU."""
-        noted = self.guest.domid is not None and output(
-            'xenstore-read', f'/local/domain/{self.guest.domid}/image/'
-            'device-model-pid')
+        noted = self._noted('image/device-model-pid')
         if noted and noted.isdecimal():
             return int(noted)
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -99,13 +98,23 @@ class Subject:
             return None
         return pid if 'qemu' in program else None
 
+    def _noted(self, key):
+        """What xenstore has of the domain; None if that cannot be read."""
+        if self.guest.domid is None:
+            return None
+        return output('xenstore-read',
+                      f'/local/domain/{self.guest.domid}/{key}')
+
     def _log(self):
-        """Where QEMU's messages go, as a file that can be read."""
-        for path in (f'/proc/{self.pid}/fd/2',
-                     f'/var/log/xen/qemu-dm-{self.name}.log'):
-            if '/' not in self.name and os.path.isfile(path):
-                return path
-        return None
+        """Where QEMU's messages go, as a file that can be read.  The name that
+        QEMU tells may be another guest's, so it is not asked."""
+        path = f'/proc/{self.pid}/fd/2'
+        if os.path.isfile(path):
+            return path
+        name = self._noted('name')
+        path = os.path.join(LOGS, f'qemu-dm-{name}.log')
+        return path if name and '/' not in name and os.path.isfile(path) \
+            else None
 
     def proc(self, name):
         if self.pid is None:

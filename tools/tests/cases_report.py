@@ -11,6 +11,7 @@ import threading
 
 import bugreport
 from bench import has
+from guests import Guest
 from simguests import (FakeMonitor, distrusted, guests, interruptible,
                        meanwhile, until)
 
@@ -195,6 +196,28 @@ def test_report_knows_the_process_by_xenstore(b):
         finally:
             process.kill()
             monitor.close()
+
+
+def test_report_has_no_log_of_another_guest(b):
+    """It is xenstore that tells the guest's name, and not its QEMU."""
+    os.chmod(b.write('bin/xenstore-read', '#!/bin/sh\n'
+                     '[ "$1" = /local/domain/7/name ] && echo mine\n'), 0o755)
+    for name in ('mine', 'victim'):
+        b.write(f'logs/qemu-dm-{name}.log', f'log of {name}\n')
+    monitor = FakeMonitor(b.path('run', 'qmp-libxl-7'), {
+        'query-name': {'name': 'victim'}, 'query-xen-mapcache': {},
+        'trace-event-get-state': []})
+    before, path = bugreport.LOGS, os.environ['PATH']
+    guest = Guest('7', 7, [monitor.path])
+    try:
+        bugreport.LOGS = b.path('logs')
+        assert bugreport.Subject(guest).log is None
+        os.environ['PATH'] = f'{b.path("bin")}:{path}'
+        subject = bugreport.Subject(guest)
+        assert bugreport.end_of_log(subject) == 'log of mine', subject.log
+    finally:
+        bugreport.LOGS, os.environ['PATH'] = before, path
+        monitor.close()
 
 
 def test_report_of_a_distrusted_device_model(b):
