@@ -3,8 +3,8 @@
  * Devices that do not look whether they could access the guest's memory.  If
  * the memory is unavailable, they go on with zeros and never with QEMU's own
  * memory, no other memory of the guest changes, and the user is told: by a
- * counter, by an event and in the log.  A USB controller, which does look, also
- * tells the guest.
+ * counter, by an event and in the log.  USB controllers, which do look, also
+ * tell the guest.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -100,7 +100,7 @@ static const char *e1000(XenTest *t)
     return NULL;
 }
 
-/* --- a USB controller ---------------------------------------------------- */
+/* --- USB controllers ----------------------------------------------------- */
 
 enum { UHCI_IO = 0xd000, UHCI_COMMAND = 0, UHCI_STATUS = 2, UHCI_FRAMES = 8,
        UHCI_PORT = 16, RUN = 0xc1, HOST_ERROR = 8, HALTED = 0x20,
@@ -186,6 +186,36 @@ static const char *uhci(XenTest *t)
     return NULL;
 }
 
+enum { EHCI_REGS = 0xf2000000, EHCI_COMMAND = 0x20, EHCI_STATUS = 0x24,
+       EHCI_LIST = 0x34, EHCI_RUN = 0x11, EHCI_HOST_ERROR = 0x10 };
+
+/* The list of frames cannot be read. */
+static const char *ehci(XenTest *t)
+{
+    uint64_t status = 0, command;
+    unsigned devfn;
+
+    xen_test_start(t, "-device usb-ehci");
+    xen_test_ok(t, guest_pci_find(t->pc, 0x8086, 0x24cd, 0, &devfn));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, devfn, 0, EHCI_REGS));
+    xen_test_ok(t, guest_pci_command(t->pc, devfn, GUEST_PCI_MASTER, 0));
+    xen_test_ok(t, guest_mmio_out(t->pc, EHCI_REGS + EHCI_LIST, 4, BUFFER));
+    fail(t);
+    xen_test_ok(t, guest_mmio_out(t->pc, EHCI_REGS + EHCI_COMMAND, 4,
+                                  EHCI_RUN));
+    for (unsigned i = 0; i < 5000 && !(status & EHCI_HOST_ERROR); i++) {
+        g_usleep(1000);
+        xen_test_ok(t, guest_mmio_in(t->pc, EHCI_REGS + EHCI_STATUS, 4,
+                                     &status));
+    }
+    xen_test_ok(t, guest_mmio_in(t->pc, EHCI_REGS + EHCI_COMMAND, 4,
+                                 &command));
+    XEN_REQUIRE((status & EHCI_HOST_ERROR) && !(command & 1), "the controller "
+                "has status 0x%" PRIx64 ", command 0x%" PRIx64, status,
+                command);
+    return told(t, "read from");
+}
+
 /* --- a sound card ------------------------------------------------------- */
 
 enum { MIXER_IO = 0xd400, AC97_IO = 0xd800, VOLUME = 2, PCM_VOLUME = 0x18,
@@ -252,6 +282,7 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     xen_test_add("unnoticed/e1000", e1000, NULL);
     xen_test_add("unnoticed/uhci", uhci, NULL);
+    xen_test_add("unnoticed/ehci", ehci, NULL);
     xen_test_add("unnoticed/ac97", ac97, NULL);
     return g_test_run();
 }
