@@ -98,6 +98,22 @@ static const char *passing(XenTest *t, bool write)
     return NULL;
 }
 
+/* An access for the guest's CPU is tried again, too: a disk by its data port. */
+static const char *passing_access(XenTest *t)
+{
+    boot(t);
+    for (unsigned n = 1; n <= 6; n++) {
+        xensim_invalidate(t->dom);
+        fail(t, n);
+        xen_test_ok(t, guest_ide_pio_string(&t->ide, false, n * 8, 8,
+                                            buffer.gpa));
+        xensim_fault_disarm_all(t->sim);
+        XEN_TRY(xen_test_disk_at(t, buffer.gpa, n, 1, SEED,
+                                 "read other bytes"));
+    }
+    return NULL;
+}
+
 static const char *passing_read(XenTest *t)
 {
     return passing(t, false);
@@ -739,6 +755,7 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     xen_test_add("unavailable/passing-read", passing_read, NULL);
     xen_test_add("unavailable/passing-write", passing_write, NULL);
+    xen_test_add("unavailable/passing-access", passing_access, NULL);
     xen_test_add("unavailable/lasting-read", lasting_read, NULL);
     xen_test_add("unavailable/lasting-write", lasting_write, NULL);
     xen_test_add("unavailable/one-page-passing", one_page_passing, NULL);
