@@ -12,12 +12,22 @@ typedef struct GuestFound {
     unsigned index, devfn;
 } GuestFound;
 
-/* What guest_pci_remember() asks for: devices, and sizes of BARs. */
+/* Where the structures of a modern virtio device are in its BAR. */
+typedef struct GuestStructures {
+    bool known, has_common, has_notify, has_config;
+    uint32_t bar, common, notify, notify_step, config;
+} GuestStructures;
+
+/*
+ * What guest_pci_remember() asks for: devices, sizes of BARs, structures of
+ * virtio devices.
+ */
 typedef struct GuestMemory {
     GuestFound found[32];
     unsigned n_found;
     bool known[256][6];
     uint64_t bar_bytes[256][6];
+    GuestStructures structures[256];    /* by devfn */
 } GuestMemory;
 
 struct GuestPc {

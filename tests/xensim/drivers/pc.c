@@ -267,6 +267,30 @@ void guest_pci_remember(GuestPc *pc)
     pc->memory = calloc(1, sizeof(*pc->memory));
 }
 
+void guest_pci_forget(GuestPc *pc, unsigned devfn)
+{
+    GuestMemory *m = pc->memory;
+    const unsigned first = devfn & ~7u;
+    unsigned i, n = 0;
+
+    if (!m) {
+        return;
+    }
+    /* With the same ids, a device after it has another index now. */
+    for (i = 0; i < m->n_found; i++) {
+        if (m->found[i].devfn < first) {
+            m->found[n++] = m->found[i];
+        }
+    }
+    m->n_found = n;
+    for (i = first; i < first + 8; i++) {
+        memset(m->known[i], 0, sizeof(m->known[i]));
+        m->structures[i].known = false;
+    }
+}
+
+#define NOWHERE     256u        /* devfn of a device that is not there */
+
 static bool recall_device(const GuestPc *pc, uint32_t id, unsigned index,
                           unsigned *devfn)
 {
@@ -293,30 +317,43 @@ static void note_device(GuestPc *pc, uint32_t id, unsigned index,
     }
 }
 
-int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
-                   unsigned index, unsigned *devfn)
+/* NOWHERE if there is none. */
+static int look_for_device(GuestPc *pc, uint32_t wanted, unsigned index,
+                           unsigned *devfn)
 {
-    const uint32_t wanted = (uint32_t)device << 16 | vendor;
-    unsigned i = 0, left = index;
+    unsigned i = 0;
 
-    if (recall_device(pc, wanted, index, devfn)) {
-        return 0;
-    }
-    while (i < 256) {
+    while (i < NOWHERE) {
         uint32_t id;
         int rc = guest_pci_in(pc, i, 0, 4, &id);
 
-        if (!rc && id == wanted && left-- == 0) {
-            *devfn = i;
-            note_device(pc, wanted, index, i);
-            return 0;
+        if (!rc && id == wanted && index-- == 0) {
+            break;
         }
         rc = rc ?: next_function(pc, i, id, &i);
         if (rc) {
             return rc;
         }
     }
-    return guest_pc_fail(pc, ENOENT, "no PCI device %04x:%04x on bus 0",
+    *devfn = i;
+    return 0;
+}
+
+int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,
+                   unsigned index, unsigned *devfn)
+{
+    const uint32_t wanted = (uint32_t)device << 16 | vendor;
+
+    if (!recall_device(pc, wanted, index, devfn)) {
+        int rc = look_for_device(pc, wanted, index, devfn);
+
+        if (rc) {
+            return rc;
+        }
+        note_device(pc, wanted, index, *devfn);
+    }
+    return *devfn < NOWHERE ? 0 :
+           guest_pc_fail(pc, ENOENT, "no PCI device %04x:%04x on bus 0",
                          vendor, device);
 }
 

@@ -79,11 +79,17 @@ int guest_mem_write(GuestPc *pc, uint64_t gpa, const void *buf, size_t len);
 
 /*
  * For a machine whose devices are set up again and again: from now on the
- * drivers remember where a device was found, and how large a BAR is, instead of
- * asking the device each time.  To be called again when a device has come or
- * gone; it forgets what was remembered.
+ * drivers remember which devices there are and where, how large a BAR is, and
+ * where the structures of a virtio device are, instead of asking the device
+ * each time.
  */
 void guest_pci_remember(GuestPc *pc);
+
+/*
+ * A device has come or gone in the slot of DEVFN.  Forgets what was remembered
+ * of this slot, and where the devices after it were found.
+ */
+void guest_pci_forget(GuestPc *pc, unsigned devfn);
 
 /* The (INDEX + 1)th device with these ids, in the order of devfn. */
 int guest_pci_find(GuestPc *pc, uint16_t vendor, uint16_t device,

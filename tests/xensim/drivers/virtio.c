@@ -113,42 +113,80 @@ int guest_virtio_init(GuestPc *pc, GuestVirtio *dev, uint16_t device_id,
     return rc ? rc : guest_out(pc, io + REG_GUEST_FEATURES, 4, dev->features);
 }
 
+/* What the capability at AT says, which is one of the structures. */
+static int read_structure(GuestVirtio *dev, unsigned at, GuestStructures *s)
+{
+    GuestPc *pc = dev->pc;
+    uint32_t type, bar, offset;
+    int rc;
+
+    if ((rc = guest_pci_in(pc, dev->devfn, at + CAP_TYPE, 1, &type)) ||
+        (rc = guest_pci_in(pc, dev->devfn, at + CAP_BAR, 1, &bar)) ||
+        (rc = guest_pci_in(pc, dev->devfn, at + CAP_OFFSET, 4, &offset))) {
+        return rc;
+    }
+    if (type == TYPE_COMMON) {
+        s->has_common = true;
+        s->bar = bar;
+        s->common = offset;
+    } else if (type == TYPE_NOTIFY) {
+        s->has_notify = true;
+        s->notify = offset;
+        return guest_pci_in(pc, dev->devfn, at + CAP_NOTIFY_STEP, 4,
+                            &s->notify_step);
+    } else if (type == TYPE_CONFIG) {
+        s->has_config = true;
+        s->config = offset;
+    }
+    return 0;
+}
+
+static int read_structures(GuestVirtio *dev, GuestStructures *s)
+{
+    GuestMemory *memory = dev->pc->memory;
+    unsigned at = 0;
+    int rc;
+
+    if (memory && memory->structures[dev->devfn].known) {
+        *s = memory->structures[dev->devfn];
+        return 0;
+    }
+    memset(s, 0, sizeof(*s));
+    while (!(rc = guest_pci_next_capability(dev->pc, dev->devfn, CAP_VENDOR,
+                                            &at)) && at) {
+        if ((rc = read_structure(dev, at, s))) {
+            break;
+        }
+    }
+    if (rc || !s->has_common || !s->has_notify) {
+        return rc ? rc : guest_pc_fail(
+            dev->pc, ENOENT, "PCI device %02x.%u has no modern virtio "
+            "registers", dev->devfn >> 3, dev->devfn & 7);
+    }
+    s->known = true;
+    if (memory) {
+        memory->structures[dev->devfn] = *s;
+    }
+    return 0;
+}
+
 /*
- * Where the structures of a modern device are: all in one BAR, which is placed
+ * Finds the structures of a modern device, all in one BAR, and places that BAR
  * at MMIO.
  */
 static int find_structures(GuestVirtio *dev, uint64_t mmio)
 {
-    GuestPc *pc = dev->pc;
-    unsigned at = 0;
-    int rc;
+    GuestStructures s;
+    int rc = read_structures(dev, &s);
 
-    while (!(rc = guest_pci_next_capability(pc, dev->devfn, CAP_VENDOR, &at)) &&
-           at) {
-        uint32_t type, bar, offset;
-
-        if ((rc = guest_pci_in(pc, dev->devfn, at + CAP_TYPE, 1, &type)) ||
-            (rc = guest_pci_in(pc, dev->devfn, at + CAP_BAR, 1, &bar)) ||
-            (rc = guest_pci_in(pc, dev->devfn, at + CAP_OFFSET, 4, &offset))) {
-            return rc;
-        }
-        if (type == TYPE_COMMON) {
-            dev->common = mmio + offset;
-            rc = guest_pci_place_bar(pc, dev->devfn, bar, mmio);
-        } else if (type == TYPE_NOTIFY) {
-            dev->notify = mmio + offset;
-            rc = guest_pci_in(pc, dev->devfn, at + CAP_NOTIFY_STEP, 4,
-                              &dev->notify_step);
-        } else if (type == TYPE_CONFIG) {
-            dev->config = mmio + offset;
-        }
-        if (rc) {
-            return rc;
-        }
+    if (rc) {
+        return rc;
     }
-    return rc ? rc : dev->common && dev->notify ? 0 : guest_pc_fail(
-        pc, ENOENT, "PCI device %02x.%u has no modern virtio registers",
-        dev->devfn >> 3, dev->devfn & 7);
+    dev->common = mmio + s.common;
+    dev->notify = mmio + s.notify;
+    dev->config = s.has_config ? mmio + s.config : 0;
+    dev->notify_step = s.notify_step;
+    return guest_pci_place_bar(dev->pc, dev->devfn, s.bar, mmio);
 }
 
 static int agree(GuestVirtio *dev, uint32_t features)

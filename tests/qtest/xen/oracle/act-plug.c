@@ -69,9 +69,14 @@ static void allow_pages(OracleSide *side, uint64_t pages)
 static void clear_room(OracleSide *side, unsigned devfn)
 {
     GuestPc *pc = oracle_pc(side);
+    uint32_t command;
     unsigned bar;
     uint64_t at;
 
+    if (guest_pci_in(pc, devfn, 4, 2, &command) || command == UINT16_MAX ||
+        !(command & GUEST_PCI_MEMORY)) {
+        return;                 /* it is not there, or its BARs are off */
+    }
     for (bar = 0; bar < 6; bar++) {
         if (!guest_pci_bar_addr(pc, devfn, bar, &at) &&
             at - oracle_ram_bytes(side) < ROOM_BYTES) {
@@ -102,6 +107,7 @@ static void clear_all_room(OracleSide *side)
 static void unplug(OracleSide *side)
 {
     oracle_side_plugged(side, NULL);
+    guest_pci_forget(oracle_pc(side), DEVFN);
     oracle_qmp(side, "device_del", "{\"id\":\"plug\"}");
     oracle_saw(side, "eject", guest_out(oracle_pc(side), EJECT_PORT, 4,
                                         1u << SLOT));
@@ -175,6 +181,7 @@ static void plug(OracleSide *side, const OracleDevice *device,
     p->plugged = oracle_qmp(side, "device_add", args);
     if (p->plugged) {
         oracle_side_plugged(side, args);
+        guest_pci_forget(oracle_pc(side), DEVFN);
     }
     if (p->plugged && used) {
         use(side, bytes);

@@ -449,7 +449,6 @@ void oracle_side_plugged(OracleSide *side, const char *device)
 {
     g_free(side->plugged);
     side->plugged = g_strdup(device);
-    guest_pci_remember(side->pc);
     if (side->guest) {
         ts_set_plugged(side->guest, device);
     }
