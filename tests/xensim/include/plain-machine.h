@@ -65,9 +65,11 @@ int plain_machine_pass_time(PlainMachine *machine, uint64_t ns);
 int plain_machine_watch_lines(PlainMachine *machine);
 bool plain_machine_line(PlainMachine *machine, unsigned line);
 
-/* A function's whole configuration, as little-endian words.  0 or -errno. */
+/*
+ * The first @n words (64 at most) of a function's configuration.  0 or -errno.
+ */
 int plain_machine_pci_config(PlainMachine *machine, unsigned devfn,
-                             uint32_t words[64]);
+                             uint32_t *words, unsigned n);
 
 /*
  * Waits at most WAIT_MS for QEMU to end.  True if it has ended; *WSTATUS gets

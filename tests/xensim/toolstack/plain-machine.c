@@ -133,7 +133,6 @@ static int mmio_access(PlainMachine *m, XensimIoreq *req)
 }
 
 #define CONFIG_ADDRESS  0x80000000u
-#define CONFIG_WORDS    64u
 
 /* By the ports 0xcf8 and 0xcfc. */
 static int config_access(PlainMachine *m, XensimIoreq *req)
@@ -154,17 +153,17 @@ static int config_access(PlainMachine *m, XensimIoreq *req)
     return rc ?: rc_data;
 }
 
-int plain_machine_pci_config(PlainMachine *m, unsigned devfn,
-                             uint32_t words[CONFIG_WORDS])
+int plain_machine_pci_config(PlainMachine *m, unsigned devfn, uint32_t *words,
+                             unsigned n)
 {
     unsigned i;
     int rc = 0;
 
-    for (i = 0; i < CONFIG_WORDS; i++) {
+    for (i = 0; i < n; i++) {
         fprintf(m->to_cpu, "outl 0xcf8 0x%x\ninl 0xcfc\n",
                 CONFIG_ADDRESS | devfn << 8 | i * 4);
     }
-    for (i = 0; !rc && i < CONFIG_WORDS; i++) {
+    for (i = 0; !rc && i < n; i++) {
         uint64_t val = 0;
 
         rc = answer_number(m, NULL);

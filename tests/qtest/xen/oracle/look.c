@@ -124,7 +124,7 @@ static int read_pci(OracleSide *side, unsigned devfn, uint32_t *words,
     int rc = 0;
 
     if (side->plain) {
-        rc = plain_machine_pci_config(side->plain, devfn, words);
+        rc = plain_machine_pci_config(side->plain, devfn, words, n);
         oracle_side_lost(side);
         return rc;
     }
