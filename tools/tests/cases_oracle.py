@@ -153,3 +153,9 @@ def test_more_time_than_an_int_has_microseconds(b):
         finally:
             oracle.kill()
     assert line.startswith('# seed-1: same: 1 actions'), line
+
+
+def test_a_processor_that_is_not_there(b):
+    status, output = run(b, '--processor', '4095')
+    assert status == 1, output
+    one_line(output, 'no processor 4095')

@@ -301,6 +301,8 @@ typedef struct OraclePlan {
     bool both_plain;            /* ... the second of which is plain, too */
     unsigned every;             /* a quiet point after so many actions */
     bool timeless;              /* do not look at the processor's time */
+    int processor;              /* on which all runs but for streams with an
+                                   iothread; -1: on any */
 } OraclePlan;
 
 void oracle_run(const OraclePlan *plan, const OracleStream *stream,

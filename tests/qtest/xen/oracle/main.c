@@ -2,6 +2,7 @@
 /* The program of the oracle: options, and what is printed.  docs/oracle.md. */
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
+#include <sched.h>
 #include "engine.h"
 
 #define SHORT_SEEDS 12          /* of the form that is a test */
@@ -9,11 +10,11 @@
 
 static struct {
     gint64 seed;
-    int actions, every, time, shrink, seeds;
+    int actions, every, time, shrink, seeds, processor;
     char *file, *bytes, *save, *findings, *corpus, *mutants;
     gboolean both_plain, timeless, tap, keep_going, mutate, times;
     char **without;
-} option = { .actions = 1000, .every = 100, .shrink = 120 };
+} option = { .actions = 1000, .every = 100, .shrink = 120, .processor = -1 };
 
 static const GOptionEntry entries[] = {
     { "seed", 0, 0, G_OPTION_ARG_INT64, &option.seed,
@@ -49,6 +50,8 @@ static const GOptionEntry entries[] = {
       "do not look at the processor's time", NULL },
     { "without", 0, 0, G_OPTION_ARG_STRING_ARRAY, &option.without,
       "leave out a device, or an action of one (xen.fault)", "NAME" },
+    { "processor", 0, 0, G_OPTION_ARG_INT, &option.processor,
+      "run on this processor, unless the stream has an iothread", "N" },
     { "times", 0, 0, G_OPTION_ARG_NONE, &option.times,
       "print where the time goes", NULL },
     { "tap", 0, 0, G_OPTION_ARG_NONE, &option.tap,
@@ -416,6 +419,18 @@ static GPtrArray *choose(GError **err)
     return files;
 }
 
+static void check_processor(int processor, GError **err)
+{
+    cpu_set_t all;
+
+    if (processor >= 0 && !*err &&
+        (processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof(all), &all) ||
+         !CPU_ISSET(processor, &all))) {
+        g_set_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "there is no processor %d for this process", processor);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -439,6 +454,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     plan.both_plain = option.both_plain;
     plan.timeless = option.timeless;
+    plan.processor = option.processor;
     plan.every = MAX(option.every, 1);
     total.start = g_get_monotonic_time();
     if (option.times) {
@@ -448,6 +464,7 @@ int main(int argc, char **argv)
     if (!err) {
         check_names(option.without, &err);
     }
+    check_processor(option.processor, &err);
     if (!err && option.mutate) {
         take_originals(files, &err);
     }

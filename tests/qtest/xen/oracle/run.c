@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A stream on two sides, from start to end. */
 #include "qemu/osdep.h"
+#include <sched.h>
 #include "engine.h"
 
 #define SLOW_NS     50000000u   /* of the processor's time, in one action */
@@ -142,6 +143,29 @@ static void run_steps(const OraclePlan *plan, const OracleStream *stream,
     }
 }
 
+/*
+ * For each access this process wakes QEMU up, and waits for it.  On one
+ * processor that is a switch from one to the other; another processor would
+ * have to leave its idle state first.  Where there is an iothread, its thread
+ * and the main one are to run at the same time.
+ */
+static void choose_processor(const OraclePlan *plan, const OracleShape *shape)
+{
+    static cpu_set_t all;
+    static bool known;
+    cpu_set_t one;
+
+    if (plan->processor < 0) {
+        return;
+    }
+    known = known || sched_getaffinity(0, sizeof(all), &all) == 0;
+    CPU_ZERO(&one);
+    CPU_SET(plan->processor, &one);
+    if (known) {
+        sched_setaffinity(0, sizeof(one), shape->iothread ? &all : &one);
+    }
+}
+
 void oracle_run(const OraclePlan *plan, const OracleStream *stream,
                 OracleResult *result)
 {
@@ -150,6 +174,7 @@ void oracle_run(const OraclePlan *plan, const OracleStream *stream,
     uint64_t start;
 
     memset(result, 0, sizeof(*result));
+    choose_processor(plan, &stream->shape);
     start = oracle_times_now();
     a = oracle_side_start("plain", plan->qemu, false, &stream->shape, &err);
     if (a) {
