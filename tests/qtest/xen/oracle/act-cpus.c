@@ -7,6 +7,8 @@
 #define PM_TIMER        0xb008  /* as oracle_xen sets it up */
 #define WINDOW          0xa0000u
 #define ITEM            4u
+/* Of a string: each is a round trip to the plain machine. */
+#define MAX_ITEMS       256u
 #define FIRST_SLOT      4u      /* before it, the machines are not the same */
 #define SLOTS           32u
 #define INTERRUPT_LINE  0x3c    /* a byte that only the guest uses */
@@ -56,8 +58,7 @@ static XensimIoreq draw_string(OracleSide *side, OracleBytes *bytes,
         .addr = WINDOW + (read ? 0 : vcpu * ORACLE_PAGE),
         .data = ROUND_DOWN(ram, ORACLE_PAGE),
         .size = ITEM,
-        .count = read ? ORACLE_PAGE / ITEM :
-                 oracle_draw_count(bytes, ORACLE_PAGE / ITEM),
+        .count = read ? MAX_ITEMS : oracle_draw_count(bytes, MAX_ITEMS),
         .read = read, .data_is_ptr = true,
     };
 }
