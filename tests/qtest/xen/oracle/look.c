@@ -335,13 +335,24 @@ static uint64_t held_pages(TsQmp *qmp)
     return pages;
 }
 
+/* What the mapcache says of its buckets and of DMA (g_free). */
+static char *report(OracleSide *side)
+{
+    g_autofree char *all = oracle_monitor(side, "info xen-mapcache");
+    g_autofree char *dma = oracle_monitor(side, "info xen-mapcache dma");
+
+    return g_strconcat(all ?: "", dma, NULL);
+}
+
 /*
- * Is no more of the guest's RAM mapped, after an invalidate, than what devices
- * hold?  What is mapped again at once is no fault, hence more than one try.
+ * NULL if no more of the guest's RAM is mapped, after an invalidate, than what
+ * devices hold.  Otherwise what is wrong (g_free).  What is mapped again at
+ * once is no fault, hence more than one try.
  */
-static bool lets_go(OracleSide *side, TsQmp *qmp)
+static char *look_after_invalidate(OracleSide *side, TsQmp *qmp)
 {
     XensimDomain *dom = oracle_domain(side);
+    g_autofree char *told = NULL;
     unsigned tries;
 
     for (tries = 0; tries < INVALIDATES; tries++) {
@@ -349,14 +360,18 @@ static bool lets_go(OracleSide *side, TsQmp *qmp)
 
         xensim_invalidate(dom);
         if (!settles(qmp, "buckets-pending")) {
-            return false;
+            told = report(side);
+            return g_strdup_printf("an invalidate has retired buckets that "
+                                   "stay mapped: %s", told);
         }
         xensim_mappings_foreach(dom, add_mapped, &mapped);
         if (mapped.pages <= held_pages(qmp)) {
-            return true;
+            return NULL;
         }
     }
-    return false;
+    told = report(side);
+    return g_strdup_printf("after an invalidate, more of the guest's RAM is "
+                           "mapped than devices hold: %s", told);
 }
 
 static char *look_at_xen(OracleSide *side)
@@ -379,12 +394,13 @@ static char *look_at_xen(OracleSide *side)
     }
     /* A call that failed may have left a ring to be held by its bucket. */
     if (!counter(qmp, "map-failures") &&
-        counter(qmp, "held") <= HELD_EXACT && !lets_go(side, qmp)) {
-        return g_strdup("after an invalidate, more of the guest's RAM is "
-                        "mapped than devices hold");
+        counter(qmp, "held") <= HELD_EXACT) {
+        text = look_after_invalidate(side, qmp);
     }
-    return xensim_check(ts_sim(side->ts)) ?
-        g_strdup("the simulated Xen's records contradict each other") : NULL;
+    if (!text && xensim_check(ts_sim(side->ts))) {
+        text = g_strdup("the simulated Xen's records contradict each other");
+    }
+    return text;
 }
 
 /* ---- all of it ---- */
