@@ -52,6 +52,9 @@ void oracle_shape_place(const OracleShape *shape, unsigned index,
 /* QEMU's arguments for all devices; disk images are in @dir (g_strfreev). */
 char **oracle_shape_args(const OracleShape *shape, const char *dir);
 
+/* ORACLE_VCPUS for a machine with actions that use several vCPUs, else one. */
+unsigned oracle_shape_vcpus(const OracleShape *shape);
+
 /* Makes the disk images and the empty BIOS in @dir. */
 bool oracle_shape_files(const OracleShape *shape, const char *dir,
                         GError **err);

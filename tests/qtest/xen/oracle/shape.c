@@ -2,6 +2,7 @@
 /* Which machine a stream runs on: QEMU's arguments, addresses, files. */
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
+#include "actions.h"
 #include "engine.h"
 
 #define BIOS_BYTES 0x10000
@@ -79,12 +80,23 @@ static void add_args(GPtrArray *argv, const OracleShape *shape,
     }
 }
 
+unsigned oracle_shape_vcpus(const OracleShape *shape)
+{
+    unsigned i;
+
+    for (i = 0; oracle_devices[i]; i++) {
+        if (oracle_devices[i] == &oracle_cpus && has(shape, i)) {
+            return ORACLE_VCPUS;
+        }
+    }
+    return 1;
+}
+
 char **oracle_shape_args(const OracleShape *shape, const char *dir)
 {
     static const char *const usual[] = {
         "-bios", "bios", "-rtc", "base=2020-01-01T00:00:00,clock=vm",
-        "-smp", G_STRINGIFY(ORACLE_VCPUS), "-object", "iothread,id=thread",
-        NULL
+        "-object", "iothread,id=thread", NULL
     };
     GPtrArray *argv = g_ptr_array_new();
     unsigned i;
@@ -93,6 +105,8 @@ char **oracle_shape_args(const OracleShape *shape, const char *dir)
         g_ptr_array_add(argv, i == 1 ? g_build_filename(dir, usual[i], NULL)
                                      : g_strdup(usual[i]));
     }
+    g_ptr_array_add(argv, g_strdup("-smp"));
+    g_ptr_array_add(argv, g_strdup_printf("%u", oracle_shape_vcpus(shape)));
     for (i = 0; oracle_devices[i]; i++) {
         if (has(shape, i) && oracle_devices[i]->args) {
             add_args(argv, shape, i, dir);

@@ -169,7 +169,7 @@ static bool start_xen(OracleSide *side, const char *const *args, GError **err)
         .machine = machine,
         .vga = "",
         .rom_dir = ROM_DIR,
-        .vcpus = ORACLE_VCPUS,
+        .vcpus = oracle_shape_vcpus(&side->shape),
         .args = args,
     };
 
