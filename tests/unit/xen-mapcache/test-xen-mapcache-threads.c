@@ -441,6 +441,7 @@ static void test_alike(void)
 
 /* --- the reaper and the lock ---------------------------------------- */
 
+#ifndef MODEL_COMPAT
 /* Nobody who misses waits for what the reaper unmaps. */
 static void test_reaper_without_lock(void)
 {
@@ -469,6 +470,7 @@ static void test_reaper_without_lock(void)
     xen_invalidate_map_cache();
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
+#endif
 
 /* --- seeded mistakes --------------------------------------------- */
 

@@ -27,7 +27,8 @@ const char *error_name(int e)
     return s;
 }
 
-static void add(const char *fmt, va_list ap)
+static void __attribute__((format(printf, 1, 0)))
+add(const char *fmt, va_list ap)
 {
     size_t n = strlen(answer);
 
