@@ -20,10 +20,11 @@ COUNTER_MAX = (1 << 64) - 1
 SAMPLE_MAX = 64 << 10       # bytes that a QEMU may answer at a time
 # guests that hang take seconds each; all those of a large host may hang at once
 ASKED_AT_A_TIME = 256
+ASKED_BY_XL_AT_A_TIME = 16  # each by a process
 
 
-def together(function, items):
-    """[function(item)] of all items, several at a time; an exception stands
+def together(function, items, most=ASKED_AT_A_TIME):
+    """[function(item)] of all items, `most` at a time; an exception stands
     for its result.  The threads do not keep the program from ending: some
     guests may not answer for seconds."""
     items = list(items)
@@ -43,7 +44,7 @@ def together(function, items):
                 results[at] = err
 
     threads = [threading.Thread(target=work, daemon=True)
-               for _ in range(min(len(items), ASKED_AT_A_TIME))]
+               for _ in range(min(len(items), most))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -227,6 +228,7 @@ class Finder:
         self.domains = domains
         self.run_dir = run_dir
         self.by_xl = by_xl
+        self.at_a_time = ASKED_BY_XL_AT_A_TIME if by_xl else ASKED_AT_A_TIME
         self.domid_of = {}      # names that were told at the last questions
 
     def find(self):

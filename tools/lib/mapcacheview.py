@@ -72,7 +72,8 @@ class Sampler:
         it is among those without a row until it returns."""
         found, missing = self.finder.find()
         rows, problems, kept = [], {}, {}
-        for guest, result in zip(found, together(self._row, found)):
+        for guest, result in zip(found, together(self._row, found,
+                                                 self.finder.at_a_time)):
             if isinstance(result, Lost):
                 problems[guest.label] = str(result)
                 if guest.key in self.before:

@@ -325,6 +325,29 @@ def test_top_by_xl(b):
         'two: xl says: two: no such domain', '6: xl says: no QMP')
 
 
+# of 40 guests; it notes how many of itself answer at a moment
+MANY_XL = '''#!/bin/sh
+case $1 in
+list) echo "Name ID Mem VCPUs State Time(s)"
+      for id in $(seq 40); do echo "g$id $id 64 1 -b---- 1.0"; done ;;
+domname) echo "g$2" ;;
+qemu-monitor-command)
+      mkdir "$0.$$"; ls -d "$0".*[0-9] | wc -l >> "$0.counts"
+      sleep 0.1; rmdir "$0.$$"; echo "lookups: 1 hits" ;;
+esac
+'''
+
+
+def test_top_by_xl_of_many_guests(b):
+    """Each question is a process of xl's: there are never many."""
+    os.chmod(b.write('bin/xl', MANY_XL), 0o755)
+    env = {'PATH': b.path('bin') + ':' + os.environ['PATH']}
+    out, said = top(b, '--once', '--xl', env=env)
+    assert len(rows_of(out)) == 40 and not said, (out, said)
+    counts = [int(count) for count in b.read('bin/xl.counts').split()]
+    assert len(counts) == 160 and 2 <= max(counts) <= 16, counts
+
+
 def test_top_by_xl_of_a_distrusted_device_model(b):
     """Whatever it prints is looked at in a moment."""
     os.chmod(b.write('bin/xl', XL), 0o755)
