@@ -77,10 +77,13 @@ static uint64_t draw_page(OracleSide *side, OracleBytes *bytes,
     if (oracle_once_in(bytes, 64)) {
         gpa = ROUND_DOWN(oracle_draw_gpa(side, bytes), ORACLE_PAGE);
     }
-    oracle_bring_back(side, gpa, ORACLE_PAGE);
     /* The local APIC, which is Xen's, reads otherwise than QEMU's. */
-    return gpa + ORACLE_PAGE <= oracle_ram_bytes(side) ||
-           (gpa >= ORACLE_MMIO && gpa < ORACLE_MMIO_END) ? gpa : ORACLE_DATA;
+    if (gpa + ORACLE_PAGE > oracle_ram_bytes(side) &&
+        (gpa < ORACLE_MMIO || gpa >= ORACLE_MMIO_END)) {
+        gpa = ORACLE_DATA;
+    }
+    oracle_bring_back(side, gpa, ORACLE_PAGE);
+    return gpa;
 }
 
 /*
