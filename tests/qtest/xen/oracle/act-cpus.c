@@ -53,10 +53,12 @@ static XensimIoreq draw_string(OracleSide *side, OracleBytes *bytes,
     /* The quarter of its bucket is this vCPU's. */
     ram = bucket + (ram - bucket) / ORACLE_VCPUS +
           vcpu * (ORACLE_BUCKET / ORACLE_VCPUS);
+    ram = ROUND_DOWN(ram, ORACLE_PAGE);
+    oracle_bring_back(side, ram, ORACLE_PAGE);
     return (XensimIoreq) {
         .type = XENSIM_IOREQ_COPY,
         .addr = WINDOW + (read ? 0 : vcpu * ORACLE_PAGE),
-        .data = ROUND_DOWN(ram, ORACLE_PAGE),
+        .data = ram,
         .size = ITEM,
         .count = read ? MAX_ITEMS : oracle_draw_count(bytes, MAX_ITEMS),
         .read = read, .data_is_ptr = true,
