@@ -53,7 +53,7 @@ void oracle_times_add(const char *what, const char *part, const char *side,
     t->ns += oracle_times_now() - start;
 }
 
-static int by_time(gconstpointer a, gconstpointer b)
+static int by_time(gconstpointer a, gconstpointer b, gpointer unused)
 {
     const Time *x = a, *y = b;
 
@@ -65,7 +65,7 @@ void oracle_times_print(void)
     g_autoptr(GList) list = times ? g_hash_table_get_values(times) : NULL;
     GList *one;
 
-    list = g_list_sort(list, by_time);
+    list = g_list_sort_with_data(list, by_time, NULL);
     for (one = list; one; one = one->next) {
         const Time *t = one->data;
 
