@@ -82,6 +82,8 @@ class Overlay:
 
     def original(self, path):
         """QEMU's own bytes at a tree path, or None if it has no such file."""
+        if self.manifest.get(path, {}).get('new'):
+            return None
         if os.path.exists(self.kept(path)):
             return read(self.kept(path))
         return read(self.in_tree(path)) if self._untouched(path) else None

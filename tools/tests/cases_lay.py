@@ -392,6 +392,9 @@ def test_first_patches_of_another_base(b):
     assert b.read('repo/tests/new/thing.c') == SERIES['tests/new/thing.c']
     has(b.on_build('lay'), '5 paths')
     has(b.read('build/src/qemu/tests/new/thing.c'), 'int other;')
+    # a copy of a file of ours is none of QEMU's, so the series adds it
+    over = overlay.Overlay(b.path('repo'), b.path('build/src'))
+    assert over.original('tests/new/thing.c') is None
     b.on_build('lay', 'stock')
     assert b.contents('build/src/qemu') == encoded(tree)
 
