@@ -63,18 +63,14 @@ typedef enum XenMapStatus {
  */
 #define XEN_MAPCACHE_LATENCIES 40
 
-/*
- * Events are counted from the start of QEMU.  Each counter is exact while no
- * thread uses the cache.
- */
+/* Events since the start of QEMU; exact while no thread uses the cache. */
 typedef struct XenMapCacheStats {
     uint64_t hits;             /* lookups and DMA mappings without a call */
     uint64_t misses;           /* all others; nearly all made a map call */
     uint64_t map_calls;        /* calls to Xen that map, of any kind */
     uint64_t map_pages;        /* pages that these calls named */
     uint64_t map_failures;     /* map calls that failed as a whole */
-    uint64_t failed_accesses;  /* accesses that found the page unavailable, and
-                                * still did after some time */
+    uint64_t failed_accesses;  /* accesses that found a page unavailable */
     uint64_t holes;            /* misses that found the page absent */
     uint64_t no_room;          /* misses that found no free slot */
     uint64_t unmap_calls;      /* system calls that unmap */
@@ -163,10 +159,7 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen, XenMapStatus *status);
 XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
                                 bool is_write);
 
-/*
- * To be called by any thread when an access to guest RAM ends in an error
- * because a page is unavailable.  Counts the access; an event tells the user.
- */
+/* Counts an access that failed; an event tells the user.  Any thread. */
 void xen_map_cache_access_failed(void);
 
 /*
