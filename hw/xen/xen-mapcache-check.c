@@ -140,7 +140,7 @@ static void check_slot_locked(uint32_t nr, Sums *sums)
                    nr, "used_map and the phase disagree on whether it is free");
     /* Otherwise a report would name a mapping that has ended. */
     require_locked(mcache_locks(state) || !(state & MCACHE_RECORD), nr,
-                   "has the record of a DMA mapping and no lock");
+                   "has the record of a DMA mapping, but mcache_locks() is 0");
     /* A slot in another phase may be unmapped while DMA uses it. */
     require_locked(phase == MCACHE_LIVE || phase == MCACHE_STALE ||
                    mcache_locks(state) == 0, nr,

@@ -78,7 +78,7 @@ static void pending_count(uint32_t nr)
 static const Fault faults[] = {
     { "unused", unused, "slot *: used_map and the phase disagree" },
     { "never-made", never_made, "slot *: used, and its part of the table" },
-    { "record", record, "slot *: has the record of a DMA mapping and no lock" },
+    { "record", record, "slot *: has the record of a DMA mapping, but" },
     { "locked", locked, "slot *: is locked, in a phase" },
     { "not-named", not_named,
       "slot *: is LIVE, and the forward table does not" },
