@@ -105,7 +105,8 @@ static const char *e1000(XenTest *t)
 enum { UHCI_IO = 0xd000, UHCI_COMMAND = 0, UHCI_STATUS = 2, UHCI_FRAMES = 8,
        UHCI_PORT = 16, RUN = 0xc1, HOST_ERROR = 8, HALTED = 0x20,
        FRAMES = LISTS, QUEUE = LISTS + 0x1000, TDS = LISTS + 0x2000,
-       SETUP = LISTS + 0x3000, ACTIVE = 1 << 23, ANSWER = 8 };
+       SETUP = LISTS + 0x3000, ACTIVE = 1 << 23, ANSWER = 8,
+       BEHIND_MS = 20 };
 
 static void write_dwords(XenTest *t, uint64_t gpa, const uint32_t *val,
                          unsigned n)
@@ -119,7 +120,9 @@ static void write_dwords(XenTest *t, uint64_t gpa, const uint32_t *val,
 
 /*
  * Asks the device for the beginning of its descriptor.  The status of the part
- * that has the answer, when it is done or the controller has stopped.
+ * that has the answer, when it is done or the controller has stopped.  The
+ * device model stands still before the request is there, so that it has several
+ * frames to do at once then.
  */
 static uint32_t usb_ask(XenTest *t)
 {
@@ -132,10 +135,13 @@ static uint32_t usb_ask(XenTest *t)
     };
     uint32_t status = ACTIVE, halted = 0;
 
+    xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_COMMAND, 2, RUN));
+    kill(t->pid, SIGSTOP);
     xensim_write(t->dom, SETUP, setup, sizeof(setup));
     write_dwords(t, TDS, td, ARRAY_SIZE(td));
     write_dwords(t, QUEUE, queue, ARRAY_SIZE(queue));
-    xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_COMMAND, 2, RUN));
+    g_usleep(BEHIND_MS * 1000);
+    kill(t->pid, SIGCONT);
     for (unsigned i = 0; i < 5000 && (status & ACTIVE) &&
                          !(halted & HALTED); i++) {
         g_usleep(1000);
