@@ -44,8 +44,9 @@ static uint64_t table_at(const ActVdisk *disk, unsigned i)
     return disk->tables + i % ACT_VDISK_REQUESTS * ACT_VDISK_TABLE;
 }
 
-void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
-                      unsigned n)
+/* Waits for the requests.  False: the disk is of no use any more. */
+static bool await(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
+                  unsigned n)
 {
     g_autofree uint32_t *used = g_new0(uint32_t, GUEST_VIRTQ_MAX);
     unsigned i;
@@ -62,8 +63,7 @@ void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
     }
     oracle_saw(side, "virtio disk: waited", rc);
     if (rc) {
-        disk->lost = true;
-        return;
+        return false;
     }
     for (i = 0; i < n; i++) {
         uint32_t status = 0;
@@ -73,7 +73,14 @@ void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
                       rc ? (uint32_t)rc : status);
         oracle_saw_at(side, "virtio disk: used", i, used[tags[i]]);
     }
-    disk->lost = guest_virtq_settle(disk->queue);
+    return true;
+}
+
+void act_vdisk_finish(OracleSide *side, ActVdisk *disk, const uint16_t *tags,
+                      unsigned n)
+{
+    disk->lost = !await(side, disk, tags, n) ||
+                 guest_virtq_settle(disk->queue);
 }
 
 /* Starts the @i-th request; *@n counts those that were. */
@@ -396,7 +403,11 @@ static void over_the_end(OracleSide *side, const OracleDevice *device,
     if (!rc) {
         start(side, disk, oracle_bits(bytes, 1), 0, &sg, 1,
               oracle_bits(bytes, 1), &tag, &n);
-        act_vdisk_finish(side, disk, &tag, n);
+        /*
+         * The queue is not settled: the guest would write beyond its RAM, where
+         * Xen may have the frames of a display's memory.
+         */
+        await(side, disk, &tag, n);
     }
     disk->lost = true;
 }
