@@ -14,9 +14,11 @@
 #include "qemu/error-report.h"
 #include "qemu/interval-tree.h"
 #include "qemu/lockable.h"
+#include "qemu/main-loop.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "qemu/units.h"
+#include "system/runstate.h"
 #include "xen-ram.h"
 #include "trace.h"
 
@@ -284,23 +286,40 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset)
 
 /* --- absent pages --------------------------------------------------------- */
 
+/*
+ * A transfer's limit is twice the longest list of virtio, because virtio-scsi
+ * maps each buffer twice.  A device that holds absent pages has made a mistake,
+ * so a few are enough.  As much as that can be asked of Xen for one kick.
+ */
+#define TRANSFERS_MAX   2048
+#define HELD_MAX        16
+
 typedef struct StandIn {
     uint8_t page[2][XC_PAGE_SIZE];      /* read, and written to */
+    unsigned max;
+    unsigned mapped;            /* atomic, as the next; some of them ended: */
+    unsigned ended;
 } QEMU_ALIGNED(XC_PAGE_SIZE) StandIn;
 
-static StandIn transfers_stand_in;
-static StandIn held_stand_in;
-static unsigned held_stand_ins;         /* mapped now; atomic */
+static StandIn transfers_stand_in = { .max = TRANSFERS_MAX };
+static StandIn held_stand_in = { .max = HELD_MAX };
 
-#define HELD_STAND_INS_MAX  4096
+static bool stand_in_take(StandIn *s)
+{
+    if (qatomic_fetch_inc(&s->mapped) < s->max ||
+        runstate_check(RUN_STATE_INMIGRATE)) {
+        return true;
+    }
+    qatomic_dec(&s->mapped);
+    return false;
+}
 
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write)
 {
     StandIn *s = held ? &held_stand_in : &transfers_stand_in;
     uint8_t *host = s->page[is_write] + (addr & (XC_PAGE_SIZE - 1));
 
-    if (held && qatomic_fetch_inc(&held_stand_ins) >= HELD_STAND_INS_MAX) {
-        qatomic_dec(&held_stand_ins);
+    if (!stand_in_take(s)) {
         return NULL;
     }
     *len = MIN(*len, xen_page_rest(addr));
@@ -308,18 +327,37 @@ void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write)
     return is_write ? host : memset(host, 0, *len);
 }
 
+static void stand_ins_ended(void *opaque)
+{
+    StandIn *s = opaque;
+
+    qatomic_sub(&s->mapped, qatomic_xchg(&s->ended, 0));
+}
+
 static bool is_in(const StandIn *s, const void *host)
 {
-    return (uintptr_t)host - (uintptr_t)s < sizeof(*s);
+    return (uintptr_t)host - (uintptr_t)s->page < sizeof(s->page);
+}
+
+/*
+ * The limit counts those that have ended, too, until the main loop comes round:
+ * a device may end each request before it begins the next.
+ */
+static bool stand_in_end(StandIn *s, const void *host)
+{
+    if (!is_in(s, host)) {
+        return false;
+    }
+    if (!qatomic_fetch_inc(&s->ended)) {
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), stand_ins_ended, s);
+    }
+    return true;
 }
 
 bool xen_ram_stand_in_end(const void *host)
 {
-    if (is_in(&held_stand_in, host)) {
-        qatomic_dec(&held_stand_ins);
-        return true;
-    }
-    return is_in(&transfers_stand_in, host);
+    return stand_in_end(&transfers_stand_in, host) ||
+           stand_in_end(&held_stand_in, host);
 }
 
 bool xen_ram_stand_in_find(const void *host, ram_addr_t *offset)

@@ -83,13 +83,15 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset);
 /*
  * Returns the substitute for the absent page of @addr: zeros, or, for a
  * transfer that writes, a page that is never read.  Cuts *@len to the end of
- * the page.  All transfers use the same two pages, so their number is not
- * limited.  But a device keeps an entry for each mapping that it holds.  So the
- * number of @held mappings is limited to 4096: NULL if there are too many.
+ * the page.  Returns NULL, and leaves *@len, if there are too many: 2048 of
+ * transfers, or 16 of @held mappings.  Those that have ended count until the
+ * main loop comes round.  So that is also a limit on how many absent pages a
+ * guest can have mapped by one kick, each of which is asked of Xen.  While a
+ * state comes in there is no limit, because devices map again what they had.
  */
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write);
 
-/* Ends the use of a substitute page.  False if @host is in none. */
+/* Ends one use of a substitute page.  False if @host is in none. */
 bool xen_ram_stand_in_end(const void *host);
 
 /*
