@@ -497,8 +497,28 @@ static void pages_end_locked(Outside *o)
 /* The most pages that one copy maps; more are copied the next time. */
 #define COPY_PAGES      64
 
+void xen_map_cache_move(void *host, void *buf, void *old, hwaddr len,
+                        bool is_write)
+{
+    uint8_t *to = host, *known = old, *from = buf;
+    hwaddr i;
+
+    if (!old) {
+        memmove(is_write ? host : buf, is_write ? buf : host, len);
+        return;
+    }
+    for (i = 0; i < len; i++) {
+        uint8_t byte = qatomic_read(&from[i]);
+
+        if (byte != known[i]) {
+            to[i] = byte;
+            known[i] = byte;
+        }
+    }
+}
+
 /* Without the lock. */
-static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
+static XenMapStatus copy(ram_addr_t addr, void *buf, void *old, hwaddr *plen,
                          bool is_write)
 {
     hwaddr in_page = addr & (XC_PAGE_SIZE - 1);
@@ -518,15 +538,14 @@ static XenMapStatus copy(ram_addr_t addr, void *buf, hwaddr *plen,
     }
     if (present) {
         *plen = MIN(*plen, (present << XC_PAGE_SHIFT) - in_page);
-        memmove(is_write ? host + in_page : buf,
-                is_write ? buf : host + in_page, *plen);
+        xen_map_cache_move(host + in_page, buf, old, *plen, is_write);
     }
     mcache_unmap(host, pages);
     return present ? XEN_MAP_OK : XEN_MAP_ABSENT;
 }
 
-XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
-                               bool is_write)
+XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, void *old,
+                               hwaddr *plen, bool is_write)
 {
     int64_t start = get_clock();
     XenMapStatus status;
@@ -536,7 +555,7 @@ XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
         /* An invalidate waits until the copy has ended. */
         mcache_call_begin_locked(&call, 0, 0);
         qemu_mutex_unlock(&mapcache.lock);
-        status = copy(addr, buf, plen, is_write);
+        status = copy(addr, buf, old, plen, is_write);
         qemu_mutex_lock(&mapcache.lock);
         mcache_call_end_locked(&call);
         mcache_miss_ended_locked(start);

@@ -94,8 +94,8 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);
 
 /* Does what xen_map_cache_copy() does, by a mapping made for this copy only. */
-XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, hwaddr *plen,
-                               bool is_write);
+XenMapStatus mcache_pages_copy(ram_addr_t addr, void *buf, void *old,
+                               hwaddr *plen, bool is_write);
 
 /*
  * Releases a mapping.  A grant, or a mapping by mcache_pages_map(), is unmapped

@@ -330,8 +330,8 @@ G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen,
     return map_from(s, addr, plen, status);
 }
 
-XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
-                                bool is_write)
+XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, void *old,
+                                hwaddr *plen, bool is_write)
 {
     XenMapStatus status;
     hwaddr len = *plen;
@@ -341,12 +341,12 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
         p = mcache_hit(addr, &len);
         if (p) {
             mcache_count(&mcache_thread()->n.hits);
-            memmove(is_write ? p : buf, is_write ? buf : p, len);
+            xen_map_cache_move(p, buf, old, len, is_write);
             *plen = len;
             return XEN_MAP_OK;
         }
     }
-    status = mcache_pages_copy(addr, buf, plen, is_write);
+    status = mcache_pages_copy(addr, buf, old, plen, is_write);
     if (status == XEN_MAP_OK) {
         mcache_event_low();
     }

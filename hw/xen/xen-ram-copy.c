@@ -15,7 +15,6 @@
 #include "qemu/interval-tree.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
-#include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "qemu/units.h"
 #include "system/runstate.h"
@@ -32,25 +31,20 @@
 /* One copy; callers ask again for the rest. */
 #define COPY_MAX        (1 * MiB)
 
-typedef enum CopyState {
-    COPY_SOURCE,    /* a device reads it */
-    COPY_FILLING,   /* a device will write it; it is being filled */
-    COPY_TARGET,    /* a device writes it, and other transfers share it */
-} CopyState;
-
-/* How often a copy is filled anew before its transfer fails. */
-#define FILLS_MAX       16
-
 typedef struct RamCopy {
     IntervalTreeNode node;      /* the host addresses of @bytes */
     IntervalTreeNode target;    /* the ram_addr_t of the bytes */
-    QLIST_ENTRY(RamCopy) next;  /* if FILLING */
-    CopyState state;            /* under the lock, as the next two */
-    bool overtaken;             /* FILLING: some of it was written meanwhile */
+    bool shared;                /* in the tree @targets; under the lock, as: */
     unsigned users;             /* mappings */
     RAMBlock *block;
     ram_addr_t addr;
     hwaddr len;
+    /*
+     * What the guest has, as far as is known: NULL if a device reads the copy.
+     * Only bytes that are different in @bytes are written back.  The guest, or
+     * a transfer that has the page mapped, may have changed the others since.
+     */
+    uint8_t *guest;
     uint8_t bytes[] QEMU_ALIGNED(16);
 } RamCopy;
 
@@ -58,18 +52,10 @@ static QemuMutex copies_lock;
 static IntervalTreeRoot copies;     /* under the lock */
 /*
  * The copies that a device writes, by ram_addr_t; under the lock.  They do not
- * overlap: every transfer that writes to such RAM shares the copy.  For
- * example, virtio-scsi maps a buffer twice and moves the data through the
- * second mapping; with two copies, the end of the first would write back the
- * old contents.
+ * overlap: every transfer that begins to write to such RAM shares the copy.
+ * For example, virtio-scsi maps a buffer twice.
  */
 static IntervalTreeRoot targets;
-/*
- * The copies that are being filled; under the lock.  No other transfer finds
- * them.  If bytes are written that are already in such a copy, it is filled
- * anew: otherwise its end would write back the old contents.
- */
-static QLIST_HEAD(, RamCopy) filling;
 size_t xen_ram_copies_size;         /* changed under the lock */
 
 static void __attribute__((constructor)) copies_init(void)
@@ -77,15 +63,21 @@ static void __attribute__((constructor)) copies_init(void)
     qemu_mutex_init(&copies_lock);
 }
 
+static size_t copy_size(hwaddr len, bool is_write)
+{
+    return sizeof(RamCopy) + len + (is_write ? len : 0);
+}
+
 /* Makes a copy, or returns NULL if the budget is used up. */
 static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
                          bool is_write)
 {
+    size_t size = copy_size(len, is_write);
     RamCopy *c = NULL;
 
     QEMU_LOCK_GUARD(&copies_lock);
-    if (xen_ram_copies_size + sizeof(*c) + len <= COPIES_MAX) {
-        c = g_try_malloc(sizeof(*c) + len);
+    if (xen_ram_copies_size + size <= COPIES_MAX) {
+        c = g_try_malloc(size);
     }
     if (!c) {
         return NULL;
@@ -94,18 +86,13 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
         .node.start = (uintptr_t)c->bytes,
         .node.last = (uintptr_t)c->bytes + len - 1,
         .target.start = block->offset + addr,
-        .target.last = block->offset + addr + len - 1,
-        .state = is_write ? COPY_FILLING : COPY_SOURCE,
         .users = 1,
         .block = block,
         .addr = addr,
-        .len = len,
+        .guest = is_write ? c->bytes + len : NULL,
     };
-    qatomic_set(&xen_ram_copies_size, xen_ram_copies_size + sizeof(*c) + len);
+    qatomic_set(&xen_ram_copies_size, xen_ram_copies_size + size);
     interval_tree_insert(&c->node, &copies);
-    if (is_write) {
-        QLIST_INSERT_HEAD(&filling, c, next);
-    }
     return c;
 }
 
@@ -116,14 +103,12 @@ static void copy_release(RamCopy *c)
         if (--c->users) {
             return;
         }
-        if (c->state == COPY_TARGET) {
+        if (c->shared) {
             interval_tree_remove(&c->target, &targets);
-        } else if (c->state == COPY_FILLING) {
-            QLIST_REMOVE(c, next);
         }
         interval_tree_remove(&c->node, &copies);
-        qatomic_set(&xen_ram_copies_size, xen_ram_copies_size - sizeof(*c) -
-                    (c->node.last - c->node.start + 1));
+        qatomic_set(&xen_ram_copies_size, xen_ram_copies_size -
+                    copy_size(c->node.last - c->node.start + 1, c->guest));
     }
     g_free(c);
 }
@@ -179,29 +164,24 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
 /*
  * Returns the address of the bytes for the transfer of @c, which was filled: in
  * @c, which others find from now on; or in the copy that another transfer has
- * published meanwhile.  NULL: @c must be filled anew.
+ * published meanwhile.
  */
 static void *copy_publish(RamCopy *c, hwaddr *len)
 {
     void *host;
 
     QEMU_LOCK_GUARD(&copies_lock);
-    if (c->state == COPY_SOURCE) {
-        return c->bytes;
-    }
-    host = share_locked(c->block, c->addr, len);
+    host = c->guest ? share_locked(c->block, c->addr, len) : NULL;
     if (host) {
         return host;
     }
-    if (c->overtaken) {
-        c->overtaken = false;
-        return NULL;
-    }
-    QLIST_REMOVE(c, next);
-    c->state = COPY_TARGET;
     c->len = *len;
-    c->target.last = c->target.start + *len - 1;
-    interval_tree_insert(&c->target, &targets);
+    if (c->guest) {
+        memcpy(c->guest, c->bytes, *len);
+        c->target.last = c->target.start + *len - 1;
+        c->shared = true;
+        interval_tree_insert(&c->target, &targets);
+    }
     return c->bytes;
 }
 
@@ -209,7 +189,6 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write)
 {
     void *host = NULL;
-    unsigned fills;
     RamCopy *c;
 
     *len = MIN(*len, COPY_MAX);
@@ -218,10 +197,7 @@ void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
         trace_xen_ram_copies_full(addr, *len);
         return NULL;
     }
-    for (fills = 0; !host && fills < FILLS_MAX; fills++) {
-        if (xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR) {
-            break;
-        }
+    if (!(xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR)) {
         host = copy_publish(c, len);
     }
     if (host != c->bytes) {
@@ -235,19 +211,16 @@ void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
 {
     uint64_t first = block->offset + addr, last = first + len - 1;
     IntervalTreeNode *node;
-    RamCopy *c;
 
     QEMU_LOCK_GUARD(&copies_lock);
-    QLIST_FOREACH(c, &filling, next) {
-        c->overtaken |= c->target.start <= last && first <= c->target.last;
-    }
     for (node = interval_tree_iter_first(&targets, first, last); node;
          node = interval_tree_iter_next(node, first, last)) {
         uint64_t from = MAX(first, node->start), to = MIN(last, node->last);
+        RamCopy *c = container_of(node, RamCopy, target);
+        const uint8_t *new = (const uint8_t *)buf + (from - first);
 
-        c = container_of(node, RamCopy, target);
-        memmove(c->bytes + (from - node->start),
-                (const uint8_t *)buf + (from - first), to - from + 1);
+        memmove(c->bytes + (from - node->start), new, to - from + 1);
+        memmove(c->guest + (from - node->start), new, to - from + 1);
     }
 }
 
@@ -261,8 +234,9 @@ bool xen_ram_copy_unmap(void *host, hwaddr written)
     }
     at = (uint8_t *)host - c->bytes;
     written = MIN(written, c->len - at);
-    if (xen_ram_copy(c->block, c->addr + at, host, written, true) &
-        MEMTX_ERROR) {
+    if (written && memcmp(host, c->guest + at, written) &&
+        xen_ram_copy_changes(c->block, c->addr + at, host, c->guest + at,
+                             written) & MEMTX_ERROR) {
         /* The device has been told that its transfer is done. */
         error_report("xen: some or all of the 0x%" HWADDR_PRIx " bytes that a "
                      "device wrote to guest address 0x" RAM_ADDR_FMT " are "

@@ -86,7 +86,7 @@ static void move_bytes(void *host, void *buf, hwaddr len, bool is_write)
 
 /* A copy from or to one grant, mapped for it alone. */
 static XenMapStatus grant_copy(RAMBlock *block, ram_addr_t addr, void *buf,
-                               hwaddr *len, bool is_write)
+                               void *old, hwaddr *len, bool is_write)
 {
     XenMapStatus status = XEN_MAP_OK;
     void *host;
@@ -95,7 +95,7 @@ static XenMapStatus grant_copy(RAMBlock *block, ram_addr_t addr, void *buf,
     host = xen_map_cache_dma(block->mr, block->offset + addr, block->offset,
                              len, XEN_MAP_DMA, is_write, NULL, &status);
     if (host) {
-        move_bytes(host, buf, *len, is_write);
+        xen_map_cache_move(host, buf, old, *len, is_write);
         xen_invalidate_map_cache_entry(host, *len);
     }
     return status;
@@ -103,12 +103,12 @@ static XenMapStatus grant_copy(RAMBlock *block, ram_addr_t addr, void *buf,
 
 /* Copies *@len bytes, or only the first of them, and sets *@len. */
 static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
-                              hwaddr *len, bool is_write)
+                              void *old, hwaddr *len, bool is_write)
 {
     if (xen_mr_is_grants(block->mr)) {
-        return grant_copy(block, addr, buf, len, is_write);
+        return grant_copy(block, addr, buf, old, len, is_write);
     }
-    return xen_map_cache_copy(block->offset + addr, buf, len, is_write);
+    return xen_map_cache_copy(block->offset + addr, buf, old, len, is_write);
 }
 
 /*
@@ -149,8 +149,9 @@ static MemTxResult not_copied(XenMapStatus status, ram_addr_t addr, void *buf,
     return absent ? MEMTX_DECODE_ERROR : MEMTX_ERROR;
 }
 
+/* @old: as of xen_map_cache_move(). */
 static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
-                             hwaddr *len, bool is_write)
+                             void *old, hwaddr *len, bool is_write)
 {
     XenMapStatus status;
     unsigned tries = 0;
@@ -158,7 +159,7 @@ static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
 
     do {
         copied = *len;
-        status = copy_once(block, addr, buf, &copied, is_write);
+        status = copy_once(block, addr, buf, old, &copied, is_write);
     } while (status == XEN_MAP_UNAVAILABLE && wait_to_retry(&tries));
 
     if (status == XEN_MAP_UNAVAILABLE) {
@@ -168,7 +169,9 @@ static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
         return not_copied(status, addr, buf, len, is_write);
     }
     *len = copied;
-    if (is_write) {
+    if (old) {
+        xen_hvm_modified_memory(block->offset + addr, copied);
+    } else if (is_write) {
         wrote(block, addr, buf, copied);
     }
     return MEMTX_OK;
@@ -182,7 +185,20 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
 
     for (; len; len -= part, addr += part, buf += part) {
         part = len;
-        result |= copy_some(block, addr, buf, &part, is_write);
+        result |= copy_some(block, addr, buf, NULL, &part, is_write);
+    }
+    return result;
+}
+
+MemTxResult xen_ram_copy_changes(RAMBlock *block, ram_addr_t addr, void *buf,
+                                 void *old, hwaddr len)
+{
+    MemTxResult result = MEMTX_OK;
+    hwaddr part;
+
+    for (; len; len -= part, addr += part, buf += part, old += part) {
+        part = len;
+        result |= copy_some(block, addr, buf, old, &part, true);
     }
     return result;
 }
@@ -201,7 +217,7 @@ static MemTxResult ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,
     if (unlikely(!host)) {
         return status == XEN_MAP_ABSENT ?
                not_copied(status, addr, buf, len, is_write) :
-               copy_some(block, addr, buf, len, is_write);
+               copy_some(block, addr, buf, NULL, len, is_write);
     }
     *len = mapped;
     move_bytes(host, buf, mapped, is_write);

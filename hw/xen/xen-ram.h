@@ -31,6 +31,13 @@ static inline hwaddr xen_page_rest(hwaddr addr)
 MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
                          hwaddr len, bool is_write);
 
+/*
+ * Writes those of the @len bytes at @buf that differ from the bytes at @old,
+ * and sets these to them.  Copies are not told.  Result: as xen_ram_copy().
+ */
+MemTxResult xen_ram_copy_changes(RAMBlock *block, ram_addr_t addr, void *buf,
+                                 void *old, hwaddr len);
+
 /* --- transfers by copy, for unavailable pages ----------------------------- */
 
 /*
@@ -40,8 +47,7 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
  * whether it can be accessed.  If another transfer has begun to write the first
  * of these bytes through a copy, returns the address in that copy.  The result
  * must be ended by xen_ram_copy_unmap().  Returns NULL if the memory cannot be
- * accessed, if the budget for copies is used up, if there is no memory, or if
- * other threads write these bytes all the time.
+ * accessed, if the budget for copies is used up, or if there is no memory.
  */
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
@@ -58,8 +64,7 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len);
 /*
  * To be called when @len bytes of @block at @addr were written from @buf, not
  * through a copy.  Writes them to the copies of these bytes too, so that the
- * end of such a transfer does not bring back the old contents.  If another
- * thread is making such a copy, it reads the bytes again.
+ * end of such a transfer does not undo what was written after it.
  */
 void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
                         hwaddr len);
@@ -68,10 +73,12 @@ void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
 extern size_t xen_ram_copies_size;
 
 /*
- * Copies the first @written bytes at @host back to the guest, and ends this use
- * of the copy that @host points into.  If the memory can no longer be accessed,
- * the bytes are lost: an error message says so, but the device is not told.
- * False if @host is in no copy.
+ * Writes back to the guest what was changed in the first @written bytes at
+ * @host, and ends this use of the copy that @host points into.  Other bytes are
+ * left alone: the guest, or a transfer that has mapped them, may have changed
+ * them meanwhile.  If the memory can no longer be accessed, the bytes are lost:
+ * an error message says so, but the device is not told.  False if @host is in
+ * no copy.
  */
 bool xen_ram_copy_unmap(void *host, hwaddr written);
 

@@ -155,9 +155,18 @@ uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen, XenMapStatus *status);
  * Sets *@plen to the number of bytes copied.  A copy ends at the first absent
  * page, and may end before; the caller calls again for the rest.  If nothing
  * was copied, the status says why, and neither *@plen nor @buf is changed.
+ * @old: as of xen_map_cache_move().
  */
-XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, hwaddr *plen,
-                                bool is_write);
+XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, void *old,
+                                hwaddr *plen, bool is_write);
+
+/*
+ * Copies @len bytes between @buf and mapped memory at @host.  With @old, a
+ * write: only bytes that differ from those at @old are written, and are then at
+ * @old, too.  Each is read once, so that a device may still change @buf.
+ */
+void xen_map_cache_move(void *host, void *buf, void *old, hwaddr len,
+                        bool is_write);
 
 /* Counts an access that failed; an event tells the user.  Any thread. */
 void xen_map_cache_access_failed(void);

@@ -72,7 +72,7 @@ static void look(uint64_t bucket)
     RCU_READ_LOCK_GUARD();
     host = xen_map_cache(gfn * PAGE, NULL, &status);
     if (!host && status == XEN_MAP_UNAVAILABLE) {
-        status = xen_map_cache_copy(gfn * PAGE, copy, &len, false);
+        status = xen_map_cache_copy(gfn * PAGE, copy, NULL, &len, false);
         host = copy;
     }
     g_assert_cmpint(status, ==, XEN_MAP_OK);

@@ -298,7 +298,8 @@ static void check_copy(uint64_t gfn, unsigned n, bool available)
 {
     g_autofree uint8_t *buf = g_malloc0(n * PAGE);
     hwaddr len = n * PAGE;
-    XenMapStatus status = xen_map_cache_copy(gfn * PAGE, buf, &len, false);
+    XenMapStatus status = xen_map_cache_copy(gfn * PAGE, buf, NULL, &len,
+                                             false);
 
     if (!available) {
         g_assert_cmpint(status, ==, XEN_MAP_UNAVAILABLE);
@@ -307,7 +308,7 @@ static void check_copy(uint64_t gfn, unsigned n, bool available)
     g_assert_cmpint(status, ==, XEN_MAP_OK);
     g_assert_cmpuint(len, ==, n * PAGE);
     check_stamps(buf, gfn, n, 7);
-    status = xen_map_cache_copy(gfn * PAGE, buf, &len, true);
+    status = xen_map_cache_copy(gfn * PAGE, buf, NULL, &len, true);
     g_assert_cmpint(status, ==, XEN_MAP_OK);
     g_assert_cmpuint(len, ==, n * PAGE);
 }

@@ -106,7 +106,7 @@ static void copy(uint64_t addr)
     uint8_t buf[PAGE];
     hwaddr len = PAGE;
 
-    g_assert_cmpint(xen_map_cache_copy(addr, buf, &len, false), ==,
+    g_assert_cmpint(xen_map_cache_copy(addr, buf, NULL, &len, false), ==,
                     XEN_MAP_OK);
     g_assert_true(xensim_stamp_page_ok(buf, addr / PAGE, SEED));
 }

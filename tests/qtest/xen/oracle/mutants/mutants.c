@@ -91,14 +91,14 @@ WRAP(uint8_t *, xen_map_cache_dma, MemoryRegion *mr, ram_addr_t addr,
 }
 
 /* What is said to be copied is a byte more than was. */
-WRAP(XenMapStatus, xen_map_cache_copy, ram_addr_t addr, void *buf,
+WRAP(XenMapStatus, xen_map_cache_copy, ram_addr_t addr, void *buf, void *old,
      hwaddr *plen, bool is_write)
 {
     hwaddr less = *plen > 1 && mutant("copied-short");
     XenMapStatus status;
 
     *plen -= less;
-    status = __real_xen_map_cache_copy(addr, buf, plen, is_write);
+    status = __real_xen_map_cache_copy(addr, buf, old, plen, is_write);
     *plen += less;
     return status;
 }
