@@ -213,6 +213,42 @@ static const char *lasting_write(XenTest *t)
     return lasting(t, true);
 }
 
+/*
+ * The same for a list of many pieces: at each try QEMU stops at the first of
+ * them, since it holds the main loop meanwhile.
+ */
+static const char *lasting_scattered(XenTest *t)
+{
+    enum { PIECES = PAGES * 8, TRIES = 201, CALLS = 6 };
+    GuestSg sg[PIECES];
+    uint64_t calls;
+    int err;
+
+    for (unsigned i = 0; i < PIECES; i++) {
+        sg[i] = (GuestSg) { buffer.gpa + i * XEN_TEST_PAGE, GUEST_SECTOR_SIZE };
+    }
+    boot(t);
+    for (unsigned i = 0; i < 2; i++) {
+        xen_test_ok(t, guest_ide_prd(&t->ide, sg, PIECES));
+        /* The table alone is there. */
+        qtest_readl(t->qts, t->ide.prd_gpa);
+        calls = xen_test_map_calls(t);
+        fail(t, 0);
+        err = guest_ide_dma(&t->ide, i, PAGES * 8, PIECES, sg, PIECES);
+        calls = xen_test_map_calls(t) - calls;
+        g_test_message("%" PRIu64 " map calls", calls);
+        XEN_REQUIRE(err == -EIO, "a transfer that could not be made ends "
+                    "with %d", err);
+        XEN_REQUIRE(calls < TRIES * CALLS, "%" PRIu64 " map calls that failed",
+                    calls);
+        xensim_fault_disarm_all(t->sim);
+        XEN_TRY(on_disk(t, PAGES, PAGES, SEED));
+        xen_test_ide(t);
+        xensim_invalidate(t->dom);
+    }
+    return NULL;
+}
+
 /* The guest stops a transfer that waits for memory. */
 static const char *stopped(XenTest *t)
 {
@@ -775,3 +811,4 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }
+    xen_test_add("unavailable/lasting-scattered", lasting_scattered, NULL);
