@@ -3,8 +3,8 @@
  * Devices that do not look whether they could access the guest's memory.  If
  * the memory is unavailable, they go on with zeros and never with QEMU's own
  * memory, no other memory of the guest changes, and the user is told: by a
- * counter, by an event and in the log.  USB controllers, which do look, also
- * tell the guest.
+ * counter, by an event and in the log.  The guest can see it in the status
+ * register of the PCI device.  USB controllers, which do look, tell it, too.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -47,6 +47,26 @@ static const char *told(XenTest *t, const char *how)
     return NULL;
 }
 
+/*
+ * The PCI device has received a target abort, as its status register tells the
+ * guest, until the guest clears that.  @is: whether it shall have.
+ */
+static const char *refused(XenTest *t, unsigned devfn, bool is)
+{
+    enum { STATUS = 6, TARGET_ABORT = 0x1000 };
+    uint32_t status;
+
+    xen_test_ok(t, guest_pci_in(t->pc, devfn, STATUS, 2, &status));
+    XEN_REQUIRE(!(status & TARGET_ABORT) == !is, "status register 0x%x",
+                status);
+    xen_test_ok(t, guest_pci_out(t->pc, devfn, STATUS, 2, TARGET_ABORT));
+    xen_test_ok(t, guest_pci_in(t->pc, devfn, STATUS, 2, &status));
+    XEN_REQUIRE(!(status & TARGET_ABORT), "status register 0x%x after it was "
+                "cleared", status);
+    return NULL;
+}
+#define refused(...) XEN_AT(refused(__VA_ARGS__))
+
 static bool all_zeros(const char *bytes, size_t n)
 {
     return !n || (!bytes[0] && !memcmp(bytes, bytes + 1, n - 1));
@@ -81,13 +101,16 @@ static const char *e1000(XenTest *t)
     xen_test_ok(t, guest_e1000_init(t->pc, &nic, 0xf1000000, LISTS));
     xen_test_ok(t, guest_e1000_init_tx(&nic, LISTS + GUEST_E1000_BYTES));
     xensim_stamp(t->dom, BUFFER / XEN_TEST_PAGE, 1, SEED);
+    XEN_TRY(refused(t, nic.devfn, false));
     fail(t);
     xen_test_ok(t, guest_e1000_send(&nic, &sg, 1));
     XEN_TRY(told(t, "read from"));
+    XEN_TRY(refused(t, nic.devfn, true));
     XEN_TRY(packets(t, 1, &sent));
     XEN_REQUIRE(all_zeros(sent + PCAP_HEADER + PCAP_RECORD, PACKET),
                 "sends bytes that are not the guest's");
     xen_test_ok(t, guest_e1000_send(&nic, &sg, 1));
+    XEN_TRY(refused(t, nic.devfn, false));
     XEN_TRY(packets(t, 2, &all));
     packet = all + PCAP_HEADER + 2 * PCAP_RECORD + PACKET;
     for (unsigned i = 0; i < PACKET; i++) {
@@ -179,6 +202,7 @@ static const char *uhci(XenTest *t)
     XEN_REQUIRE((status & HOST_ERROR) && (part & ACTIVE), "the controller has "
                 "status 0x%x, its request 0x%x", status, part);
     XEN_TRY(told(t, "written to"));
+    XEN_TRY(refused(t, devfn, true));
     XEN_REQUIRE(xensim_stamp_check(t->dom, BUFFER / XEN_TEST_PAGE, 1, SEED) ==
                 XENSIM_NO_GFN, "wrote to memory that is unavailable");
     xen_test_ok(t, guest_out(t->pc, UHCI_IO + UHCI_STATUS, 2, HOST_ERROR));
@@ -266,9 +290,11 @@ static const char *ac97(XenTest *t)
     }
     xensim_fill(t->dom, BUFFER, SAMPLE & 0xff, XEN_TEST_PAGE);
     play(t, 0, 200);
+    XEN_TRY(refused(t, devfn, false));
     fail(t);
     play(t, 3, 5000);
     XEN_TRY(told(t, "read from"));
+    XEN_TRY(refused(t, devfn, true));
     xen_test_stop(t);
     g_assert_true(g_file_get_contents(path, &wav, &len, NULL));
     for (gsize i = WAV_HEADER; i + 1 < len; i += 2) {
