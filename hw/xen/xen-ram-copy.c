@@ -1,25 +1,22 @@
 /*
- * Guest RAM on Xen: copies and substitute pages where nothing can be mapped
+ * Guest RAM on Xen: the list of copies, and substitute pages
  *
  * Copyright (C) 2026 the Xen mapcache series' contributors
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A device cannot be told to wait for a mapping.  If the pages of a transfer
- * are unavailable, it is made by copy.  If a page is absent, a transfer reads
- * zeros, and what it writes is dropped.
+ * are unavailable, it is made by copy (xen-ram-copy-map.c).  If a page is
+ * absent, a transfer reads zeros, and what it writes is dropped.
  */
 
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
-#include "qemu/interval-tree.h"
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/thread.h"
 #include "qemu/units.h"
 #include "system/runstate.h"
-#include "xen-ram.h"
-#include "trace.h"
+#include "xen-ram-copy.h"
 
 /*
  * The budget of all copies of all devices.  It does not depend on the number of
@@ -28,25 +25,6 @@
  * cannot be mapped.
  */
 #define COPIES_MAX      (64 * MiB)
-/* One copy; callers ask again for the rest. */
-#define COPY_MAX        (1 * MiB)
-
-typedef struct RamCopy {
-    IntervalTreeNode node;      /* the host addresses of @bytes */
-    IntervalTreeNode target;    /* the ram_addr_t of the bytes */
-    bool shared;                /* in the tree @targets; under the lock, as: */
-    unsigned users;             /* mappings */
-    RAMBlock *block;
-    ram_addr_t addr;
-    hwaddr len;
-    /*
-     * What the guest has, as far as is known: NULL if a device reads the copy.
-     * Only bytes that are different in @bytes are written back.  The guest, or
-     * a transfer that has the page mapped, may have changed the others since.
-     */
-    uint8_t *guest;
-    uint8_t bytes[] QEMU_ALIGNED(16);
-} RamCopy;
 
 static QemuMutex copies_lock;
 static IntervalTreeRoot copies;     /* under the lock */
@@ -68,9 +46,8 @@ static size_t copy_size(hwaddr len, bool is_write)
     return sizeof(RamCopy) + len + (is_write ? len : 0);
 }
 
-/* Makes a copy, or returns NULL if the budget is used up. */
-static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
-                         bool is_write)
+RamCopy *xen_ram_copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
+                          bool is_write)
 {
     size_t size = copy_size(len, is_write);
     RamCopy *c = NULL;
@@ -96,8 +73,7 @@ static RamCopy *copy_new(RAMBlock *block, ram_addr_t addr, hwaddr len,
     return c;
 }
 
-/* Ends one use of @c; frees it after the last one. */
-static void copy_release(RamCopy *c)
+void xen_ram_copy_release(RamCopy *c)
 {
     WITH_QEMU_LOCK_GUARD(&copies_lock) {
         if (--c->users) {
@@ -113,8 +89,7 @@ static void copy_release(RamCopy *c)
     g_free(c);
 }
 
-/* The copy that @host is in; its holder keeps it. */
-static RamCopy *copy_of(const void *host)
+RamCopy *xen_ram_copy_of(const void *host)
 {
     IntervalTreeNode *node;
 
@@ -161,12 +136,7 @@ void *xen_ram_copy_share(RAMBlock *block, ram_addr_t addr, hwaddr *len)
     return share_locked(block, addr, len);
 }
 
-/*
- * Returns the address of the bytes for the transfer of @c, which was filled: in
- * @c, which others find from now on; or in the copy that another transfer has
- * published meanwhile.
- */
-static void *copy_publish(RamCopy *c, hwaddr *len)
+void *xen_ram_copy_publish(RamCopy *c, hwaddr *len)
 {
     void *host;
 
@@ -183,27 +153,6 @@ static void *copy_publish(RamCopy *c, hwaddr *len)
         interval_tree_insert(&c->target, &targets);
     }
     return c->bytes;
-}
-
-void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
-                       bool is_write)
-{
-    void *host = NULL;
-    RamCopy *c;
-
-    *len = MIN(*len, COPY_MAX);
-    c = copy_new(block, addr, *len, is_write);
-    if (!c) {
-        trace_xen_ram_copies_full(addr, *len);
-        return NULL;
-    }
-    if (!(xen_ram_copy(block, addr, c->bytes, *len, false) & MEMTX_ERROR)) {
-        host = copy_publish(c, len);
-    }
-    if (host != c->bytes) {
-        copy_release(c);
-    }
-    return host;
 }
 
 void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
@@ -224,32 +173,9 @@ void xen_ram_copy_wrote(RAMBlock *block, ram_addr_t addr, const void *buf,
     }
 }
 
-bool xen_ram_copy_unmap(void *host, hwaddr written)
-{
-    RamCopy *c = copy_of(host);
-    hwaddr at;
-
-    if (likely(!c)) {
-        return false;
-    }
-    at = (uint8_t *)host - c->bytes;
-    written = MIN(written, c->len - at);
-    if (written && memcmp(host, c->guest + at, written) &&
-        xen_ram_copy_changes(c->block, c->addr + at, host, c->guest + at,
-                             written) & MEMTX_ERROR) {
-        /* The device has been told that its transfer is done. */
-        error_report("xen: some or all of the 0x%" HWADDR_PRIx " bytes that a "
-                     "device wrote to guest address 0x" RAM_ADDR_FMT " are "
-                     "lost: the memory can no longer be mapped", written,
-                     c->addr + at);
-    }
-    copy_release(c);
-    return true;
-}
-
 bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset)
 {
-    RamCopy *c = copy_of(host);
+    RamCopy *c = xen_ram_copy_of(host);
 
     if (!c || c->block != block) {
         return false;

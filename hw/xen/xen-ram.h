@@ -10,6 +10,7 @@
 #define HW_XEN_RAM_H
 
 #include "exec/memattrs.h"
+#include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/xen/xen_native.h"
 
@@ -37,6 +38,22 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
  */
 MemTxResult xen_ram_copy_changes(RAMBlock *block, ram_addr_t addr, void *buf,
                                  void *old, hwaddr len);
+
+/*
+ * RAMForeignOps.rw of guest RAM and grants.  Called within an RCU read-side
+ * section.
+ */
+MemTxResult xen_ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,
+                       hwaddr *len, bool is_write);
+
+/* Loads and stores of guest RAM and grants; the opaque is the block. */
+extern const MemoryRegionOps xen_ram_mem_ops;
+
+/*
+ * Waits a moment before a failed call is tried again.  *@tries is 0 at first.
+ * False if it was tried 6 times; then nothing is tried again for 100 ms.
+ */
+bool xen_ram_wait_to_retry(unsigned *tries);
 
 /* --- transfers by copy, for unavailable pages ----------------------------- */
 

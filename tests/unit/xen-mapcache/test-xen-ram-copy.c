@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Transfers by copy (hw/xen/xen-ram-copy.c).  The guest is an array, and other
+ * Transfers by copy (hw/xen/xen-ram-copy*.c).  The guest is an array, and other
  * threads do what a hook does: it is called while the guest is being read.
  */
 #include "qemu/osdep.h"
@@ -21,7 +21,7 @@ static void other_write(ram_addr_t addr, uint8_t byte, hwaddr len)
     xen_ram_copy_wrote(&block, addr, guest + addr, len);
 }
 
-/* As that of xen-ram.c, but that the guest's memory is always there. */
+/* As that of xen-ram-access.c, but that the guest's memory is always there. */
 MemTxResult xen_ram_copy(RAMBlock *b, ram_addr_t addr, void *buf, hwaddr len,
                          bool is_write)
 {
