@@ -42,6 +42,7 @@
 #include "system/xen-mapcache.h"
 #include "xen-mapcache-int.h"
 #include "xen-mapcache-dma.h"
+#include "xen-mapcache-outside.h"
 #include "trace.h"
 
 #define SHARD_BITS          4

@@ -16,7 +16,8 @@
  * xen-mapcache-dma.c      the registry of DMA mappings; reports
  * xen-mapcache-owner.c    the names of the devices in the registry
  * xen-mapcache-stats.c    counters
- * xen-mapcache-outside.c  what lies outside the arena: grants, exact pages
+ * xen-mapcache-ranges.c   which guest address is at a host address
+ * xen-mapcache-outside.c  grants, mappings of exact pages, copies
  * xen-mapcache-block.c    device memory and its dummies
  * xen-mapcache-announce.c telling RAM block notifiers of device memory
  * xen-mapcache-events.c   QMP events
@@ -31,7 +32,7 @@
  * xen-mapcache-calls.h    -backend.c, -calls.c
  * xen-mapcache-slots.h    -slots.c, -fill.c, -retire.c, -reaper.c
  * xen-mapcache-dma.h      -dma.c, -owner.c, -events.c, -holders.c
- * xen-mapcache-outside.h  -outside.c, -block.c, -announce.c
+ * xen-mapcache-outside.h  -ranges.c, -outside.c, -block.c, -announce.c
  * xen-mapcache-stats.h    -stats.c
  */
 
@@ -255,11 +256,27 @@ bool mcache_slot_of(const void *ptr, uint32_t *nr);
 
 /*
  * The first adds the slot's mapping to the tree of the mappings outside the
- * arena (xen-mapcache-outside.c).  The second removes it.  With the lock.
+ * arena (xen-mapcache-ranges.c).  The second removes it.  With the lock.
  */
 void mcache_slot_enter_locked(uint32_t nr);
 void mcache_slot_leave_locked(uint32_t nr);
 #endif
+
+/* The ram_addr_t of @ptr, which is in slot @nr, or RAM_ADDR_INVALID. */
+static inline ram_addr_t mcache_slot_ram_addr(uint32_t nr, const void *ptr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+
+    switch (mcache_phase(qatomic_read(&s->state))) {
+    case MCACHE_LIVE:
+    case MCACHE_STALE:
+    case MCACHE_RETIRED:
+        return ((ram_addr_t)qatomic_read(&s->bucket) << MCACHE_BUCKET_SHIFT) +
+               ((const uint8_t *)ptr - mcache_slot_host(nr));
+    default:
+        return RAM_ADDR_INVALID;
+    }
+}
 
 /* True if slot @nr is writable, because its part of the table was used. */
 static inline bool mcache_slot_known(uint32_t nr)
@@ -353,11 +370,6 @@ static inline uint32_t mcache_seconds(void)
 {
     return g_get_monotonic_time() / G_USEC_PER_SEC + 1;
 }
-
-/* --- xen-mapcache.c ------------------------------------------------------ */
-
-/* Does what xen_ram_addr_from_mapcache() does; with the lock. */
-ram_addr_t mcache_ram_addr_locked(const void *ptr);
 
 /* --- xen-mapcache-check.c ---------------------------------------------- */
 

@@ -48,6 +48,10 @@ static inline uint8_t *outside_host(const Outside *o)
     return (uint8_t *)(uintptr_t)o->node.start;
 }
 
+/* --- xen-mapcache-ranges.c ---------------------------------------------- */
+
+void mcache_ranges_init(void);
+
 /*
  * The mapping that @ptr points into, or NULL; it stays for as long as the RCU
  * read-side section.  A result other than NULL is right.  NULL says nothing:
@@ -70,6 +74,15 @@ Outside *mcache_outside_add_locked(OutsideKind kind, void *host,
  * not use it any more.  With the lock.
  */
 void mcache_outside_remove_locked(Outside *o);
+
+/*
+ * The ram_addr_t of @ptr, which is not in the arena; or RAM_ADDR_INVALID.
+ * Without the lock.
+ */
+ram_addr_t mcache_outside_ram_addr(const void *ptr);
+
+/* Does what xen_ram_addr_from_mapcache() does; with the lock. */
+ram_addr_t mcache_ram_addr_locked(const void *ptr);
 
 /* --- xen-mapcache-outside.c: without the lock, unless said otherwise ---- */
 
@@ -122,10 +135,6 @@ void mcache_unmap_again_locked(void);
  * @host is NULL.
  */
 void *mcache_mapped_or_null(void *host, size_t pages, const int *err);
-
-/* The ram_addr_t of @ptr, or RAM_ADDR_INVALID. */
-ram_addr_t mcache_outside_ram_addr(const void *ptr);
-ram_addr_t mcache_outside_ram_addr_locked(const void *ptr);
 
 /*
  * The first returns the number of grant mappings that exist now.  The second

@@ -355,35 +355,12 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, void *old,
 
 /* --- reverse lookup ---------------------------------------------------- */
 
-static inline ram_addr_t slot_ram_addr(uint32_t nr, const void *ptr)
-{
-    MapCacheSlot *s = &mapcache.slot[nr];
-
-    switch (mcache_phase(qatomic_read(&s->state))) {
-    case MCACHE_LIVE:
-    case MCACHE_STALE:
-    case MCACHE_RETIRED:
-        return ((ram_addr_t)qatomic_read(&s->bucket) << MCACHE_BUCKET_SHIFT) +
-               ((const uint8_t *)ptr - mcache_slot_host(nr));
-    default:
-        return RAM_ADDR_INVALID;
-    }
-}
-
 ram_addr_t xen_ram_addr_from_mapcache(void *ptr)
 {
     uint32_t nr;
 
-    return likely(mcache_slot_of(ptr, &nr)) ? slot_ram_addr(nr, ptr)
+    return likely(mcache_slot_of(ptr, &nr)) ? mcache_slot_ram_addr(nr, ptr)
                                             : mcache_outside_ram_addr(ptr);
-}
-
-ram_addr_t mcache_ram_addr_locked(const void *ptr)
-{
-    uint32_t nr;
-
-    return mcache_slot_of(ptr, &nr) ? slot_ram_addr(nr, ptr)
-                                    : mcache_outside_ram_addr_locked(ptr);
 }
 
 /* --- invalidate ------------------------------------------------------ */
