@@ -101,91 +101,133 @@ void run_storm(uint32_t *arg, unsigned n)
 }
 
 /*
- * dmaballoon ADDR PAGES ROUNDS LBA UNDER: a read of the disk into every even
- * page of the range is under way while the odd ones, their neighbours in the
- * same buckets, go to Xen and come again; then the odd ones are read into, and
- * must show it: an old mapping would not.  UNDER pages at the end that the
- * read goes to are given away under it as well, and nothing is asked of them
- * but that all else goes on.
+ * dmaballoon ADDR PAGES ROUNDS LBA UNDER: while a read of the disk into every
+ * even page of the range is under way, the odd pages, their neighbours in the
+ * same buckets, are given to Xen and taken back.  Then the odd pages are read
+ * into, and must show what was read: through an old mapping they would not.
+ * The read also goes to UNDER pages after the range.  They are given away while
+ * it is under way.  That read may fail, but all else must go on.
  */
+typedef struct DmaBalloon {
+    uint32_t first;         /* address of the range */
+    uint32_t last;          /* address of the UNDER pages, after it */
+    uint32_t pairs;         /* an even page and an odd one */
+    uint32_t under;         /* pages */
+    uint32_t lba;
+    uint32_t busy;          /* how often the read was seen under way */
+    Piece pieces[256];
+} DmaBalloon;
+
+/* Starts the read into the even pages, and gives the UNDER pages away. */
+static bool balloon_start(DmaBalloon *b, uint32_t round)
+{
+    uint32_t i;
+    int rc;
+
+    stamp_fill(b->first, b->pairs * 2 * PAGE_SIZE, round, 0);
+    for (i = 0; i < b->pairs; i++) {
+        b->pieces[i] = (Piece) { b->first + i * 2 * PAGE_SIZE, PAGE_SIZE };
+    }
+    b->pieces[b->pairs] = (Piece) { b->last, b->under * PAGE_SIZE };
+    rc = ide_start(false, b->lba, b->pieces, b->pairs + !!b->under, 0);
+    if (rc) {
+        say("bad start round=%u rc=%d", round, rc);
+        return false;
+    }
+    if (b->under) {
+        xen_list(b->last / PAGE_SIZE, b->under, 1);
+        xen_give(b->under);
+    }
+    return true;
+}
+
+/* Gives the odd pages and takes them back, until the read has ended. */
+static bool balloon_until_end(DmaBalloon *b, uint32_t round)
+{
+    int pairs = b->pairs, under = b->under, gave, took, rc;
+
+    do {
+        xen_list(b->first / PAGE_SIZE + 1, pairs, 2);
+        /* The give drains it: before that is when it may be under way. */
+        b->busy += ide_busy();
+        gave = xen_give(pairs);
+        took = xen_take(pairs);
+    } while (gave == pairs && took == pairs && ide_busy());
+    rc = ide_wait();
+    if (gave != pairs || took != pairs) {
+        say("bad balloon round=%u gave=%d took=%d", round, gave, took);
+        return false;
+    }
+    if (under) {
+        xen_list(b->last / PAGE_SIZE, under, 1);
+        took = xen_take(under);
+        if (took != under) {
+            say("bad under round=%u took=%d", round, took);
+            return false;
+        }
+    } else if (rc) {
+        say("bad disk round=%u rc=%d status=0x%x bm=0x%x", round, rc,
+            ide_status, ide_bm_status);
+        return false;
+    }
+    return true;
+}
+
+/* Checks the even pages, reads into the odd ones, and checks these. */
+static bool balloon_check(DmaBalloon *b, uint32_t round)
+{
+    uint32_t i;
+    int rc;
+
+    for (i = 0; i < b->pairs; i++) {
+        if (differs(round, b->pieces[i].addr, PAGE_SIZE, 79, i * PAGE_SIZE,
+                    "even")) {
+            return false;
+        }
+        b->pieces[i].addr += PAGE_SIZE;
+    }
+    rc = ide_start(false, b->lba, b->pieces, b->pairs, 0);
+    rc = rc ? rc : ide_wait();
+    if (rc) {
+        say("bad again round=%u rc=%d", round, rc);
+        return false;
+    }
+    for (i = 0; i < b->pairs; i++) {
+        if (differs(round, b->pieces[i].addr, PAGE_SIZE, 79, i * PAGE_SIZE,
+                    "odd")) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void run_dma_balloon(uint32_t *arg, unsigned n)
 {
-    static Piece pieces[256];
-    uint32_t addr = arg[0], pairs = arg[1] / 2, rounds = arg[2];
-    uint32_t lba = arg[3], under = arg[4], last = addr + pairs * 2 * PAGE_SIZE;
-    uint32_t first = addr / PAGE_SIZE, round, i, busy = 0;
+    static DmaBalloon b;
+    unsigned most = sizeof(b.pieces) / sizeof(b.pieces[0]) - 1;
+    uint32_t rounds = arg[2], round;
 
-    if (!pairs || pairs + 1 > sizeof(pieces) / sizeof(pieces[0])) {
-        say("bad dmaballoon takes 2 to %u pages",
-            2 * (unsigned)(sizeof(pieces) / sizeof(pieces[0])) - 2);
+    b.first = arg[0];
+    b.pairs = arg[1] / 2;
+    b.last = b.first + b.pairs * 2 * PAGE_SIZE;
+    b.lba = arg[3];
+    b.under = arg[4];
+    b.busy = 0;
+    if (!b.pairs || b.pairs > most) {
+        say("bad dmaballoon takes 2 to %u pages", 2 * most);
         return;
     }
-    stamp_fill(addr, pairs * PAGE_SIZE, 79, 0);
-    if (!moved(0, true, lba, addr, pairs * PAGE_SIZE, 0)) {
+    stamp_fill(b.first, b.pairs * PAGE_SIZE, 79, 0);
+    if (!moved(0, true, b.lba, b.first, b.pairs * PAGE_SIZE, 0)) {
         return;
     }
     for (round = 1; round <= rounds; round++) {
-        int rc, gave, took;
-
-        stamp_fill(addr, pairs * 2 * PAGE_SIZE, round, 0);
-        for (i = 0; i < pairs; i++) {
-            pieces[i] = (Piece) { addr + i * 2 * PAGE_SIZE, PAGE_SIZE };
-        }
-        pieces[pairs] = (Piece) { last, under * PAGE_SIZE };
-        rc = ide_start(false, lba, pieces, pairs + !!under, 0);
-        if (rc) {
-            say("bad start round=%u rc=%d", round, rc);
+        if (!balloon_start(&b, round) || !balloon_until_end(&b, round) ||
+            !balloon_check(&b, round)) {
             return;
-        }
-        if (under) {
-            xen_list(last / PAGE_SIZE, under, 1);
-            xen_give(under);
-        }
-        do {
-            xen_list(first + 1, pairs, 2);
-            /* The give drains it: before that is when it may be under way. */
-            busy += ide_busy();
-            gave = xen_give(pairs);
-            took = xen_take(pairs);
-        } while (gave == (int)pairs && took == (int)pairs && ide_busy());
-        rc = ide_wait();
-        if (gave != (int)pairs || took != (int)pairs) {
-            say("bad balloon round=%u gave=%d took=%d", round, gave, took);
-            return;
-        }
-        if (under) {
-            xen_list(last / PAGE_SIZE, under, 1);
-            took = xen_take(under);
-            if (took != (int)under) {
-                say("bad under round=%u took=%d", round, took);
-                return;
-            }
-        } else if (rc) {
-            say("bad disk round=%u rc=%d status=0x%x bm=0x%x", round, rc,
-                ide_status, ide_bm_status);
-            return;
-        }
-        for (i = 0; i < pairs; i++) {
-            if (differs(round, addr + i * 2 * PAGE_SIZE, PAGE_SIZE, 79,
-                        i * PAGE_SIZE, "even")) {
-                return;
-            }
-            pieces[i].addr += PAGE_SIZE;
-        }
-        rc = ide_start(false, lba, pieces, pairs, 0);
-        rc = rc ? rc : ide_wait();
-        if (rc) {
-            say("bad again round=%u rc=%d", round, rc);
-            return;
-        }
-        for (i = 0; i < pairs; i++) {
-            if (differs(round, pieces[i].addr, PAGE_SIZE, 79, i * PAGE_SIZE,
-                        "odd")) {
-                return;
-            }
         }
     }
-    say("ok rounds=%u busy=%u", rounds, busy);
+    say("ok rounds=%u busy=%u", rounds, b.busy);
 }
 
 /*
