@@ -7,8 +7,8 @@
  *
  * Xen provides the processors, the interrupt controllers and the memory of an
  * HVM guest; QEMU provides the rest.  This file has the calls from QEMU to Xen
- * for the memory layout, interrupts, sleep states and the VMware port.  It also
- * has the memory listener that keeps device memory at the guest's BARs.
+ * for the memory layout, interrupts and sleep states.  It also has the memory
+ * listener that keeps device memory at the guest's BARs.
  *
  * All of it runs with the BQL.  The hypervisor sends ioreqs on behalf of the
  * guest.  An invalid ioreq is answered, and reported at a limited rate; it
@@ -33,7 +33,6 @@
 #include "migration/vmstate.h"
 #include "system/runstate.h"
 #include "system/xen.h"
-#include "target/i386/cpu.h"
 #include "xen-dirty.h"
 #include "xen-physmap.h"
 #include "trace.h"
@@ -306,47 +305,11 @@ void qmp_xen_set_global_dirty_log(bool enable, Error **errp)
 }
 
 /*
- * Ioreqs that only x86 guests make
- */
-
-/* Old headers of Xen have neither this number nor these types. */
-#ifndef IOREQ_TYPE_VMWARE_PORT
-#define IOREQ_TYPE_VMWARE_PORT 3
-
-typedef struct vmware_regs {
-    uint32_t esi;
-    uint32_t edi;
-    uint32_t ebx;
-    uint32_t ecx;
-    uint32_t edx;
-} vmware_regs_t;
-
-typedef struct shared_vmport_iopage {
-    struct vmware_regs vcpu_vmport_regs[1];
-} shared_vmport_iopage_t;
-#endif
-
-/* The registers of each vCPU, shared with Xen; NULL if Xen has no VMport. */
-static shared_vmport_iopage_t *vmport_page;
-
-/*
- * The registers of @vcpu for the VMware port, or NULL if Xen has none.  Xen's
- * header declares an array of one, which goes on to the end of the page.
- */
-static vmware_regs_t *vmport_regs(int vcpu)
-{
-    if (!vmport_page || vcpu < 0 ||
-        vcpu >= XC_PAGE_SIZE / sizeof(vmware_regs_t)) {
-        return NULL;
-    }
-    return (vmware_regs_t *)vmport_page + vcpu;
-}
-
-/*
- * Ignores an invalid ioreq; a read gets all-ones.  Reports at most one a
+ * Ignores an ioreq of a type that is not known, such as that of the VMware
+ * port, which no Xen makes.  A read gets all-ones.  Reports at most one a
  * second, because a guest can cause such ioreqs as often as it likes.
  */
-static void ignore_ioreq(const char *what, ioreq_t *req)
+void arch_handle_ioreq(XenIOState *state, ioreq_t *req)
 {
     static XenReportLimit limit;
     uint32_t left_out;
@@ -354,84 +317,12 @@ static void ignore_ioreq(const char *what, ioreq_t *req)
     if (req->dir == IOREQ_READ && !req->data_is_ptr) {
         req->data = ~0ULL;
     }
-    if (!xen_report_is_due(&limit, &left_out)) {
-        return;
-    }
-    warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): %s; "
-                "ignored (and %u more since the last report)", req->type,
-                req->addr, req->dir == IOREQ_READ ? "read" : "write",
-                req->size, what, left_out);
-}
-
-/*
- * The VMware port passes values in registers that an ioreq does not have.
- * Xen puts them into the shared page, and the emulated device finds them in
- * the CPU.
- */
-static void handle_vmport(XenIOState *state, ioreq_t *req)
-{
-    vmware_regs_t *regs = vmport_regs(state->send_vcpu);
-    CPUState *cpu = regs ? state->cpu_by_vcpu_id[state->send_vcpu] : NULL;
-    CPUX86State *env;
-
-    if (!cpu) {
-        ignore_ioreq("this Xen has not shared the VMware port's registers",
-                     req);
-        return;
-    }
-    if (req->data_is_ptr ||
-        (req->size != 1 && req->size != 2 && req->size != 4)) {
-        ignore_ioreq("not an access that the VMware port knows", req);
-        return;
-    }
-    env = &X86_CPU(cpu)->env;
-    env->regs[R_EAX] = req->data;
-    env->regs[R_EBX] = regs->ebx;
-    env->regs[R_ECX] = regs->ecx;
-    env->regs[R_EDX] = regs->edx;
-    env->regs[R_ESI] = regs->esi;
-    env->regs[R_EDI] = regs->edi;
-
-    current_cpu = cpu;
-    cpu_ioreq_pio(req);
-    current_cpu = NULL;
-
-    regs->ebx = env->regs[R_EBX];
-    regs->ecx = env->regs[R_ECX];
-    regs->edx = env->regs[R_EDX];
-    regs->esi = env->regs[R_ESI];
-    regs->edi = env->regs[R_EDI];
-}
-
-void arch_handle_ioreq(XenIOState *state, ioreq_t *req)
-{
-    if (req->type == IOREQ_TYPE_VMWARE_PORT) {
-        handle_vmport(state, req);
-    } else {
-        ignore_ioreq("unknown type", req);
-    }
-}
-
-static void init_vmport(void)
-{
-    xen_pfn_t gfn;
-    int ret = xen_get_vmport_regs_pfn(xen_xc, xen_domid, &gfn);
-
-    if (ret == -ENOSYS) {
-        return;     /* not in this Xen */
-    }
-    if (ret) {
-        error_report("cannot ask Xen for the page of the VMware port's "
-                     "registers: %s", strerror(errno));
-        exit(EXIT_FAILURE);
-    }
-    vmport_page = xenforeignmemory_map(xen_fmem, xen_domid,
-                                       PROT_READ | PROT_WRITE, 1, &gfn, NULL);
-    if (!vmport_page) {
-        error_report("cannot map the page of the VMware port's registers, "
-                     "guest frame 0x%" PRIx64 ": %s", (uint64_t)gfn,
-                     strerror(errno));
-        exit(EXIT_FAILURE);
+    if (xen_report_is_due(&limit, &left_out)) {
+        warn_report("ioreq of type %u for 0x%" PRIx64 " (%s, %u bytes): "
+                    "unknown type; ignored (and %u more since the last report)",
+                    req->type, req->addr,
+                    req->dir == IOREQ_READ ? "read" : "write", req->size,
+                    left_out);
     }
 }
 
@@ -472,7 +363,6 @@ void xen_hvm_init_pc(PCMachineState *pcms, MemoryRegion **ram_memory)
     qemu_register_suspend_notifier(&suspend_notifier);
     qemu_register_wakeup_notifier(&wakeup_notifier);
     vmstate_register(NULL, 0, &vmstate_asleep, NULL);
-    init_vmport();
 
     init_ram(pcms, ram_memory);
 
