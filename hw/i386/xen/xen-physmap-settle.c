@@ -40,30 +40,21 @@ bool xen_physmap_is_firmware(hwaddr gaddr, uint64_t size)
     return xen_overlap(gaddr, size, FIRMWARE_START, 4 * GiB - FIRMWARE_START);
 }
 
-static bool is_target_candidate(const XenPiece *s)
-{
-    RAMBlock *block = xen_physmap_block(s->ram);
-
-    if (xen_physmap_is_firmware(s->gaddr, s->size)) {
-        return false;
-    }
-    if (xen_map_cache_is_dummy(block->offset)) {
-        xen_complain("the memory of %s (%" PRIu64 " KiB) has no frames in the "
-                     "guest: it is not relocated to 0x%" HWADDR_PRIx,
-                     xen_physmap_name(s->ram), s->size / 1024, s->gaddr);
-        return false;
-    }
-    return true;
-}
-
 static XenPieceList choose_targets(void)
 {
     XenPieceList targets = { 0 };
     XenPiece *s;
 
     FOR_EACH_SHOWN(s) {
-        if (!xen_piece_clashes(targets.p, targets.n, s) &&
-            is_target_candidate(s)) {
+        if (xen_piece_clashes(targets.p, targets.n, s) ||
+            xen_physmap_is_firmware(s->gaddr, s->size)) {
+            continue;
+        }
+        if (xen_map_cache_is_dummy(xen_physmap_block(s->ram)->offset)) {
+            xen_complain("the memory of %s (%" PRIu64 " KiB) has no frames in "
+                         "the guest: it is not relocated to 0x%" HWADDR_PRIx,
+                         xen_physmap_name(s->ram), s->size / 1024, s->gaddr);
+        } else {
             xen_piece_add(&targets, s);
         }
     }
@@ -112,33 +103,43 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * Pages that kept memory from being relocated.  They are looked at first: a
- * guest can change the memory map as often as it likes, and must not have the
- * whole of a range probed each time.
+ * Pages at which relocating failed: frames of the guest's own are there, or Xen
+ * refused.  They are tried first: a guest can change the memory map as often as
+ * it likes, and must not have the whole of a range probed each time.
  */
 typedef struct Obstacle {
     hwaddr gaddr;       /* 0: none */
-    enum {
-        OBSTACLE_OWN,       /* frames of the guest's own are there */
-        OBSTACLE_REFUSED,   /* Xen does not relocate a frame to there */
-        OBSTACLE_UNSURE,    /* the same, but Xen did not say what it has done */
-    } kind;
+    bool unsure;        /* Xen did not say what it has relocated from here on */
 } Obstacle;
 
 static Obstacle obstacles[64];
 
-static void note_obstacle(hwaddr gaddr, int kind)
+static void note_obstacle(hwaddr gaddr, bool unsure)
 {
     static unsigned next;
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(obstacles); i++) {
         if (obstacles[i].gaddr == gaddr) {
-            obstacles[i].kind = MAX(obstacles[i].kind, kind);
+            obstacles[i].unsure |= unsure;
             return;
         }
     }
-    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, kind };
+    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, unsure };
+}
+
+/* The first obstacle in [@to, @to + @size), or NULL. */
+static Obstacle *find_obstacle(hwaddr from, hwaddr to, uint64_t size)
+{
+    Obstacle *o;
+
+    for (o = obstacles; o < obstacles + G_N_ELEMENTS(obstacles); o++) {
+        /* Not if the memory's own frames are there. */
+        if (o->gaddr - to < size && o->gaddr - from >= size) {
+            return o;
+        }
+    }
+    return NULL;
 }
 
 bool xen_physmap_is_taken(hwaddr gaddr, ram_addr_t ram, uint64_t size)
@@ -182,7 +183,7 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
         if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
             note_obstacle(gaddr + done +
                           find_first_bit(present, len / XEN_GUEST_PAGE_SIZE) *
-                          XEN_GUEST_PAGE_SIZE, OBSTACLE_OWN);
+                          XEN_GUEST_PAGE_SIZE, false);
         }
         if (frames != XEN_FRAMES_NONE) {
             return false;
@@ -202,8 +203,6 @@ static void are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *any)
         *any = true;
     }
 }
-
-static const char in_the_way[] = "other memory or another device is there";
 
 /*
  * Relocates adjacent frames of one block, and publishes where they are.
@@ -229,7 +228,7 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
     int ret = 0;
 
     if (!is_free(to, ram, size)) {
-        return in_the_way;
+        return "other memory or another device is there";
     }
     for (done = 0; done < size && !ret; done += len) {
         uint64_t at;
@@ -241,85 +240,49 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
         sure = !ret || xen_frames_moved(from + at, to + at, len, &moved);
         are_at(ram + at, to + at, moved, any);
         if (moved < len) {
-            note_obstacle(to + at + moved,
-                          sure ? OBSTACLE_REFUSED : OBSTACLE_UNSURE);
+            note_obstacle(to + at + moved, !sure);
         }
     }
     return ret ? strerror(-ret) : NULL;
 }
 
 /*
- * Relocates the frame of the page at which Xen failed before.  If Xen did not
- * say then what it had relocated, it may say so now.  Returns NULL, or what is
- * wrong.  Frames at @to that belong to something else are not taken for those
- * that it has relocated.
- * @done: out: how many bytes have been relocated.
- */
-static const char *try_again(Obstacle *o, ram_addr_t ram, hwaddr from,
-                             hwaddr to, uint64_t size, uint64_t *done,
-                             bool *any)
-{
-    uint64_t apart = to > from ? to - from : from - to;
-
-    *done = 0;
-    size = MIN(size, apart);
-    if (o->kind == OBSTACLE_UNSURE && !xen_physmap_is_taken(to, ram, size) &&
-        xen_frames_moved(from, to, size, done)) {
-        o->kind = OBSTACLE_REFUSED;
-        are_at(ram, to, *done, any);
-    }
-    if (*done) {
-        return NULL;
-    }
-    *done = XEN_GUEST_PAGE_SIZE;
-    return move_all(ram, from, to, XEN_GUEST_PAGE_SIZE, any);
-}
-
-/*
- * As move_all().  If an obstacle is known, tries its page first, and then what
- * is beside it, in the order that move_all() explains.
+ * As move_all().  If relocating failed at a page before, relocates that page
+ * first, and then what is beside it, in the order that move_all() explains.  If
+ * Xen did not say then what it had relocated from there on, it may say so now.
+ * Frames that belong to something else are not taken for these.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
 {
-    Obstacle *o;
+    Obstacle *o = find_obstacle(from, to, size);
+    uint64_t at, len, moved = 0;
+    const char *error = NULL;
+    bool up = to > from;
 
-    for (o = obstacles; o < obstacles + G_N_ELEMENTS(obstacles); o++) {
-        uint64_t at = o->gaddr - to, after;
-        const char *error;
-
-        /* Not if the memory's own frames are there. */
-        if (at >= size || o->gaddr - from < size) {
-            continue;
-        }
-        if (o->kind == OBSTACLE_OWN) {
-            if (!is_free(o->gaddr, ram + at, XEN_GUEST_PAGE_SIZE)) {
-                return in_the_way;
-            }
-            o->gaddr = 0;
-            continue;
-        }
-        error = try_again(o, ram + at, from + at, to + at, size - at, &after,
-                          any);
-        if (error) {
-            return error;
-        }
-        o->gaddr = 0;
-        after += at;
-        if (to > from && after < size) {
-            error = move(ram + after, from + after, to + after, size - after,
-                         any);
-        }
-        if (at && !error) {
-            error = move(ram, from, to, at, any);
-        }
-        if (to < from && after < size && !error) {
-            error = move(ram + after, from + after, to + after, size - after,
-                         any);
-        }
+    if (!o) {
+        return size ? move_all(ram, from, to, size, any) : NULL;
+    }
+    at = o->gaddr - to;
+    len = MIN(size - at, up ? to - from : from - to);
+    if (o->unsure && !xen_physmap_is_taken(to + at, ram + at, len) &&
+        xen_frames_moved(from + at, to + at, len, &moved)) {
+        o->unsure = false;
+        are_at(ram + at, to + at, moved, any);
+    }
+    if (!moved) {
+        moved = XEN_GUEST_PAGE_SIZE;
+        error = move_all(ram + at, from + at, to + at, moved, any);
+    }
+    if (error) {
         return error;
     }
-    return move_all(ram, from, to, size, any);
+    o->gaddr = 0;
+    len = at + moved;       /* the part above begins here */
+    error = up ? move(ram + len, from + len, to + len, size - len, any)
+               : move(ram, from, to, at, any);
+    return error ?: up ? move(ram, from, to, at, any)
+                       : move(ram + len, from + len, to + len, size - len, any);
 }
 
 /*
@@ -338,10 +301,7 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
 
         len = size - done;
         from = xen_physmap_translate(ram + done, &len);
-        if (from == to) {
-            continue;
-        }
-        error = move(ram + done, from, to, len, moved);
+        error = from == to ? NULL : move(ram + done, from, to, len, moved);
         if (error) {
             g_free(why);
             why = g_strdup_printf("cannot relocate %s (%" PRIu64 " KiB) from "
@@ -462,22 +422,12 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size)
     return true;
 }
 
-static void pin(const XenPiece *t)
-{
-    int ret = xen_frames_pin(t->gaddr, t->size);
-
-    if (ret) {
-        xen_complain("cannot pin the caching type of %s at 0x%" HWADDR_PRIx
-                     " to write-back (%s): the guest's own type applies",
-                     xen_physmap_name(t->ram), t->gaddr, strerror(-ret));
-    }
-}
-
 void xen_physmap_settle(void)
 {
     XenPieceList targets = choose_targets();
     const XenPiece *t;
     bool moved;
+    int ret;
 
     make_way(&targets);
     /* A target that is relocated may have been in the way of an earlier one. */
@@ -487,11 +437,17 @@ void xen_physmap_settle(void)
             g_autofree char *why = relocate(t->ram, t->gaddr, t->size,
                                             &moved);
 
-            if (!why) {
-                pin(t);
-            } else {
+            if (why) {
                 xen_complain("%s; accesses to 0x%" HWADDR_PRIx " are emulated",
                              why, t->gaddr);
+                continue;
+            }
+            ret = xen_frames_pin(t->gaddr, t->size);
+            if (ret) {
+                xen_complain("cannot pin the caching type of %s at 0x%"
+                             HWADDR_PRIx " to write-back (%s): the guest's own "
+                             "type applies", xen_physmap_name(t->ram),
+                             t->gaddr, strerror(-ret));
             }
         }
     } while (moved && targets.n > 1);
