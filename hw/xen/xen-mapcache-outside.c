@@ -48,8 +48,34 @@ static uint64_t nr_grants;
 static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
 static uint64_t exact_bytes;                /* of all of them; likewise */
 
+/*
+ * The held mappings by what they show; under the lock.  Of those that show the
+ * same, the one that was made last.
+ */
+static GHashTable *held_table;
+
+static ram_addr_t held_addr(const Outside *o)
+{
+    return o->addr + (o->held - outside_host(o));
+}
+
+static guint held_hash(gconstpointer key)
+{
+    uint64_t addr = held_addr(key);
+
+    return g_int64_hash(&addr);
+}
+
+static gboolean held_equal(gconstpointer a, gconstpointer b)
+{
+    return held_addr(a) == held_addr(b) &&
+           ((const Outside *)a)->len == ((const Outside *)b)->len;
+}
+
+
 void mcache_outside_init(void)
 {
+    held_table = g_hash_table_new(held_hash, held_equal);
     mcache_ranges_init();
     outside_gnttab = xengnttab_open(NULL, 0);
     if (!outside_gnttab) {
@@ -278,9 +304,28 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
     o->held = held;
     o->len = len;
-    mapcache.nr_held += o->kind == OUTSIDE_HELD;
     exact_bytes += o->size;
+    if (o->kind == OUTSIDE_HELD) {
+        o->users = 1;
+        o->gen = mapcache.gen;
+        mapcache.nr_held++;
+        g_hash_table_add(held_table, o);
+    }
     return true;
+}
+
+/* Hands out once more what is held already; NULL if that cannot be. */
+static uint8_t *held_again_locked(ram_addr_t addr, hwaddr len, uint64_t info)
+{
+    Outside key = { .addr = addr, .len = len };
+    Outside *o = g_hash_table_lookup(held_table, &key);
+
+    if (!o || o->gen != mapcache.gen || !mcache_dma_add(o->held, len, info)) {
+        return NULL;
+    }
+    o->users++;
+    mapcache.nr_held++;
+    return o->held;
 }
 
 /*
@@ -331,6 +376,11 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
+        host = info & MCACHE_DMA_HELD ? held_again_locked(addr, *plen, info)
+                                      : NULL;
+        if (host) {
+            return host;
+        }
         if (!exact_take_locked(info, *plen, first)) {
             *status = XEN_MAP_UNAVAILABLE;
             return NULL;
@@ -351,13 +401,25 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     return NULL;
 }
 
-/* Removes the record and the counts of @o.  The caller unmaps @o. */
-static void pages_end_locked(Outside *o)
+/*
+ * Removes a record of @o.  True if it was the last one: then @o is counted no
+ * more, and the caller unmaps it.
+ */
+static bool pages_end_locked(Outside *o)
 {
     mcache_dma_remove(o->held, o->len);
-    mapcache.nr_held -= o->kind == OUTSIDE_HELD;
+    if (o->kind == OUTSIDE_HELD) {
+        mapcache.nr_held--;
+        if (--o->users) {
+            return false;
+        }
+        if (g_hash_table_lookup(held_table, o) == o) {
+            g_hash_table_remove(held_table, o);
+        }
+    }
     nr_exact[o->kind]--;
     exact_bytes -= o->size;
+    return true;
 }
 
 /* --- copies, where nothing can be kept ----------------------------------- */
@@ -479,8 +541,9 @@ bool mcache_outside_release(uint8_t *host, bool *dma)
         outside_unmap_locked(o);
     } else if (o->kind == OUTSIDE_HELD || o->kind == OUTSIDE_TRANSFER) {
         *dma = o->kind == OUTSIDE_TRANSFER;
-        pages_end_locked(o);
-        outside_unmap_locked(o);
+        if (pages_end_locked(o)) {
+            outside_unmap_locked(o);
+        }
     }
     return true;
 }

@@ -297,6 +297,33 @@ static const char *unplugged(XenTest *t)
     return gone(t);
 }
 
+/*
+ * QEMU maps the rings of all virtio devices anew when a BAR comes or goes.
+ * That is no new mapping.
+ */
+static const char *layout(XenTest *t)
+{
+    const unsigned ahci = 5 << 3;
+    uint64_t calls;
+    GuestVblk blk;
+
+    xen_test_start(t, SLOW_DISK "-device virtio-blk-pci,drive=slow,addr=7,"
+                   "disable-legacy=off,disable-modern=on " XEN_TEST_AHCI);
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, ahci, 5, XEN_TEST_AHCI_BAR));
+    calls = xen_test_map_calls(t);
+    for (unsigned i = 0; i < 400; i++) {
+        xen_test_ok(t, guest_pci_command(
+            t->pc, ahci, i % 2 ? 0 : GUEST_PCI_MEMORY,
+            i % 2 ? GUEST_PCI_MEMORY : 0));
+    }
+    calls = xen_test_map_calls(t) - calls;
+    XEN_REQUIRE(!calls, "%" PRIu64 " map calls for 400 changes of the layout",
+                calls);
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     xen_test_init(argc, argv);
@@ -308,5 +335,6 @@ int main(int argc, char **argv)
     xen_test_add("holders/virtio-gpu", gpu, NULL);
     xen_test_add("holders/e1000", e1000, NULL);
     xen_test_add("holders/unplugged", unplugged, NULL);
+    xen_test_add("holders/layout", layout, NULL);
     return g_test_run();
 }

@@ -429,6 +429,58 @@ static void test_whole(void)
     g_assert_cmpuint(harness_mapped_pages(), ==, 0);
 }
 
+static uint8_t *hold(ram_addr_t addr, hwaddr len)
+{
+    hwaddr got = len;
+    uint8_t *host = xen_map_cache_dma(harness_ram, addr, 0, &got, XEN_MAP_HELD,
+                                      true, NULL, NULL);
+
+    g_assert_nonnull(host);
+    g_assert_cmpuint(got, ==, len);
+    return host;
+}
+
+/*
+ * The same bytes held twice are one mapping, until an invalidate comes.  A
+ * virtio device maps its rings anew whenever the guest's memory layout changes,
+ * and what it had is released some time after that.
+ */
+static void test_held_twice(void)
+{
+    const ram_addr_t at = 0x702010;
+    const hwaddr len = 2 * PAGE;
+    XenMapCacheStats before = stats();
+    uint8_t *first = hold(at, len), *old = first;
+
+    for (unsigned i = 0; i < 5000; i++) {
+        first = hold(at, len);
+        g_assert_true(first == old);
+        xen_invalidate_map_cache_entry(old, len);
+    }
+    g_assert_cmpuint(stats().map_calls, ==, before.map_calls + 1);
+    g_assert_cmpuint(stats().held, ==, before.held + 1);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 3);
+    g_assert_cmphex(xen_ram_addr_from_mapcache(first), ==, at);
+    /* Not the same bytes. */
+    old = hold(at + 1, len);
+    g_assert_cmpuint(stats().map_calls, ==, before.map_calls + 2);
+    xen_invalidate_map_cache_entry(old, len);
+
+    xen_invalidate_map_cache();
+    old = hold(at, len);
+    g_assert_true(old != first);
+    g_assert_cmpuint(stats().map_calls, ==, before.map_calls + 3);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 6);
+    xen_invalidate_map_cache_entry(first, len);
+    first = hold(at, len);
+    g_assert_true(first == old);
+    xen_invalidate_map_cache_entry(first, len);
+    xen_invalidate_map_cache_entry(old, len);
+    g_assert_cmpuint(stats().held, ==, before.held);
+    g_assert_cmpuint(harness_mapped_pages(), ==, 0);
+    g_assert_cmpuint(stats().unmatched, ==, before.unmatched);
+}
+
 /* A release where no mapping begins changes nothing, and is counted. */
 static void test_release_nothing(void)
 {
@@ -563,6 +615,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/whole", test_whole);
     g_test_add_func("/xen-mapcache/held", test_held);
     g_test_add_func("/xen-mapcache/same-address", test_same_address);
+    g_test_add_func("/xen-mapcache/held-twice", test_held_twice);
     g_test_add_func("/xen-mapcache/release-nothing", test_release_nothing);
     return g_test_run();
 }
