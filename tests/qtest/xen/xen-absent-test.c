@@ -25,6 +25,7 @@ enum {
     /* Two requests whose buffers are mapped twice, and what is beside them. */
     CALLS_MAX = 4500,
     PICTURE_CALLS_MAX = 40,
+    UNAVAILABLE_CALLS_MAX = 40,
 };
 
 static GuestSg holes[PIECES];
@@ -141,6 +142,32 @@ static const char *blk_iothread(XenTest *t)
                     "-device virtio-blk-pci,iothread=io");
 }
 
+/* The same for pages that are there and cannot be mapped: the first is enough. */
+static const char *blk_unavailable(XenTest *t)
+{
+    XensimFault fault = {
+        .call = xen_test_call("xenforeignmemory_map2"), .first = 1,
+        .error = ENOMEM, .gfn = HOLES / XEN_TEST_PAGE, .pages = PIECES,
+    };
+    GuestVblk blk;
+    uint64_t calls;
+
+    blk_boot(t, &blk, "-device virtio-blk-pci");
+    g_assert_cmpuint(xensim_populate(t->dom, fault.gfn, PIECES), ==, PIECES);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        blk_start(t, &blk, i % 2, i);
+    }
+    calls = xen_test_map_calls(t);
+    g_assert_cmpint(xensim_fault_arm(t->sim, &fault), >=, 0);
+    xen_test_ok(t, guest_vblk_kick(&blk));
+    XEN_REQUIRE(guest_vblk_wait(&blk, NULL) == -EIO &&
+                guest_virtio_is_broken(&blk.dev) == 1, "a request that could "
+                "not be made is done");
+    xensim_fault_disarm_all(t->sim);
+    XEN_TRY(few_calls(t, calls, UNAVAILABLE_CALLS_MAX));
+    return blk_again(t, &blk);
+}
+
 /* A request as large as a device takes, as often as one likes. */
 static const char *blk_one(XenTest *t)
 {
@@ -245,6 +272,7 @@ int main(int argc, char **argv)
     xen_test_init(argc, argv);
     xen_test_add("absent/blk", blk, NULL);
     xen_test_add("absent/blk-iothread", blk_iothread, NULL);
+    xen_test_add("absent/blk-unavailable", blk_unavailable, NULL);
     xen_test_add("absent/blk-one", blk_one, NULL);
     xen_test_add("absent/scsi-one", scsi_one, NULL);
     xen_test_add("absent/net", net, NULL);
