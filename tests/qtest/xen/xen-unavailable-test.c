@@ -270,6 +270,95 @@ static const char *stopped(XenTest *t)
                             "read other bytes after a stop");
 }
 
+static const XensimDomainConfig empty_domain = {
+    .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
+    .flags = XENSIM_DOM_EMPTY,
+};
+
+/*
+ * The guest is saved while a transfer waits for memory.  After the restore the
+ * transfer ends, done or with an error.
+ */
+static const char *saved_midway(XenTest *t)
+{
+    const char *args, *file;
+    int err;
+
+    args = xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, args);
+    xen_test_ide(t);
+    xensim_invalidate(t->dom);
+    xen_test_ok(t, guest_ide_prd(&t->ide, &buffer, 1));
+    qtest_readl(t->qts, t->ide.prd_gpa);
+    fail_at(t, &buffer, 1, 0);
+    xen_test_ok(t, guest_ide_dma_start_raw(&t->ide, false, 0, PAGES * 8));
+    g_usleep(50000);
+    file = xen_test_save(t);
+    xensim_fault_disarm_all(t->sim);
+    xen_test_restore_as(t, args, file, &empty_domain);
+    err = guest_ide_dma_wait(&t->ide);
+    XEN_REQUIRE(!err || err == -EIO, "the transfer ends with %d", err);
+    if (!err) {
+        return xen_test_disk_at(t, buffer.gpa, 0, PAGES, SEED,
+                                "read other bytes after a restore");
+    }
+    xen_test_ide(t);
+    xen_test_dma_read(t, 7, buffer.gpa, PAGES);
+    return xen_test_disk_at(t, buffer.gpa, 7, PAGES, SEED,
+                            "read other bytes after an error");
+}
+
+/*
+ * The same with virtio-scsi, which has the buffer mapped already; @iothread:
+ * an option, or nothing.
+ */
+static const char *saved_midway_scsi(XenTest *t, const char *iothread)
+{
+    const char *args, *file;
+    GuestVscsi scsi;
+    uint16_t tag;
+    int err;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    args = xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive "
+        "-object iothread,id=io -device virtio-scsi-pci,id=scsi,addr=7,"
+        "disable-legacy=off,disable-modern=on%s "
+        "-device scsi-hd,drive=drive,bus=scsi.0", t->dir, iothread));
+    xen_test_start(t, args);
+    xen_test_ok(t, guest_vscsi_init(t->pc, &scsi, 0, IO, DRIVER_GPA));
+    guest_vscsi_rw(&scsi, 0, false, 0, &buffer, 1);  /* a unit attention */
+    xen_test_ok(t, guest_vscsi_rw(&scsi, 0, false, 0, &buffer, 1));
+    xensim_invalidate(t->dom);
+    /* The mapping of the bucket fails, then every call but that of the pages. */
+    fail_at(t, &buffer, 1, 1);
+    fail_at(t, &buffer, 3, 0);
+    xen_test_ok(t, guest_vscsi_start(&scsi, 0, false, 8, &buffer, 1, &tag));
+    xen_test_ok(t, guest_vscsi_kick(&scsi));
+    g_usleep(50000);
+    file = xen_test_save(t);
+    xensim_fault_disarm_all(t->sim);
+    xen_test_restore_as(t, args, file, &empty_domain);
+    scsi.dev.pc = t->pc;
+    err = guest_vscsi_wait(&scsi, &tag);
+    XEN_REQUIRE(err == -EIO, "the transfer ends with %d", err);
+    xen_test_ok(t, guest_vscsi_rw(&scsi, 0, false, 8, &buffer, 1));
+    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
+                             "read other bytes after an error"));
+    xen_test_ok(t, guest_virtio_reset(&scsi.dev));
+    return NULL;
+}
+
+static const char *saved_midway_virtio(XenTest *t)
+{
+    return saved_midway_scsi(t, "");
+}
+
+static const char *saved_midway_iothread(XenTest *t)
+{
+    return saved_midway_scsi(t, ",iothread=io");
+}
+
 /* A virtio device has no other way to tell than to need a reset. */
 static const char *virtio(XenTest *t)
 {
@@ -794,9 +883,14 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/passing-access", passing_access, NULL);
     xen_test_add("unavailable/lasting-read", lasting_read, NULL);
     xen_test_add("unavailable/lasting-write", lasting_write, NULL);
+    xen_test_add("unavailable/lasting-scattered", lasting_scattered, NULL);
     xen_test_add("unavailable/one-page-passing", one_page_passing, NULL);
     xen_test_add("unavailable/one-page-lasting", one_page_lasting, NULL);
     xen_test_add("unavailable/stopped", stopped, NULL);
+    xen_test_add("unavailable/saved-midway", saved_midway, NULL);
+    xen_test_add("unavailable/saved-midway-scsi", saved_midway_virtio, NULL);
+    xen_test_add("unavailable/saved-midway-iothread", saved_midway_iothread,
+                 NULL);
     xen_test_add("unavailable/virtio", virtio, NULL);
     xen_test_add("unavailable/answer", answer, NULL);
     xen_test_add("unavailable/cd", cd, NULL);
@@ -811,4 +905,3 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/balloon", balloon, NULL);
     return g_test_run();
 }
-    xen_test_add("unavailable/lasting-scattered", lasting_scattered, NULL);
