@@ -11,8 +11,8 @@
  * each kind.  Occurrences during an interval are reported at its end.
  *
  * QEMU's own limit of events (monitor.c) would not do: it drops all but the
- * last event of an interval, and with them their counts.  It would also need
- * each event to be made, for which all transfers are walked, only to drop it.
+ * last event of an interval, and with them their counts.  Also, an event that is
+ * dropped must have been made before, and to make one, all transfers are walked.
  */
 
 #include "qemu/osdep.h"

@@ -35,9 +35,9 @@
  * rule is applied to that part, and waits until everything is loaded.  So the
  * order in which states are loaded does not matter.
  *
- * If a state cannot be loaded, QEMU may be told to load another one.  What the
- * first one said does not hold for that.  But its devices are not reset.  So if
- * it has placed any device memory, QEMU ends when the next load begins.
+ * If a state cannot be loaded, QEMU may be told to load another one, and then
+ * forgets what the first one said.  But the devices are not reset.  So if the
+ * first one has placed any device memory, QEMU ends when the next load begins.
  *
  * If Xen does not answer, the restore fails, because frames that were not seen
  * may still be present.  It also fails if memory that is shown is not found,
