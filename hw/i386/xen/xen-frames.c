@@ -5,10 +5,6 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Xen relocates one frame after the other, in rising order.  It stops at the
- * first frame that fails, and does not say which.  So after a failure the
- * frames are probed.
- *
  * During a live migration QEMU tells Xen what it writes to the guest's memory:
  * any thread calls xen_hvm_modified_memory(), declared in system/xen.h, after a
  * write.  If no migration is under way, such a call only reads a flag.  During
@@ -19,7 +15,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
@@ -28,7 +23,6 @@
 #include "hw/xen/xen-report.h"
 #include "system/runstate.h"
 #include "system/xen.h"
-#include "system/xen-mapcache.h"
 #include "xen-physmap.h"
 #include "xen-physmap-int.h"
 #include "trace.h"
@@ -49,44 +43,6 @@ void xen_complain(const char *fmt, ...)
     va_start(ap, fmt);
     error_vreport(fmt, ap);
     va_end(ap);
-}
-
-/*
- * Probes up to three times, because this is called when calls are failing.
- * False if Xen does not say.
- */
-static bool probe(hwaddr gaddr, uint64_t size, unsigned long *present)
-{
-    unsigned i;
-
-    for (i = 0; i < 3; i++) {
-        if (xen_map_cache_probe(gaddr, size, present) != XEN_FRAMES_UNKNOWN) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/*
- * The last page that was moved is the last one that is absent at @from and
- * present at @to, before the first page that is still present at @from.
- */
-bool xen_frames_moved(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved)
-{
-    unsigned long pages = size / XEN_GUEST_PAGE_SIZE, absent, last;
-    g_autofree unsigned long *left = bitmap_new(pages);
-    g_autofree unsigned long *there = bitmap_new(pages);
-
-    *moved = 0;
-    if (!probe(from, size, left) || !probe(to, size, there)) {
-        return false;
-    }
-    absent = find_first_bit(left, pages);
-    last = find_last_bit(there, absent);
-    if (last < absent) {
-        *moved = (last + 1) * XEN_GUEST_PAGE_SIZE;
-    }
-    return true;
 }
 
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size)

@@ -51,18 +51,10 @@ static inline bool xen_overlap(uint64_t a, uint64_t a_size,
  * Relocates @size bytes of guest frames, at most XEN_FRAMES_MOVE_MAX, from
  * @from to @to, all page-aligned; the two ranges do not overlap.  Frames that
  * were at @to are given back to Xen.  Returns 0, or -errno.  After an error
- * some frames, from the start, may be at @to: xen_frames_moved() tells.
+ * some frames, from the start, may be at @to.
  */
 #define XEN_FRAMES_MOVE_MAX (1ULL << 40)
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size);
-
-/*
- * To be called when xen_frames_move() failed.  *@moved: out: how many bytes,
- * from the start, are at @to now: those of pages that are absent at @from and
- * present at @to.  (Pages that were absent at @from before do not count.)
- * False if Xen does not say; *@moved is 0 then.
- */
-bool xen_frames_moved(hwaddr from, hwaddr to, uint64_t size, uint64_t *moved);
 
 /*
  * Pins the caching type of a range to write-back, except where it is pinned

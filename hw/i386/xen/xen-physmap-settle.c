@@ -103,29 +103,33 @@ static bool is_shown_other(hwaddr gaddr, ram_addr_t ram, uint64_t *len)
 }
 
 /*
- * Pages at which relocating failed: frames of the guest's own are there, or Xen
- * refused.  They are tried first: a guest can change the memory map as often as
- * it likes, and must not have the whole of a range probed each time.
+ * Pages that kept memory from being relocated.  They are looked at first: a
+ * guest can change the memory map as often as it likes, and must not have the
+ * whole of a range probed each time.
  */
 typedef struct Obstacle {
     hwaddr gaddr;       /* 0: none */
-    bool unsure;        /* Xen did not say what it has relocated from here on */
+    enum {
+        OBSTACLE_OWN,       /* frames of the guest's own are there */
+        OBSTACLE_REFUSED,   /* Xen does not relocate a frame to there */
+        OBSTACLE_UNSURE,    /* the same, but Xen did not say what it has done */
+    } kind;
 } Obstacle;
 
 static Obstacle obstacles[64];
 
-static void note_obstacle(hwaddr gaddr, bool unsure)
+static void note_obstacle(hwaddr gaddr, int kind)
 {
     static unsigned next;
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(obstacles); i++) {
         if (obstacles[i].gaddr == gaddr) {
-            obstacles[i].unsure |= unsure;
+            obstacles[i].kind = MAX(obstacles[i].kind, kind);
             return;
         }
     }
-    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, unsure };
+    obstacles[next++ % G_N_ELEMENTS(obstacles)] = (Obstacle) { gaddr, kind };
 }
 
 /* The first obstacle in [@to, @to + @size), or NULL. */
@@ -183,7 +187,7 @@ static bool is_free(hwaddr gaddr, ram_addr_t ram, uint64_t size)
         if (frames == XEN_FRAMES_ALL || frames == XEN_FRAMES_PART) {
             note_obstacle(gaddr + done +
                           find_first_bit(present, len / XEN_GUEST_PAGE_SIZE) *
-                          XEN_GUEST_PAGE_SIZE, false);
+                          XEN_GUEST_PAGE_SIZE, OBSTACLE_OWN);
         }
         if (frames != XEN_FRAMES_NONE) {
             return false;
@@ -202,6 +206,36 @@ static void are_at(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *any)
         xen_frames_modified(gaddr, size);
         *any = true;
     }
+}
+
+static const char in_the_way[] = "other memory or another device is there";
+
+/*
+ * Xen relocates one frame after the other, in rising order.  It stops at the
+ * first frame that fails, and does not say which.  So the frames are probed.
+ * To be called when relocating [@from, @from + @size) failed.  *@moved: out: how
+ * many bytes, from the start, are at @to now.  The last page of them is the last
+ * one that is absent at @from and present at @to, before the first page that is
+ * still present at @from.  False if Xen does not say; *@moved is 0 then.
+ */
+static bool frames_moved(hwaddr from, hwaddr to, uint64_t size,
+                         uint64_t *moved)
+{
+    unsigned long pages = size / XEN_GUEST_PAGE_SIZE, absent, last;
+    g_autofree unsigned long *left = bitmap_new(pages);
+    g_autofree unsigned long *there = bitmap_new(pages);
+
+    *moved = 0;
+    if (xen_map_cache_probe(from, size, left) == XEN_FRAMES_UNKNOWN ||
+        xen_map_cache_probe(to, size, there) == XEN_FRAMES_UNKNOWN) {
+        return false;
+    }
+    absent = find_first_bit(left, pages);
+    last = find_last_bit(there, absent);
+    if (last < absent) {
+        *moved = (last + 1) * XEN_GUEST_PAGE_SIZE;
+    }
+    return true;
 }
 
 /*
@@ -228,7 +262,7 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
     int ret = 0;
 
     if (!is_free(to, ram, size)) {
-        return "other memory or another device is there";
+        return in_the_way;
     }
     for (done = 0; done < size && !ret; done += len) {
         uint64_t at;
@@ -237,20 +271,23 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
         at = up ? size - done - len : done;
         moved = len;
         ret = xen_frames_move(from + at, to + at, len);
-        sure = !ret || xen_frames_moved(from + at, to + at, len, &moved);
+        sure = !ret || frames_moved(from + at, to + at, len, &moved);
         are_at(ram + at, to + at, moved, any);
         if (moved < len) {
-            note_obstacle(to + at + moved, !sure);
+            note_obstacle(to + at + moved,
+                          sure ? OBSTACLE_REFUSED : OBSTACLE_UNSURE);
         }
     }
     return ret ? strerror(-ret) : NULL;
 }
 
 /*
- * As move_all().  If relocating failed at a page before, relocates that page
- * first, and then what is beside it, in the order that move_all() explains.  If
- * Xen did not say then what it had relocated from there on, it may say so now.
- * Frames that belong to something else are not taken for these.
+ * As move_all().  While a page of the guest's own is there, nothing is done: a
+ * guest must not cut memory into pieces by such pages.  If Xen failed at a page
+ * before, relocates that page first, and then what is beside it, in the order
+ * that move_all() explains.  If Xen did not say then what it had relocated from
+ * there on, it may say so now.  Frames that belong to something else are not
+ * taken for these.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
@@ -264,10 +301,18 @@ static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
         return size ? move_all(ram, from, to, size, any) : NULL;
     }
     at = o->gaddr - to;
+    if (o->kind == OBSTACLE_OWN) {
+        if (!is_free(o->gaddr, ram + at, XEN_GUEST_PAGE_SIZE)) {
+            return in_the_way;
+        }
+        o->gaddr = 0;
+        return move(ram, from, to, size, any);
+    }
     len = MIN(size - at, up ? to - from : from - to);
-    if (o->unsure && !xen_physmap_is_taken(to + at, ram + at, len) &&
-        xen_frames_moved(from + at, to + at, len, &moved)) {
-        o->unsure = false;
+    if (o->kind == OBSTACLE_UNSURE &&
+        !xen_physmap_is_taken(to + at, ram + at, len) &&
+        frames_moved(from + at, to + at, len, &moved)) {
+        o->kind = OBSTACLE_REFUSED;
         are_at(ram + at, to + at, moved, any);
     }
     if (!moved) {
