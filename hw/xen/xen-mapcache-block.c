@@ -194,10 +194,13 @@ bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size)
                : xen_map_cache_probe(addr, size, NULL) == XEN_FRAMES_NONE;
 }
 
-void xen_map_cache_block_left(hwaddr gaddr, uint64_t size)
+void xen_map_cache_block_left(const char *name, hwaddr gaddr, uint64_t size)
 {
     const XenBlockOps *ops = qatomic_read(&block_ops);
 
+    warn_report("xen: Xen did not take back frames of the memory of '%s' (%"
+                PRIu64 " KiB at 0x%" HWADDR_PRIx "): the guest keeps them",
+                name, size / 1024, gaddr);
     if (ops) {
         ops->left(gaddr, size);
     }

@@ -166,10 +166,7 @@ static void device_populate(RAMBlock *block, Error **errp)
                      "'%s'", size >> XC_PAGE_SHIFT, at,
                      memory_region_name(block->mr));
     if (left) {
-        warn_report("xen: the memory of '%s' was not allocated, but Xen did "
-                    "not take back its frames at 0x%" HWADDR_PRIx ": the guest "
-                    "keeps them", memory_region_name(block->mr), at);
-        xen_map_cache_block_left(at, size);
+        xen_map_cache_block_left(memory_region_name(block->mr), at, size);
     }
 }
 
@@ -246,9 +243,7 @@ void xen_ram_map_device(RAMBlock *block)
     /* A dummy has no use for the frames that Xen has populated. */
     if (!runstate_check(RUN_STATE_INMIGRATE) && xen_map_cache_is_dummy(at) &&
         xen_reservation_depopulate(at, block->max_length, NULL)) {
-        warn_report("xen: the memory of '%s' cannot be mapped, but Xen did not "
-                    "take back its frames at 0x%" HWADDR_PRIx ": the guest "
-                    "keeps them", memory_region_name(block->mr), at);
-        xen_map_cache_block_left(at, block->max_length);
+        xen_map_cache_block_left(memory_region_name(block->mr), at,
+                                 block->max_length);
     }
 }

@@ -367,8 +367,11 @@ void xen_map_cache_set_block_ops(const XenBlockOps *ops);
  */
 bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 
-/* Tells the machine of frames that stay with the guest (XenBlockOps.left). */
-void xen_map_cache_block_left(hwaddr gaddr, uint64_t size);
+/*
+ * Reports that frames of the memory @name stay with the guest, and tells the
+ * machine (XenBlockOps.left).
+ */
+void xen_map_cache_block_left(const char *name, hwaddr gaddr, uint64_t size);
 
 /*
  * True if the device memory at @addr is a dummy: its frames are not located

@@ -232,26 +232,6 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
     return true;
 }
 
-/* Gives all pages of the initial range but those @found a frame, or none. */
-static bool populate(ram_addr_t ram, uint64_t size, const unsigned long *found)
-{
-    bool left;
-
-    if (!xen_reservation_populate(ram, size, found, &left)) {
-        return true;
-    }
-    if (left) {
-        warn_report("the memory of '%s' was not allocated, but Xen did not "
-                    "take back its frames at 0x" RAM_ADDR_FMT ": the guest "
-                    "keeps them", xen_physmap_name(ram), ram);
-        if (!found) {
-            /* Whoever needs the range gives them back. */
-            xen_pieces_abandon(ram, size);
-        }
-    }
-    return false;
-}
-
 /*
  * Nothing shows @block, and only the pages @found of it are in the guest.  Or
  * @found is NULL: the section does not have the block.
@@ -260,6 +240,7 @@ static void give_up(RAMBlock *block, const unsigned long *found)
 {
     ram_addr_t ram = block->offset;
     uint64_t size = block->max_length;
+    bool left = false;
 
     if (!found) {
         warn_report("the saved state does not have the memory of %s (%" PRIu64
@@ -277,12 +258,14 @@ static void give_up(RAMBlock *block, const unsigned long *found)
     if (xen_foreign_map_has_fixed() &&
         (found ? !xen_physmap_is_taken(ram, ram, size)
                : xen_physmap_claim(ram, size)) &&
-        populate(ram, size, found)) {
+        !xen_reservation_populate(ram, size, found, &left)) {
         set_located(block);
-    } else {
-        warn_report("the memory of %s gets no new frames: accesses to it are "
-                    "emulated, and its contents are blank",
-                    xen_physmap_name(ram));
+        return;
+    }
+    warn_report("the memory of %s gets no new frames: accesses to it are "
+                "emulated, and its contents are blank", xen_physmap_name(ram));
+    if (left && !found) {       /* otherwise some may be the guest's own */
+        xen_map_cache_block_left(xen_physmap_name(ram), ram, size);
     }
 }
 
