@@ -190,6 +190,13 @@ typedef enum XenAt {
 XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram);
 
 /*
+ * Returns where the frames of the memory @ram are, or XEN_NO_FRAMES if it has
+ * none: it is a dummy, or other memory's frames are there.  @len: as above.
+ */
+#define XEN_NO_FRAMES UINT64_MAX
+hwaddr xen_pieces_frames(ram_addr_t ram, uint64_t *len);
+
+/*
  * The RAM block that contains @addr, or NULL; valid while the BQL is held.  Any
  * thread may call this in an RCU read-side section; the result is then valid
  * until that ends.
@@ -313,7 +320,6 @@ void xen_physmap_restore_begin(void);
  * guest address XEN_NO_FRAMES.  Maps the frames; ends QEMU if some cannot be
  * mapped.  Does nothing outside a restore.
  */
-#define XEN_NO_FRAMES UINT64_MAX
 void xen_physmap_restore_known(const XenPieceList *list);
 
 /*

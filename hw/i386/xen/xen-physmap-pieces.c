@@ -279,3 +279,12 @@ XenAt xen_pieces_at(hwaddr gaddr, uint64_t *len, ram_addr_t *ram)
     }
     return XEN_AT_UNKNOWN;
 }
+
+hwaddr xen_pieces_frames(ram_addr_t ram, uint64_t *len)
+{
+    hwaddr gaddr = xen_physmap_translate(ram, len);
+    ram_addr_t other;
+
+    return xen_pieces_at(gaddr, len, &other) == XEN_AT_UNKNOWN || other != ram
+           ? XEN_NO_FRAMES : gaddr;
+}

@@ -118,60 +118,42 @@ static bool is_plain(RAMBlock *block)
     const XenPiece *s;
     bool whole;
 
-    all.gaddr = xen_physmap_translate(block->offset, &all.size);
-    s = xen_physmap_shown(block, &whole);
     if (xen_map_cache_is_dummy(block->offset)) {
         return false;
     }
     if (!xen_foreign_map_has_fixed()) {
         return true;
     }
-    if (all.size < block->max_length) {
-        return false;
-    }
-    return s ? whole && s->gaddr == all.gaddr &&
-               !xen_physmap_is_over_initial(&all)
-             : all.gaddr == all.ram;
-}
-
-/* Sets @unplugged to the lowest memory that the next QEMU may not have. */
-static void find_unplugged(ram_addr_t *unplugged)
-{
-    RAMBlock *block;
-
-    *unplugged = first_unplugged;
-    RAMBLOCK_FOREACH(block) {
-        if (xen_physmap_has_frames(block) && is_unplugged(block)) {
-            *unplugged = MIN(*unplugged, block->offset);
-        }
-    }
+    all.gaddr = xen_physmap_translate(block->offset, &all.size);
+    s = xen_physmap_shown(block, &whole);
+    return all.size == block->max_length &&
+           (s ? whole && s->gaddr == all.gaddr &&
+                !xen_physmap_is_over_initial(&all)
+              : all.gaddr == all.ram);
 }
 
 static bool state_needed(void *opaque)
 {
-    bool fixed = xen_foreign_map_has_fixed();
-    ram_addr_t unplugged;
+    bool fixed = xen_foreign_map_has_fixed(), needed = fixed && any_plugged;
+    /* Memory above this may have another ram_addr_t in the next QEMU. */
+    ram_addr_t unplugged = first_unplugged, highest = 0;
     RAMBlock *block;
 
-    if (fixed && any_plugged) {
-        return true;
-    }
     RCU_READ_LOCK_GUARD();
-    find_unplugged(&unplugged);
     RAMBLOCK_FOREACH(block) {
-        if (!xen_physmap_has_frames(block) || is_unplugged(block)) {
+        if (!xen_physmap_has_frames(block)) {
             continue;
         }
-        if (fixed && block->offset > unplugged) {
-            return true;
+        if (is_unplugged(block)) {
+            unplugged = MIN(unplugged, block->offset);
+            continue;
         }
-        if (xen_physmap_is_kept(block) ? !is_plain(block)
-            : fixed && !xen_pieces_are_initial(block->offset,
-                                               block->max_length)) {
-            return true;
-        }
+        highest = MAX(highest, block->offset);
+        needed |= xen_physmap_is_kept(block) ? !is_plain(block)
+                  : fixed && !xen_pieces_are_initial(block->offset,
+                                                     block->max_length);
     }
-    return false;
+    return needed || (fixed && highest > unplugged);
 }
 
 static void add_record(const char *name, uint64_t offset, hwaddr gaddr,
@@ -194,19 +176,6 @@ static void add_record(const char *name, uint64_t offset, hwaddr gaddr,
 }
 
 /*
- * Returns where the frames of @ram are, or XEN_NO_FRAMES if it has none.  @len:
- * in: bytes asked for; out: the number of bytes for which the answer is right.
- */
-static hwaddr frames_of(ram_addr_t ram, uint64_t *len)
-{
-    hwaddr gaddr = xen_physmap_translate(ram, len);
-    ram_addr_t other;
-
-    return xen_pieces_at(gaddr, len, &other) == XEN_AT_UNKNOWN || other != ram
-           ? XEN_NO_FRAMES : gaddr;
-}
-
-/*
  * True if @block is a ROM of which frames are absent or belong to other memory.
  * They were overwritten, or the guest has ballooned them out.  QEMU still has
  * its mapping of the old frames.  The guest does not say which pages it gives
@@ -218,12 +187,10 @@ static bool is_rom_in_part(const RAMBlock *block)
     uint64_t done, len;
     hwaddr gaddr;
 
-    if (!memory_region_is_rom(block->mr)) {
-        return false;
-    }
-    for (done = 0; done < block->max_length; done += len) {
+    for (done = 0; memory_region_is_rom(block->mr) && done < block->max_length;
+         done += len) {
         len = block->max_length - done;
-        gaddr = frames_of(block->offset + done, &len);
+        gaddr = xen_pieces_frames(block->offset + done, &len);
         if (gaddr == XEN_NO_FRAMES ||
             xen_map_cache_probe(gaddr, len, NULL) != XEN_FRAMES_ALL) {
             return true;
@@ -232,17 +199,16 @@ static bool is_rom_in_part(const RAMBlock *block)
     return false;
 }
 
-static void add_block(const RAMBlock *block)
+/* Adds the frames of @block that are in the guest. */
+static void add_block(const RAMBlock *block, const char *name)
 {
-    bool needed = !is_unplugged(block) && !is_rom_in_part(block);
-    const char *name = needed ? xen_physmap_name(block->offset) : "";
     uint64_t done, len;
 
     for (done = 0; done < block->max_length; done += len) {
         hwaddr gaddr;
 
         len = block->max_length - done;
-        gaddr = frames_of(block->offset + done, &len);
+        gaddr = xen_pieces_frames(block->offset + done, &len);
         if (gaddr != XEN_NO_FRAMES) {
             add_record(name, done, gaddr, len);
         }
@@ -252,6 +218,7 @@ static void add_block(const RAMBlock *block)
 static int state_pre_save(void *opaque)
 {
     const XenPieces *now = xen_pieces();
+    bool fixed = xen_foreign_map_has_fixed();
     RAMBlock *block;
     unsigned i;
 
@@ -259,19 +226,21 @@ static int state_pre_save(void *opaque)
     saved = (Saved) { 0 };
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
+        const char *name = xen_physmap_name(block->offset);
+
         if (!xen_physmap_has_frames(block)) {
             continue;
         }
-        if (xen_map_cache_is_dummy(block->offset)) {
-            if (xen_physmap_is_kept(block) && !is_unplugged(block)) {
-                add_record(xen_physmap_name(block->offset), 0, XEN_NO_FRAMES,
-                           block->max_length);
+        if (!xen_map_cache_is_dummy(block->offset)) {
+            if (fixed) {
+                add_block(block, is_unplugged(block) || is_rom_in_part(block)
+                                 ? "" : name);
             }
-        } else if (xen_foreign_map_has_fixed()) {
-            add_block(block);
+        } else if (xen_physmap_is_kept(block) && !is_unplugged(block)) {
+            add_record(name, 0, XEN_NO_FRAMES, block->max_length);
         }
     }
-    for (i = now->n; i < now->all && xen_foreign_map_has_fixed(); i++) {
+    for (i = now->n; i < now->all && fixed; i++) {
         add_record("", 0, now->p[i].gaddr, now->p[i].size);
     }
     saved.sum = sum_of_records();
@@ -285,6 +254,7 @@ static int state_pre_save(void *opaque)
 /* What the section says. */
 static XenPieceList loaded;
 
+/* @name may have no end; no block's name is that long. */
 static RAMBlock *block_with_name(const char *name)
 {
     RAMBlock *block;
@@ -292,7 +262,7 @@ static RAMBlock *block_with_name(const char *name)
     RCU_READ_LOCK_GUARD();
     RAMBLOCK_FOREACH(block) {
         if (xen_physmap_has_frames(block) && !is_unplugged(block) &&
-            !strcmp(xen_physmap_name(block->offset), name)) {
+            !strncmp(xen_physmap_name(block->offset), name, NAME_SIZE)) {
             /* Not freed while the BQL is held. */
             return block;
         }
@@ -317,55 +287,34 @@ static bool is_guest_ram(hwaddr gaddr, uint64_t size)
     return false;
 }
 
-/*
- * Finds the memory that @r names.  Returns NULL and sets *@ram, or returns what
- * is wrong with @r.
- */
-static const char *find_memory(const Record *r, ram_addr_t *ram)
-{
-    RAMBlock *block;
-
-    if (!memchr(r->name, 0, sizeof(r->name))) {
-        return "has a name without an end";
-    }
-    if (!r->size ||
-        !QEMU_IS_ALIGNED(r->offset | r->size, XEN_GUEST_PAGE_SIZE)) {
-        return "does not consist of whole pages";
-    }
-    if (!*r->name) {
-        *ram = XEN_ABANDONED + r->gaddr;
-        return r->offset ? "has an offset, but no name" : NULL;
-    }
-    block = block_with_name(r->name);
-    if (!block) {
-        return "is of a device that this machine does not have";
-    }
-    if (r->offset >= block->max_length ||
-        r->size > block->max_length - r->offset) {
-        return "is larger than the device's memory";
-    }
-    *ram = block->offset + r->offset;
-    return r->gaddr == XEN_NO_FRAMES && r->size != block->max_length
-           ? "is a part of a device's memory, and has no frames" : NULL;
-}
-
 /* Returns what is wrong with @r, or NULL.  Then @p is that piece. */
 static const char *take_record(const Record *r, XenPiece *p)
 {
-    const char *wrong = find_memory(r, &p->ram);
+    RAMBlock *block = *r->name ? block_with_name(r->name) : NULL;
+    uint64_t all = block ? block->max_length : XEN_DEVICE_MEMORY_MAX;
 
+    if (*r->name && !block) {
+        return "is of a device that this machine does not have";
+    }
+    if (!r->size || r->offset >= all || r->size > all - r->offset ||
+        !QEMU_IS_ALIGNED(r->offset | r->size, XEN_GUEST_PAGE_SIZE) ||
+        (!block && r->offset)) {
+        return "is not made of pages of the device's memory";
+    }
+    p->ram = block ? block->offset + r->offset : XEN_ABANDONED + r->gaddr;
     p->gaddr = r->gaddr;
     p->size = r->size;
-    if (wrong || (r->gaddr == XEN_NO_FRAMES && *r->name)) {
-        return wrong;
+    if (block && p->gaddr == XEN_NO_FRAMES) {
+        return p->size == all ? NULL
+               : "is a part of a device's memory, and has no frames";
     }
     if (!QEMU_IS_ALIGNED(p->gaddr, XEN_GUEST_PAGE_SIZE) ||
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
     }
     /* What a device has may be there: the vmclock's page is at 0xfeffb000. */
-    if (!*r->name && (p->gaddr < MiB ||
-                      xen_physmap_is_firmware(p->gaddr, p->size))) {
+    if (!block && (p->gaddr < MiB ||
+                   xen_physmap_is_firmware(p->gaddr, p->size))) {
         return "is where no device memory can be";
     }
     return is_guest_ram(p->gaddr, p->size) ? "is where the guest's RAM is"
@@ -376,15 +325,15 @@ static const char *take_record(const Record *r, XenPiece *p)
 static bool has_whole_block(const XenPiece *piece)
 {
     const RAMBlock *block = xen_physmap_block(piece->ram);
-    uint64_t sum = 0;
+    uint64_t left = block ? block->max_length : 0;
     int i;
 
     for (i = 0; block && i < loaded.n; i++) {
         if (loaded.p[i].ram - block->offset < block->max_length) {
-            sum += loaded.p[i].size;
+            left -= loaded.p[i].size;
         }
     }
-    return !block || sum == block->max_length;
+    return !left;
 }
 
 /*

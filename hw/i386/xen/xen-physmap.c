@@ -101,52 +101,28 @@ static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
            restoring ? XEN_BLOCK_UNKNOWN : XEN_BLOCK_KNOWN;
 }
 
-/*
- * Gives the frames at @gaddr back to Xen if they belong to the memory [@addr,
- * @addr + *@len), and removes that from the pieces.  @len: out: the number of
- * bytes for which that was done.
- */
-static void give_back(ram_addr_t addr, hwaddr gaddr, uint64_t *len)
-{
-    ram_addr_t ram;
-    XenAt at = xen_pieces_at(gaddr, len, &ram);
-    int ret;
-
-    xen_pieces_put(addr, addr, *len);
-    if (at == XEN_AT_UNKNOWN || ram != addr) {
-        return;
-    }
-    ret = xen_reservation_give_back(gaddr, *len);
-    if (ret) {
-        xen_complain("%s has been unplugged, but Xen did not take back %" PRIu64
-                     " KiB of its frames at 0x%" HWADDR_PRIx " (%s): the guest "
-                     "keeps them", xen_physmap_name(addr), *len / 1024, gaddr,
-                     strerror(-ret));
-        xen_pieces_abandon(gaddr, *len);
-    }
-}
-
 static bool block_claim(ram_addr_t addr, ram_addr_t size)
 {
     xen_physmap_state_plugged();
     return xen_physmap_claim(addr, size);
 }
 
-/*
- * To be called when a block is freed and nothing shows it any more.  The next
- * block may get the same initial range.
- */
+/* The next block may get the same initial range. */
 static void block_gone(ram_addr_t addr, ram_addr_t size)
 {
     uint64_t done, len;
 
     xen_physmap_state_unplugged(addr);
     for (done = 0; done < size; done += len) {
+        ram_addr_t ram = addr + done;
         hwaddr gaddr;
 
         len = size - done;
-        gaddr = xen_physmap_translate(addr + done, &len);
-        give_back(addr + done, gaddr, &len);
+        gaddr = xen_pieces_frames(ram, &len);
+        xen_pieces_put(ram, ram, len);
+        if (gaddr != XEN_NO_FRAMES && xen_reservation_give_back(gaddr, len)) {
+            xen_map_cache_block_left(xen_physmap_name(ram), gaddr, len);
+        }
     }
     xen_physmap_compat_sync();
 }
