@@ -64,34 +64,17 @@ static XenDeviceMemory *describe(const RAMBlock *block, uint64_t offset)
     return m;
 }
 
-/* True if @b continues @a, with all that is said of @a. */
-static bool continues(const XenDeviceMemory *a, const XenDeviceMemory *b)
-{
-    return a->initial + a->size == b->initial && a->pinned == b->pinned &&
-           a->has_address == b->has_address &&
-           (!a->has_address || a->address + a->size == b->address) &&
-           a->has_shown_at == b->has_shown_at &&
-           (!a->has_shown_at || a->shown_at + a->size == b->shown_at);
-}
-
 /* Adds the pieces of @block to the list that ends with *@tail. */
 static XenDeviceMemoryList **add_block(XenDeviceMemoryList **tail,
                                        const RAMBlock *block)
 {
-    XenDeviceMemory *last = NULL;
-    uint64_t done, len;
+    uint64_t done;
 
-    for (done = 0; done < block->max_length; done += len) {
+    for (done = 0; done < block->max_length; ) {
         XenDeviceMemory *m = describe(block, done);
 
-        len = m->size;
-        if (last && continues(last, m)) {
-            last->size += len;
-            qapi_free_XenDeviceMemory(m);
-        } else {
-            QAPI_LIST_APPEND(tail, m);
-            last = m;
-        }
+        done += m->size;
+        QAPI_LIST_APPEND(tail, m);
     }
     return tail;
 }
