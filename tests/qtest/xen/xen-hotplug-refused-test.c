@@ -4,6 +4,7 @@
  * the domain has no frames left for it.
  */
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "xen-test-hotplug.h"
 
 /* The device cannot be made, and the guest has as many frames as before. */
@@ -147,6 +148,117 @@ static const char *at_limit(XenTest *t)
     return NULL;
 }
 
+/* ---- a guest below its maximum ---- */
+
+/*
+ * With maxmem= above memory=, the domain's limit is that of memory=, and RAM up
+ * to maxmem= is populated on demand until the guest's balloon driver runs.
+ */
+enum {
+    UPPER = 32 * MiB / XEN_TEST_PAGE,   /* on demand, up to the end of RAM */
+    KEPT = UPPER / 2,                   /* frames for them */
+    BALLOONED = UPPER + KEPT,           /* from here on, given back at last */
+    END = 2 * UPPER,
+    PICTURE = 5, UPPER_SEED = 20,
+};
+
+/* There is one page too little for @p, and then room for just @p. */
+static const char *comes_and_goes(XenTest *t, const HotplugDevice *p)
+{
+    uint64_t before = xen_test_pages(t);
+
+    xensim_set_max_pages(t->dom, before + p->pages - 1);
+    XEN_TRY(is_refused(t, p));
+    xensim_set_max_pages(t->dom, before + p->pages);
+    XEN_TRY(hotplug_add(t, p));
+    hotplug_show(t, p, HOTPLUG_A);
+    hotplug_unplug(t);
+    return hotplug_given_back(t, before);
+}
+#define comes_and_goes(...) XEN_AT(comes_and_goes(__VA_ARGS__))
+
+static const char *has_picture(XenTest *t, uint32_t lfb)
+{
+    uint8_t page[XEN_TEST_PAGE];
+
+    for (unsigned i = 0; i < XEN_TEST_VRAM_BYTES / XEN_TEST_PAGE; i++) {
+        xensim_read(t->dom, lfb + i * XEN_TEST_PAGE, page, sizeof(page));
+        XEN_REQUIRE(xensim_stamp_page_ok(page, XEN_TEST_LFB / XEN_TEST_PAGE + i,
+                                         PICTURE), "lost page %u of a display",
+                    i);
+    }
+    return NULL;
+}
+#define has_picture(...) XEN_AT(has_picture(__VA_ARGS__))
+
+/* The pages that are on demand, and the frames for them. */
+static const char *on_demand(XenTest *t, uint64_t gfns, uint64_t frames)
+{
+    XensimMemInfo info;
+
+    xensim_mem_info(t->dom, &info);
+    XEN_REQUIRE(info.on_demand_gfns == gfns && info.on_demand_pages == frames,
+                "left %" PRIu64 " frames for %" PRIu64 " pages on demand",
+                info.on_demand_pages, info.on_demand_gfns);
+    XEN_REQUIRE(xensim_shutdown_reason(t->dom) == -1, "crashed the domain");
+    return NULL;
+}
+#define on_demand(...) XEN_AT(on_demand(__VA_ARGS__))
+
+/*
+ * Device memory comes, goes and is relocated; a device is plugged in at the
+ * limit.  None of that takes a frame of RAM.  Then the guest uses what it has
+ * and gives the rest back, and is saved and restored at its limit.
+ */
+static const char *below_maximum(XenTest *t)
+{
+    const HotplugDevice *p = t->data;
+    g_autofree char *args = hotplug_args(t, XEN_TEST_VGA);
+    const uint32_t lfb = 0xd0000000;
+    XensimDomainConfig cfg = {
+        .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
+        .flags = XENSIM_DOM_EMPTY | XENSIM_DOM_SCATTERED,
+    };
+
+    xen_test_domain(t, 0);
+    g_assert_cmpint(xensim_depopulate(t->dom, UPPER, UPPER), ==, UPPER);
+    g_assert_cmpint(xensim_populate_on_demand(t->dom, UPPER, UPPER, KEPT), ==,
+                    UPPER);
+    xen_test_boot(t, args);
+    xen_test_ide(t);
+    xen_test_vga(t);
+    xensim_stamp(t->dom, XEN_TEST_LFB / XEN_TEST_PAGE, 0x1000, PICTURE);
+    XEN_TRY(comes_and_goes(t, p));
+    xen_test_ok(t, guest_pci_place_bar(t->pc, 4 << 3, 0, lfb));
+    XEN_TRY(comes_and_goes(t, p));
+    XEN_TRY(on_demand(t, UPPER, KEPT));
+
+    xensim_stamp(t->dom, UPPER, KEPT, UPPER_SEED);
+    g_assert_cmpint(xensim_depopulate(t->dom, BALLOONED, END - BALLOONED), ==,
+                    END - BALLOONED);
+    XEN_TRY(on_demand(t, 0, 0));
+    XEN_TRY(comes_and_goes(t, p));
+    for (unsigned i = 0; i < 2; i++) {
+        cfg.max_pages = xen_test_pages(t);
+        xen_test_save_restore_as(t, args, &cfg);
+        XEN_REQUIRE(xen_test_pages(t) == cfg.max_pages, "has %" PRIu64
+                    " frames, not %" PRIu64, xen_test_pages(t), cfg.max_pages);
+        XEN_REQUIRE(xensim_stamp_check(t->dom, UPPER, KEPT, UPPER_SEED) ==
+                    XENSIM_NO_GFN, "lost pages of RAM");
+        XEN_TRY(has_picture(t, lfb));
+        XEN_TRY(comes_and_goes(t, p));
+        xen_test_ok(t, guest_pci_place_bar(t->pc, 4 << 3, 0, XEN_TEST_LFB));
+        XEN_TRY(has_picture(t, XEN_TEST_LFB));
+        xen_test_ok(t, guest_pci_place_bar(t->pc, 4 << 3, 0, lfb));
+        xen_test_dma_read(t, 40, 0x800000, 16);
+        XEN_TRY(xen_test_disk_at(t, 0x800000, 40, 16, HOTPLUG_SEED,
+                                 "read other bytes"));
+    }
+    XEN_REQUIRE(xensim_gfn_to_mfn(t->dom, BALLOONED) == XENSIM_NO_MFN,
+                "has a page that the guest gave back");
+    return NULL;
+}
+
 #define AT_LIMIT_STOCK "ended with status 1|has * frames, not *"
 #define PLUGS "has plugged *"
 
@@ -171,6 +283,9 @@ static const struct {
     { "hotplug/passed-through/secondary-vga", passed_through, HOTPLUG_SECONDARY,
       AT_LIMIT_STOCK },
     { "hotplug/displaced", displaced, HOTPLUG_SECONDARY, NULL },
+    { "hotplug/below-maximum/e1000", below_maximum, HOTPLUG_E1000, NULL },
+    { "hotplug/below-maximum/secondary-vga", below_maximum, HOTPLUG_SECONDARY,
+      NULL },
 };
 
 int main(int argc, char **argv)
