@@ -4,13 +4,17 @@ import contextlib
 import io
 import lzma
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
+from unittest import mock
 
 from bench import has
+from cases_check import load
 from say import Failure
 
 HOST = os.path.join('tests', 'xen-e2e', 'host')
@@ -254,6 +258,85 @@ def test_xen_modules_are_unpacked_in_order(b):
     put = archive.entries
     assert put['modules/list'][1] == b'xen_privcmd\nbase\nxen_gntdev\n'
     assert put['modules/xen_gntdev.ko'][1] == last
+
+
+def make_root(b, image, *libraries):
+    """A root whose programs can run here, with these libraries."""
+    for name in ('usr/lib/xen-4.20/bin/xl', 'usr/lib/python3.13/os.py'):
+        b.write(f'root/{name}', '')
+    for source, name in (
+            ('/lib64/ld-linux-x86-64.so.2', 'lib64/ld-linux-x86-64.so.2'),
+            *((image.host_libraries('/bin/true')[name],
+               f'usr/lib/x86_64-linux-gnu/{name}') for name in libraries)):
+        shutil.copy(source, b.write(f'root/{name}', ''))
+    return image.Root(b.path('root'))
+
+
+def make_package(b, place):
+    """A .deb that has /bin/true at PLACE."""
+    b.write('deb/DEBIAN/control', 'Package: p\nVersion: 1\nArchitecture: amd64\n'
+            'Maintainer: M <m@example.org>\nDescription: d\n')
+    shutil.copy('/bin/true', b.write(f'deb/{place}', ''))
+    subprocess.run(['dpkg-deb', '--root-owner-group', '-b', b.path('deb'),
+                    b.path('p.deb')], stdout=subprocess.DEVNULL, check=True)
+    return b.path('p.deb')
+
+
+def test_xen_package_lies_where_libxl_looks(b):
+    """With the libraries of the release that it was built for."""
+    _, image, _ = modules(b)
+    root = make_root(b, image, 'libc.so.6')
+    b.write('root/usr/share/seabios/vgabios-stdvga.bin', 'ROM')
+    package = make_package(b, image.XENS_MODEL)
+    archive = image.Archive()
+    image.add_package(archive, root, b.scratch, package)
+    put = archive.entries
+    with open('/bin/true', 'rb') as src:
+        assert put['usr/libexec/xen-qemu-system-i386'] == (
+            stat.S_IFREG | 0o755, src.read())
+    assert put['usr/share/seabios/vgabios-stdvga.bin'][1] == b'ROM'
+    assert 'usr/lib/x86_64-linux-gnu/libc.so.6' in put
+
+
+def test_xen_package_that_cannot_start(b):
+    """A library that only this computer has; a package of something else."""
+    _, image, _ = modules(b)
+    root = make_root(b, image)
+    for place, why in ((image.XENS_MODEL, 'has no libc.so.6'),
+                       ('usr/bin/else', f'has no /{image.XENS_MODEL}')):
+        package = make_package(b, place)
+        try:
+            image.add_package(image.Archive(), root, b.scratch, package)
+        except Failure as failure:
+            has(str(failure), why)
+        else:
+            raise AssertionError(f'{place} is taken')
+        shutil.rmtree(b.path('deb'))
+
+
+def test_xen_plan_of_the_package(b):
+    """It is one of Debian 13's; without a package it is left out, which is
+    told; no other plan or release has a use for a package."""
+    modules(b)
+    check = load(b, 'check-xen')
+    build = b.path('build')
+
+    def plans(*words):
+        with mock.patch.object(sys, 'argv', ['check-xen', '--build', build,
+                                             *words]):
+            return [[plan.name for plan in kind]
+                    for kind in check.make_plans(check.parse_args()[0])]
+
+    three = ['rounds', 'devices', 'displays']
+    assert plans() == [three, []]
+    assert plans('--suite', 'trixie') == [three, ['package']]
+    b.write('build/deb/packages/qemu-system-xen-mapcache_1_amd64.deb', '')
+    assert plans('--suite', 'trixie') == [three, ['package']]
+    b.write('build/deb/packages/qemu-system-xen_1_amd64.deb', '')
+    assert plans('--suite', 'trixie') == [three + ['package'], []]
+    for words, why in ((['--plan', 'package'], 'only with --suite trixie'),
+                       (['--package', 'x'], 'only the plan "package"')):
+        has(b.run('check-xen', '--build', build, *words, fails=True), why)
 
 
 def test_figures(b):

@@ -61,7 +61,7 @@ class Domain:
     def __init__(self, name, model='ours', vga='stdvga', memory=24,
                  video=None, settings=()):
         self.name = name
-        self.model = model
+        self.model = model          # None: the one that libxl takes itself
         self.vga = vga
         self.memory = memory        # MiB, with the VIDEO MiB of displays
         self.video = video or VIDEO_MIB[vga]
@@ -85,10 +85,12 @@ class Domain:
             f'disk = [ "format=raw,backendtype=qdisk,vdev=hda,access=rw,'
             f'target={self.disk}" ]', 'boot = "c"', 'usb = 0',
             'device_model_version = "qemu-xen"',
-            f'device_model_override = "/dm/{self.model}/xl-device-model"',
             'on_poweroff = "destroy"', 'on_reboot = "destroy"',
             'on_crash = "preserve"', *self.settings,
         ]
+        if self.model:
+            lines.append('device_model_override = '
+                         f'"/dm/{self.model}/xl-device-model"')
         with open(path, 'w', encoding='utf-8') as out:
             out.write('\n'.join(lines) + '\n')
         return path

@@ -95,7 +95,8 @@ def _apt(conf, log, *args):
                       f'the whole output is in {log}')
 
 
-def _unpack(archive, root):
+def unpack(archive, root):
+    """The files of one .deb."""
     done = subprocess.run(['dpkg-deb', '-x', archive, root],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
@@ -133,7 +134,7 @@ def fetch(repo, build, work, suite, names):
     os.makedirs(fresh)
     progress = Progress('unpacking')
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        todo = [pool.submit(_unpack, a, fresh) for a in archives]
+        todo = [pool.submit(unpack, a, fresh) for a in archives]
         for done, job in enumerate(
                 concurrent.futures.as_completed(todo), 1):
             job.result()

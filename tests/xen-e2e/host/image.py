@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 
+from fetch import unpack
 from say import Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -24,6 +25,8 @@ ROMS = ('vgabios-stdvga.bin', 'vgabios-cirrus.bin', 'vgabios-qxl.bin',
         'vgabios-bochs-display.bin', 'vgabios-virtio.bin',
         'vgabios-vmware.bin', 'linuxboot.bin', 'linuxboot_dma.bin',
         'multiboot.bin', 'multiboot_dma.bin', 'kvmvapic.bin', 'bios-256k.bin')
+# where libxl looks for the device model of a guest that names none
+XENS_MODEL = 'usr/libexec/xen-qemu-system-i386'
 PYTHON_LEFT_OUT = re.compile(
     r'test|idlelib|tkinter|lib2to3|distutils|ensurepip|turtledemo|pydoc_data|'
     r'unittest|asyncio|dbm|curses|wsgiref|xml|email|html|http|sqlite3|venv|'
@@ -121,14 +124,19 @@ class Root:
 
     def libraries(self, program):
         """{name: path in the root} of what a program of it links to."""
+        return self.libraries_of(self.path(program))
+
+    def libraries_of(self, path):
+        """The same, for a program elsewhere that was built for this root."""
         done = subprocess.run(
-            [self.loader, '--library-path', self.libs, '--list',
-             self.path(program)], stdout=subprocess.PIPE, text=True,
-            check=True)
+            [self.loader, '--library-path', self.libs, '--list', path],
+            stdout=subprocess.PIPE, text=True, check=True)
         found = {}
-        for path in re.findall(r'=> (/\S+)', done.stdout):
-            name = os.path.basename(path)
-            found[name] = os.path.relpath(path, self.top)
+        for name, place in re.findall(r'(\S+) => (\S+)', done.stdout):
+            # one that the root lacks is looked for on this computer
+            if not place.startswith(self.top + '/'):
+                raise Failure(f'{path}: {self.top} has no {name}')
+            found[os.path.basename(place)] = os.path.relpath(place, self.top)
         return found
 
 
@@ -290,6 +298,29 @@ def add_device_models(archive, root, work, binaries):
         if os.path.exists(os.path.join(keymaps, name)):
             archive.put_file(f'dm/roms/keymaps/{name}',
                              os.path.join(keymaps, name))
+
+
+def add_package(archive, root, work, package):
+    """The device model of a Debian package, at the place where libxl looks for
+    one, with the root's libraries and ROMs."""
+    top = os.path.join(work, 'package')
+    shutil.rmtree(top, ignore_errors=True)
+    os.makedirs(top)
+    unpack(package, top)
+    program = os.path.join(top, XENS_MODEL)
+    if not os.path.exists(program):
+        raise Failure(f'{package} has no /{XENS_MODEL}')
+    archive.put_file(XENS_MODEL, program)
+    for name, path in root.libraries_of(program).items():
+        archive.put_file(f'usr/lib/x86_64-linux-gnu/{name}', root.path(path))
+    wanted = [f'seabios/{name}' for name in ROMS] + [
+        f'qemu/{name}' for name in (*ROMS, 'keymaps/en-us', 'keymaps/common',
+                                    'keymaps/modifiers')]
+    for name in wanted:
+        if os.path.exists(os.path.join(root.top, 'usr/share', name)):
+            archive.put_file(f'usr/share/{name}',
+                             root.path(f'usr/share/{name}'))
+    shutil.rmtree(top)
 
 
 def _compile(argv, what):

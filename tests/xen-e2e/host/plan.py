@@ -81,6 +81,10 @@ class Plan:
         else:
             self._case('ok', name, [f'{self.figures["seconds"]} s'])
 
+    def leave_out(self, why):
+        """Have a case that is skipped, instead of a run."""
+        self._case('skip', f'{self.name}: the plan | {why}', [])
+
     def _run(self, boot):
         """Returns what was wrong, and what the machine tells about it."""
         try:
