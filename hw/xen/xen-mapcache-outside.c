@@ -49,33 +49,35 @@ static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
 static uint64_t exact_bytes;                /* of all of them; likewise */
 
 /*
- * The held mappings by what they show; under the lock.  Of those that show the
- * same, the one that was made last.
+ * The mappings of exact pages by what they show; under the lock.  Of those that
+ * show the same, the one that was made last.
  */
-static GHashTable *held_table;
+static GHashTable *exact_table;
 
-static ram_addr_t held_addr(const Outside *o)
+static ram_addr_t exact_addr(const Outside *o)
 {
     return o->addr + (o->held - outside_host(o));
 }
 
-static guint held_hash(gconstpointer key)
+static guint exact_hash(gconstpointer key)
 {
-    uint64_t addr = held_addr(key);
+    uint64_t addr = exact_addr(key);
 
     return g_int64_hash(&addr);
 }
 
-static gboolean held_equal(gconstpointer a, gconstpointer b)
+static gboolean exact_equal(gconstpointer a, gconstpointer b)
 {
-    return held_addr(a) == held_addr(b) &&
-           ((const Outside *)a)->len == ((const Outside *)b)->len;
+    const Outside *x = a, *y = b;
+
+    return exact_addr(x) == exact_addr(y) && x->len == y->len &&
+           x->kind == y->kind;
 }
 
 
 void mcache_outside_init(void)
 {
-    held_table = g_hash_table_new(held_hash, held_equal);
+    exact_table = g_hash_table_new(exact_hash, exact_equal);
     mcache_ranges_init();
     outside_gnttab = xengnttab_open(NULL, 0);
     if (!outside_gnttab) {
@@ -304,27 +306,25 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
                                   (hwaddr)pages << XC_PAGE_SHIFT);
     o->held = held;
     o->len = len;
+    o->users = 1;
+    o->gen = mapcache.gen;
+    mapcache.nr_held += o->kind == OUTSIDE_HELD;
     exact_bytes += o->size;
-    if (o->kind == OUTSIDE_HELD) {
-        o->users = 1;
-        o->gen = mapcache.gen;
-        mapcache.nr_held++;
-        g_hash_table_add(held_table, o);
-    }
+    g_hash_table_add(exact_table, o);
     return true;
 }
 
-/* Hands out once more what is held already; NULL if that cannot be. */
-static uint8_t *held_again_locked(ram_addr_t addr, hwaddr len, uint64_t info)
+/* Hands out once more what is mapped already; NULL if that cannot be. */
+static uint8_t *exact_again_locked(ram_addr_t addr, hwaddr len, uint64_t info)
 {
-    Outside key = { .addr = addr, .len = len };
-    Outside *o = g_hash_table_lookup(held_table, &key);
+    Outside key = { .addr = addr, .len = len, .kind = exact_kind(info) };
+    Outside *o = g_hash_table_lookup(exact_table, &key);
 
     if (!o || o->gen != mapcache.gen || !mcache_dma_add(o->held, len, info)) {
         return NULL;
     }
     o->users++;
-    mapcache.nr_held++;
+    mapcache.nr_held += o->kind == OUTSIDE_HELD;
     return o->held;
 }
 
@@ -376,8 +376,7 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
     uint8_t *host;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        host = info & MCACHE_DMA_HELD ? held_again_locked(addr, *plen, info)
-                                      : NULL;
+        host = exact_again_locked(addr, *plen, info);
         if (host) {
             return host;
         }
@@ -408,14 +407,12 @@ uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
 static bool pages_end_locked(Outside *o)
 {
     mcache_dma_remove(o->held, o->len);
-    if (o->kind == OUTSIDE_HELD) {
-        mapcache.nr_held--;
-        if (--o->users) {
-            return false;
-        }
-        if (g_hash_table_lookup(held_table, o) == o) {
-            g_hash_table_remove(held_table, o);
-        }
+    mapcache.nr_held -= o->kind == OUTSIDE_HELD;
+    if (--o->users) {
+        return false;
+    }
+    if (g_hash_table_lookup(exact_table, o) == o) {
+        g_hash_table_remove(exact_table, o);
     }
     nr_exact[o->kind]--;
     exact_bytes -= o->size;

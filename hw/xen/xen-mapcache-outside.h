@@ -37,8 +37,8 @@ typedef struct Outside {
     hwaddr size;                /* bytes */
     uint8_t *held;              /* grant, exact pages: the address handed out */
     hwaddr len;                 /* exact pages: the bytes handed out */
-    unsigned users;             /* (L) held: how often it is handed out */
-    uint32_t gen;               /* held: the generation in which it was made */
+    unsigned users;             /* (L) exact pages: how often handed out */
+    uint32_t gen;               /* exact pages: in which it was made */
     int memfd;                  /* (L) dummy: the file of its memory */
     uint32_t slot;              /* bucket without an arena: the slot's number */
     bool announced;             /* (L) notifiers have been told of it */
@@ -100,8 +100,8 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
 /*
  * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
  * transfer that has no slot.  @info goes into its record.  The number of such
- * mappings is limited.  If the same bytes are held already, and no invalidate
- * came since, that mapping gets one more user.  @first: true if the caller locks buckets instead when
+ * mappings is limited.  If the same bytes are mapped so already, for the same
+ * use, and no invalidate came since, that mapping gets one more user.  @first: true if the caller locks buckets instead when
  * this fails.  The limit for held mappings is then much lower (1024 and not
  * 16,384), which leaves the rest to callers without that choice.  Returns NULL,
  * and sets *@status, if nothing was mapped.

@@ -651,6 +651,7 @@ gboolean __wrap_g_file_get_contents(const gchar *path, gchar **text,
 #define EXACT_LONG      1024u
 #define EXACT_HELD      1024u
 #define LONG_PAGES      5
+#define SAME            10000u
 
 /* The mappings of areas_full(), newest first. */
 typedef struct Mapping {
@@ -690,6 +691,26 @@ static unsigned map_many(unsigned max, unsigned pages, XenMapUse use)
     return n;
 }
 
+/* The newest mapping is of exact pages; others of the same bytes are that. */
+static void same_again(XenMapUse use)
+{
+    const ram_addr_t addr = xen_ram_addr_from_mapcache(mappings->host);
+    const uint64_t calls = stats().map_calls;
+    unsigned i;
+
+    for (i = 0; i < SAME; i++) {
+        hwaddr len = mappings->len;
+
+        g_assert_true(xen_map_cache_dma(harness_ram, addr, 0, &len, use, true,
+                                        NULL, NULL) == mappings->host);
+        g_assert_cmpuint(len, ==, mappings->len);
+    }
+    while (i--) {
+        xen_invalidate_map_cache_entry(mappings->host, mappings->len);
+    }
+    g_assert_cmpuint(stats().map_calls, ==, calls);
+}
+
 /*
  * All slots and all mappings of exact pages are in use: no more areas than the
  * kernel allows, and a quarter of them is left to the rest of QEMU.
@@ -705,9 +726,11 @@ static void areas_full(void)
     g_assert_cmpuint(mapcache.nr_slots, >, 2048);
     g_assert_cmpuint(map_many(UINT_MAX, 1, XEN_MAP_DMA), ==,
                      mapcache.nr_slots + EXACT_SHORT);
+    same_again(XEN_MAP_DMA);
     g_assert_cmpuint(map_many(UINT_MAX, LONG_PAGES, XEN_MAP_DMA), ==,
                      EXACT_LONG);
     g_assert_cmpuint(map_many(EXACT_HELD, 1, XEN_MAP_HELD), ==, EXACT_HELD);
+    same_again(XEN_MAP_HELD);
     g_assert_cmpuint(stats().exact_bytes, ==, PAGE *
                      (EXACT_SHORT + EXACT_HELD + EXACT_LONG * LONG_PAGES));
     used = areas() - own;
