@@ -302,6 +302,9 @@ static void locate(RAMBlock *block, bool final)
     bitmap_or(there, there, initial, pages);
     if (bitmap_full(there, pages)) {
         set_located(block);
+    } else if (!final) {
+        /* Shown in the firmware's range: a section may still be loaded. */
+        return;
     } else if (shown) {
         fail("the memory of %s (%" PRIu64 " KiB) is neither at its BAR 0x%"
              HWADDR_PRIx " nor at its initial range 0x" RAM_ADDR_FMT

@@ -207,6 +207,33 @@ static const char *last_unplugged(XenTest *t)
     return others_come(t);
 }
 
+/*
+ * QEMU shows the vmclock's page from the start, before it loads a state.  The
+ * page's frame stays where it was above the card's ROM, which is gone.
+ */
+static const char *shown_early(XenTest *t)
+{
+    enum { VMCLOCK_PAGE = 0xfeffb000, VMCLOCK_MAGIC = 0x4b4c4356 };
+    g_autofree char *both = with_rom(t, "", "-device vmclock ");
+    g_autofree char *one = hotplug_args(t, " -device vmclock ");
+    uint64_t pages;
+
+    xen_test_start(t, both);
+    xen_test_ide(t);
+    pages = xen_test_pages(t);
+    hotplug_unplug(t);
+    XEN_TRY(hotplug_given_back(t, pages - HOTPLUG_ROM_PAGES));
+    for (unsigned i = 0; i < 2; i++) {
+        XEN_REQUIRE(qtest_readl(t->qts, VMCLOCK_PAGE) == VMCLOCK_MAGIC,
+                    "has no vmclock");
+        xen_test_save_restore(t, one);
+        XEN_REQUIRE(xen_test_pages(t) == pages - HOTPLUG_ROM_PAGES,
+                    "has %" PRIu64 " frames, not %" PRIu64, xen_test_pages(t),
+                    pages - HOTPLUG_ROM_PAGES);
+    }
+    return others_come(t);
+}
+
 int main(int argc, char **argv)
 {
     static char again;
@@ -220,5 +247,6 @@ int main(int argc, char **argv)
     xen_test_add_data("hotplug/restore-unplugged-again", start_unplugged,
                       &again, NULL);
     xen_test_add("hotplug/restore-last-unplugged", last_unplugged, NULL);
+    xen_test_add("hotplug/restore-shown-early", shown_early, NULL);
     return g_test_run();
 }
