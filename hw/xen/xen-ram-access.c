@@ -16,6 +16,7 @@
 #include "exec/ramblock.h"
 #include "hw/xen/xen_native.h"
 #include "hw/xen/xen-report.h"
+#include "system/dma-failed.h"
 #include "system/xen.h"
 #include "system/xen-mapcache.h"
 #include "xen-ram.h"
@@ -98,6 +99,7 @@ static void access_failed(RAMBlock *block, ram_addr_t addr, hwaddr len,
 {
     static XenReportLimit limit;
 
+    dma_note_failed();
     xen_map_cache_access_failed();
     if (xen_report_is_due(&limit, NULL)) {
         error_report("xen: %" HWADDR_PRIu " bytes could not be %s guest memory "

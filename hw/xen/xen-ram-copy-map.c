@@ -52,7 +52,7 @@ bool xen_ram_copy_unmap(void *host, hwaddr written)
     if (written && memcmp(host, c->guest + at, written) &&
         xen_ram_copy_changes(c->block, c->addr + at, host, c->guest + at,
                              written) & MEMTX_ERROR) {
-        /* The device has been told that its transfer is done. */
+        /* The device may ask: dma_take_failed(). */
         error_report("xen: some or all of the 0x%" HWADDR_PRIx " bytes that a "
                      "device wrote to guest address 0x" RAM_ADDR_FMT " are "
                      "lost: the memory can no longer be mapped", written,

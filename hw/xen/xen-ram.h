@@ -94,8 +94,8 @@ extern size_t xen_ram_copies_size;
  * @host, and ends this use of the copy that @host points into.  Other bytes are
  * left alone: the guest, or a transfer that has mapped them, may have changed
  * them meanwhile.  If the memory can no longer be accessed, the bytes are lost:
- * an error message says so, but the device is not told.  False if @host is in
- * no copy.
+ * dma_note_failed() is called, and an error message says so.  False if @host is
+ * in no copy.
  */
 bool xen_ram_copy_unmap(void *host, hwaddr written);
 

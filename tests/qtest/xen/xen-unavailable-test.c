@@ -13,7 +13,7 @@
 #include "xen-test-common.h"
 
 enum { SEED = 81, DISK_PAGES = 256, PAGES = 16, IO = 0xc200,
-       DRIVER_GPA = 0x100000 };
+       DRIVER_GPA = 0x100000, REGISTERS = 0xf6000000 };
 #define MAP xen_test_call("xenforeignmemory_map2")
 
 static const GuestSg buffer = { 0x1234000, PAGES * XEN_TEST_PAGE };
@@ -270,6 +270,72 @@ static const char *stopped(XenTest *t)
                             "read other bytes after a stop");
 }
 
+/*
+ * A disk is read into a copy, since the pages can be read but not mapped; then
+ * they cannot be written either.  The guest must not see that as done.
+ */
+static void fail_at_end(XenTest *t)
+{
+    /* Its bucket and its pages; then the copy is made. */
+    fail_at(t, &buffer, 1, 2);
+    fail_at(t, &buffer, 4, 0);
+}
+
+static const char *lost_ide(XenTest *t)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    const GuestSg sg = { buffer.gpa, buffer.len / 2 };  /* one PRD */
+    int err;
+
+    boot(t);
+    xensim_stamp(t->dom, gfn, PAGES, 7);
+    xen_test_ok(t, guest_ide_prd(&t->ide, &sg, 1));
+    qtest_readl(t->qts, t->ide.prd_gpa);
+    fail_at_end(t);
+    err = guest_ide_dma(&t->ide, false, PAGES * 8, PAGES * 4, &sg, 1);
+    xensim_fault_disarm_all(t->sim);
+    XEN_REQUIRE(err == -EIO, "bytes are lost, and the transfer ends with %d",
+                err);
+    XEN_REQUIRE(xensim_stamp_check(t->dom, gfn, PAGES, 7) == XENSIM_NO_GFN,
+                "the bytes are not lost");
+    xen_test_ide(t);
+    xen_test_ok(t, ide_rw(t, false, PAGES));
+    return xen_test_disk_at(t, buffer.gpa, PAGES, PAGES, SEED,
+                            "read other bytes after an error");
+}
+
+static const char *lost_virtio(XenTest *t)
+{
+    const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
+    GuestVblk blk;
+    int err;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive -device "
+        "virtio-blk-pci,drive=drive,addr=7,disable-legacy=off,"
+        "disable-modern=on", t->dir)));
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER_GPA));
+    xensim_stamp(t->dom, gfn, PAGES, 7);
+    xensim_invalidate(t->dom);
+    qtest_readl(t->qts, DRIVER_GPA);
+    guest_pc_set_timeout(t->pc, 500);
+    fail_at_end(t);
+    err = guest_vblk_rw(&blk, false, 8, &buffer, 1);
+    xensim_fault_disarm_all(t->sim);
+    XEN_REQUIRE(err, "bytes are lost, and the transfer is done");
+    XEN_REQUIRE(xensim_stamp_check(t->dom, gfn, PAGES, 7) == XENSIM_NO_GFN,
+                "the bytes are not lost");
+    guest_pc_set_timeout(t->pc, 10000);
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER_GPA));
+    xen_test_ok(t, guest_vblk_rw(&blk, false, 8, &buffer, 1));
+    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
+                             "read other bytes after a reset"));
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    return NULL;
+}
+
 static const XensimDomainConfig empty_domain = {
     .ram_bytes = (uint64_t)XEN_TEST_RAM_MB << 20,
     .flags = XENSIM_DOM_EMPTY,
@@ -392,6 +458,43 @@ static const char *virtio(XenTest *t)
                                  "read other bytes after a reset"));
         xen_test_ok(t, guest_virtio_reset(&blk.dev));
     }
+    return NULL;
+}
+
+/*
+ * The rings are unavailable when the driver notifies the device, which cannot
+ * see a request then.  The driver does not notify again, so it must be told.
+ */
+static const char *ring(XenTest *t)
+{
+    const GuestSg rings = { DRIVER_GPA, GUEST_VBLK_BYTES };
+    GuestVblk blk;
+    uint16_t tag;
+    int err;
+
+    xen_test_disk(t, DISK_PAGES, SEED);
+    xen_test_start(t, xen_test_keep(t, g_strdup_printf(
+        "-drive file='%s/disk',format=raw,if=none,id=drive -device "
+        "virtio-blk-pci,drive=drive,addr=7", t->dir)));
+    fail_at(t, &rings, 1, 0);
+    xen_test_ok(t, guest_vblk_init_modern(t->pc, &blk, 0, REGISTERS,
+                                          DRIVER_GPA));
+    xen_test_ok(t, guest_vblk_start(&blk, false, 8, &buffer, 1, &tag));
+    xen_test_ok(t, guest_vblk_kick(&blk));
+    g_usleep(100000);
+    xensim_fault_disarm_all(t->sim);
+    guest_pc_set_timeout(t->pc, 500);
+    err = guest_vblk_wait(&blk, NULL);
+    XEN_REQUIRE(!err || guest_virtio_is_broken(&blk.dev) == 1, "a request "
+                "whose ring could not be read ends with %d", err);
+    guest_pc_set_timeout(t->pc, 10000);
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
+    xen_test_ok(t, guest_vblk_init_modern(t->pc, &blk, 0, REGISTERS,
+                                          DRIVER_GPA));
+    xen_test_ok(t, guest_vblk_rw(&blk, false, 8, &buffer, 1));
+    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
+                             "read other bytes after a reset"));
+    xen_test_ok(t, guest_virtio_reset(&blk.dev));
     return NULL;
 }
 
@@ -887,11 +990,14 @@ int main(int argc, char **argv)
     xen_test_add("unavailable/one-page-passing", one_page_passing, NULL);
     xen_test_add("unavailable/one-page-lasting", one_page_lasting, NULL);
     xen_test_add("unavailable/stopped", stopped, NULL);
+    xen_test_add("unavailable/lost-ide", lost_ide, NULL);
+    xen_test_add("unavailable/lost-virtio", lost_virtio, NULL);
     xen_test_add("unavailable/saved-midway", saved_midway, NULL);
     xen_test_add("unavailable/saved-midway-scsi", saved_midway_virtio, NULL);
     xen_test_add("unavailable/saved-midway-iothread", saved_midway_iothread,
                  NULL);
     xen_test_add("unavailable/virtio", virtio, NULL);
+    xen_test_add("unavailable/ring", ring, NULL);
     xen_test_add("unavailable/answer", answer, NULL);
     xen_test_add("unavailable/cd", cd, NULL);
     xen_test_add("unavailable/ahci-pio", ahci_pio, NULL);
