@@ -12,14 +12,12 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitops.h"
 #include "qemu/error-report.h"
-#include "qemu/main-loop.h"
+#include "qemu/lockable.h"
 #include "qemu/memfd.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 
-#include "exec/ramlist.h"
 #include "hw/qdev-core.h"
 #include "hw/xen/xen_native.h"
 #include "system/runstate.h"
@@ -29,182 +27,6 @@
 #include "xen-mapcache-outside.h"
 #include "xen-mapcache-slots.h"
 #include "trace.h"
-
-/* How many frames one probe asks for. */
-#define PROBE_PAGES     1024
-
-static QLIST_HEAD(, Outside) blocks; /* under the lock */
-static const XenBlockOps *block_ops;
-
-void xen_map_cache_set_block_ops(const XenBlockOps *ops)
-{
-    qatomic_set(&block_ops, ops);
-}
-
-static XenBlockPlace block_place(ram_addr_t addr, ram_addr_t size)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-
-    if (ops) {
-        return ops->place(addr, size);
-    }
-    return runstate_check(RUN_STATE_INMIGRATE) ? XEN_BLOCK_UNKNOWN
-                                               : XEN_BLOCK_KNOWN;
-}
-
-void mcache_block_load_begins(void)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-
-    if (ops) {
-        ops->load_begins();
-    }
-}
-
-void mcache_block_loaded(void)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-
-    if (ops) {
-        ops->loaded();
-    }
-}
-
-static xen_pfn_t *gfns_from(hwaddr gaddr, hwaddr size)
-{
-    size_t pages = size >> XC_PAGE_SHIFT, i;
-    xen_pfn_t *gfn = g_new(xen_pfn_t, pages);
-
-    for (i = 0; i < pages; i++) {
-        gfn[i] = (gaddr >> XC_PAGE_SHIFT) + i;
-    }
-    return gfn;
-}
-
-/* The gfns of a block's frames, as the machine names them (g_free). */
-static xen_pfn_t *block_gfns(ram_addr_t addr, ram_addr_t size)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-    xen_pfn_t *gfn = gfns_from(addr, size);
-    uint64_t done, len, i;
-    hwaddr gaddr;
-
-    RCU_READ_LOCK_GUARD();
-    for (done = 0; ops && done < size; done += len) {
-        len = size - done;
-        gaddr = ops->gaddr(addr + done, &len);
-        for (i = 0; i < len >> XC_PAGE_SHIFT; i++) {
-            gfn[(done >> XC_PAGE_SHIFT) + i] = (gaddr >> XC_PAGE_SHIFT) + i;
-        }
-    }
-    return gfn;
-}
-
-static Outside *block_find_locked(ram_addr_t addr)
-{
-    Outside *o;
-
-    QLIST_FOREACH(o, &blocks, next) {
-        if (o->addr == addr) {
-            return o;
-        }
-    }
-    return NULL;
-}
-
-/* A block of which RAM block notifiers have not been told yet, or NULL. */
-static Outside *block_unannounced_locked(void)
-{
-    Outside *o;
-
-    QLIST_FOREACH(o, &blocks, next) {
-        if (o->kind == OUTSIDE_BLOCK && !o->announced) {
-            return o;
-        }
-    }
-    return NULL;
-}
-
-void mcache_block_announce(void)
-{
-    uint8_t *host = NULL;
-    hwaddr size = 0;
-    Outside *o;
-
-    do {
-        WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-            o = block_unannounced_locked();
-            if (o) {
-                o->announced = true;
-                host = outside_host(o);
-                size = o->size;
-            }
-        }
-        /* The block is not freed now: freeing needs the BQL, too. */
-        if (o) {
-            ram_block_notify_add(host, size, size);
-        }
-    } while (o);
-}
-
-/* @present: a bit for each page, may be NULL.  Without the lock. */
-static XenFrames probe(const xen_pfn_t *gfn, size_t pages,
-                       unsigned long *present)
-{
-    size_t done, n, i, there = 0;
-    g_autofree int *err = g_new(int, PROBE_PAGES);
-
-    for (done = 0; done < pages; done += n) {
-        void *p;
-
-        n = MIN(pages - done, PROBE_PAGES);
-        p = mcache_mapped_or_null(mcache_map_frames(NULL, gfn + done, n, err),
-                                  n, err);
-        if (!p) {
-            mcache_report_failure("probing guest address",
-                                  (hwaddr)gfn[done] << XC_PAGE_SHIFT, n,
-                                  errno);
-            return XEN_FRAMES_UNKNOWN;
-        }
-        for (i = 0; i < n; i++) {
-            there += !err[i];
-            if (present && !err[i]) {
-                set_bit(done + i, present);
-            }
-        }
-        mcache_unmap(p, n);
-    }
-    return there == pages ? XEN_FRAMES_ALL :
-           there ? XEN_FRAMES_PART : XEN_FRAMES_NONE;
-}
-
-XenFrames xen_map_cache_probe(hwaddr gaddr, hwaddr size,
-                              unsigned long *present)
-{
-    g_autofree xen_pfn_t *gfn = gfns_from(gaddr, size);
-
-    return probe(gfn, size >> XC_PAGE_SHIFT, present);
-}
-
-bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-
-    return ops ? ops->claim(addr, size)
-               : xen_map_cache_probe(addr, size, NULL) == XEN_FRAMES_NONE;
-}
-
-void xen_map_cache_block_left(const char *name, hwaddr gaddr, uint64_t size)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-
-    warn_report("xen: Xen did not take back frames of the memory of '%s' (%"
-                PRIu64 " KiB at 0x%" HWADDR_PRIx "): the guest keeps them",
-                name, size / 1024, gaddr);
-    if (ops) {
-        ops->left(gaddr, size);
-    }
-}
 
 /* Makes a dummy: memory in a file of its own, so that it can be remapped. */
 static void *dummy_map(size_t size, int *memfd, Error **errp)
@@ -276,7 +98,7 @@ static void *block_map_in_parts(const xen_pfn_t *gfn, size_t pages,
 
 static void *block_map_real(ram_addr_t addr, hwaddr size, Error **errp)
 {
-    g_autofree xen_pfn_t *gfn = block_gfns(addr, size);
+    g_autofree xen_pfn_t *gfn = mcache_block_gfns(addr, size);
     hwaddr gaddr = (hwaddr)gfn[0] << XC_PAGE_SHIFT;
     size_t pages = size >> XC_PAGE_SHIFT, i, absent = 0;
     g_autofree int *err = g_new(int, pages);
@@ -320,8 +142,8 @@ static bool block_is_dummy(ram_addr_t addr, ram_addr_t size, Error **errp)
     if (xen_foreign_map_has_fixed()) {
         return true;
     }
-    gfn = gfns_from(addr, size);
-    frames = probe(gfn, size >> XC_PAGE_SHIFT, NULL);
+    gfn = mcache_gfns_from(addr, size);
+    frames = mcache_probe(gfn, size >> XC_PAGE_SHIFT, NULL);
     if (frames == XEN_FRAMES_UNKNOWN) {
         error_setg(errp, "Xen does not say which frames are present at guest "
                    "address 0x" RAM_ADDR_FMT, addr);
@@ -376,7 +198,7 @@ static Outside *block_map_locked(ram_addr_t addr, ram_addr_t size,
     o = mcache_outside_add_locked(dummy ? OUTSIDE_DUMMY : OUTSIDE_BLOCK, host,
                                   addr, size);
     o->memfd = memfd;
-    QLIST_INSERT_HEAD(&blocks, o, next);
+    mcache_block_list_add_locked(o);
     trace_xen_map_cache_block(addr, size, host, dummy);
     return o;
 }
@@ -393,7 +215,7 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        o = block_find_locked(addr);
+        o = mcache_block_find_locked(addr);
         if (o) {
             return outside_host(o);
         }
@@ -403,11 +225,11 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
      * answer stays right until the block is mapped: the machine maps a block
      * before it relocates its frames.
      */
-    place = block_place(addr, size);
+    place = mcache_block_place(addr, size);
 
     qemu_mutex_lock(&mapcache.lock);
     mcache_calls_wait_locked(first, n);
-    o = block_find_locked(addr);
+    o = mcache_block_find_locked(addr);
     if (!o) {
         mcache_call_begin_locked(&call, first, n);
         o = block_map_locked(addr, size, place, &err);
@@ -429,43 +251,6 @@ uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size)
         mcache_announce_later();
     }
     return host;
-}
-
-bool xen_map_cache_block_is_announced(uint8_t *host)
-{
-    Outside *o;
-
-    QEMU_LOCK_GUARD(&mapcache.lock);
-    o = mcache_outside_find_locked(host);
-    if (o && !o->announced) {
-        trace_xen_map_cache_block_unannounced(o->addr, host);
-        return false;
-    }
-    return true; /* if it is not ours, physmem.c announced it itself */
-}
-
-bool xen_map_cache_block_unannounce(uint8_t *host)
-{
-    const XenBlockOps *ops = qatomic_read(&block_ops);
-    bool announced;
-    Outside *o;
-
-    WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        o = mcache_outside_find_locked(host);
-    }
-    if (!o) {
-        return true; /* as above */
-    }
-    /* The record does not change meanwhile, because that takes the BQL. */
-    if (ops) {
-        ops->gone(o->addr, o->size);
-    }
-    QEMU_LOCK_GUARD(&mapcache.lock);
-    announced = o->announced;
-    o->announced = false;
-    /* Another block may get its address before its readers are gone. */
-    QLIST_SAFE_REMOVE(o, next);
-    return announced;
 }
 
 void xen_unmap_cache_block(uint8_t *host)
@@ -501,15 +286,6 @@ void xen_unmap_cache_block(uint8_t *host)
     }
 }
 
-bool xen_map_cache_is_dummy(ram_addr_t addr)
-{
-    Outside *o;
-
-    QEMU_LOCK_GUARD(&mapcache.lock);
-    o = block_find_locked(addr);
-    return o && o->kind == OUTSIDE_DUMMY;
-}
-
 /* --- replacing a dummy ------------------------------------------------ */
 
 /* Maps the dummy's memory again after a map call over it has failed. */
@@ -543,7 +319,7 @@ static bool replace_frames(Outside *o, const xen_pfn_t *gfn)
     XenFrames frames;
 
     /* First map the frames elsewhere, where a failure does no harm. */
-    frames = probe(gfn, pages, NULL);
+    frames = mcache_probe(gfn, pages, NULL);
     if (frames != XEN_FRAMES_ALL) {
         error_report("xen mapcache: cannot map the device memory at 0x"
                      RAM_ADDR_FMT " (0x%" HWADDR_PRIx " bytes): %s at guest "
@@ -578,7 +354,7 @@ static uint8_t *replace(ram_addr_t addr, hwaddr size, const xen_pfn_t *gfn)
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        o = block_find_locked(addr);
+        o = mcache_block_find_locked(addr);
         if (!o || o->kind != OUTSIDE_DUMMY || o->size != size ||
             !xen_foreign_map_has_fixed()) {
             error_report("xen mapcache: the device memory at 0x" RAM_ADDR_FMT
@@ -603,7 +379,7 @@ uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,
                                  hwaddr size)
 {
-    g_autofree xen_pfn_t *gfn = gfns_from(new_phys_addr, size);
+    g_autofree xen_pfn_t *gfn = mcache_gfns_from(new_phys_addr, size);
 
     trace_xen_replace_cache_entry(old_phys_addr, new_phys_addr, size);
     return new_phys_addr & (XC_PAGE_SIZE - 1)
@@ -617,25 +393,14 @@ uint8_t *xen_map_cache_adopt(ram_addr_t addr)
     Outside *o;
 
     WITH_QEMU_LOCK_GUARD(&mapcache.lock) {
-        o = block_find_locked(addr);
+        o = mcache_block_find_locked(addr);
         size = o ? o->size : 0;
     }
     if (!size) {
         return NULL;
     }
-    gfn = block_gfns(addr, size);
+    gfn = mcache_block_gfns(addr, size);
     trace_xen_replace_cache_entry(addr, (hwaddr)gfn[0] << XC_PAGE_SHIFT,
                                   size);
     return replace(addr, size, gfn);
-}
-
-void mcache_block_stats_locked(XenMapCacheStats *stats)
-{
-    Outside *o;
-
-    QLIST_FOREACH(o, &blocks, next) {
-        stats->blocks++;
-        stats->dummies += o->kind == OUTSIDE_DUMMY;
-        stats->block_bytes += o->kind == OUTSIDE_BLOCK ? o->size : 0;
-    }
 }

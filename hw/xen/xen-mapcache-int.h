@@ -18,7 +18,9 @@
  * xen-mapcache-stats.c    counters
  * xen-mapcache-ranges.c   which guest address is at a host address
  * xen-mapcache-outside.c  grants, mappings of exact pages, copies
- * xen-mapcache-block.c    device memory and its dummies
+ * xen-mapcache-block.c    device memory and its dummies: mapping, replacing
+ * xen-mapcache-block-list.c  the list of device memory
+ * xen-mapcache-probe.c    asking Xen which frames are present
  * xen-mapcache-announce.c telling RAM block notifiers of device memory
  * xen-mapcache-events.c   QMP events
  * xen-mapcache-holders.c  which device holds what, for the monitor
@@ -32,7 +34,8 @@
  * xen-mapcache-calls.h    -backend.c, -calls.c
  * xen-mapcache-slots.h    -slots.c, -fill.c, -retire.c, -reaper.c
  * xen-mapcache-dma.h      -dma.c, -owner.c, -events.c, -holders.c
- * xen-mapcache-outside.h  -ranges.c, -outside.c, -block.c, -announce.c
+ * xen-mapcache-outside.h  -ranges.c, -outside.c, -probe.c, -block*.c,
+ *                         -announce.c
  * xen-mapcache-stats.h    -stats.c
  */
 

@@ -146,7 +146,35 @@ void *mcache_mapped_or_null(void *host, size_t pages, const int *err);
 uint64_t mcache_grants_locked(void);
 uint64_t mcache_exact_bytes_locked(void);
 
-/* --- xen-mapcache-block.c -------------------------------------------- */
+/* --- xen-mapcache-probe.c: without the lock ---------------------------- */
+
+/* The gfns of @size bytes from @gaddr on.  The caller frees them (g_free). */
+xen_pfn_t *mcache_gfns_from(hwaddr gaddr, hwaddr size);
+
+/*
+ * Asks Xen which of the @pages frames @gfn are present, and sets a bit in
+ * @present for each of these; @present may be NULL.  XEN_FRAMES_UNKNOWN: a call
+ * failed, and that was reported.
+ */
+XenFrames mcache_probe(const xen_pfn_t *gfn, size_t pages,
+                       unsigned long *present);
+
+/* --- xen-mapcache-block-list.c ----------------------------------------- */
+
+/* What the machine says of the @size bytes of device memory at @addr. */
+XenBlockPlace mcache_block_place(ram_addr_t addr, ram_addr_t size);
+
+/* The gfns of a block's frames, as the machine names them (g_free). */
+xen_pfn_t *mcache_block_gfns(ram_addr_t addr, ram_addr_t size);
+
+/* The block or dummy that begins at @addr, or NULL.  With the lock. */
+Outside *mcache_block_find_locked(ram_addr_t addr);
+
+/*
+ * Puts @o on the list.  xen_map_cache_block_unannounce() takes it off, and so
+ * does xen_unmap_cache_block() if nobody has.  With the lock.
+ */
+void mcache_block_list_add_locked(Outside *o);
 
 /* Adds device memory's counts to @stats.  With the lock. */
 void mcache_block_stats_locked(XenMapCacheStats *stats);
