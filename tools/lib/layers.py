@@ -4,7 +4,8 @@
 The layers are in docs/design.md, docs/xensim.md and docs/testing.md, in blocks
 that begin with "```layers": the folders whose objects they are of, then a line
 for each layer, the highest first.  A file may call those of lower lines.  A line
-"! a -> b" is an exception.
+"! a -> b" is an exception.  No exception allows a circle, in which files call
+each other: only a line "!! a -> b" does, for one call of the circle.
 """
 import glob
 import os
@@ -19,14 +20,17 @@ class Layers:
     """One block: patterns of objects, the layer of each file, exceptions."""
 
     def __init__(self, text):
-        self.objects, self.layer, self.exceptions = [], {}, set()
+        self.objects, self.layer = [], {}
+        self.exceptions, self.circles = set(), set()
         lines = [line.split('#')[0].split() for line in text.splitlines()]
         names = []
         for words in lines:
             if words[:1] == ['objects']:
                 self.objects += words[1:]
-            elif words[:1] == ['!']:
+            elif words[:1] in (['!'], ['!!']):
                 self.exceptions.add((words[1], words[3]))
+                if words[0] == '!!':
+                    self.circles.add((words[1], words[3]))
             elif words:
                 names.append(words)
         for number, words in enumerate(reversed(names)):
@@ -54,6 +58,28 @@ def calls(layers, paths):
     return table, edges
 
 
+def circles(edges):
+    """A circle of calls, as a list of files, for each file that is in one."""
+    after = {}
+    for a, b in sorted(edges):
+        after.setdefault(a, []).append(b)
+    seen = set()
+    for start in sorted(after):
+        ways = [[start]]
+        reached = set()
+        while ways and start not in seen:
+            way = ways.pop(0)           # the shortest comes first
+            for b in after.get(way[-1], []):
+                if b == start:
+                    seen.update(way)
+                    yield way + [start]
+                    ways = []
+                    break
+                if b not in reached:
+                    reached.add(b)
+                    ways.append(way + [b])
+
+
 def wrong(layers, paths):
     """What is not as the list says, in lines for a reader."""
     table, edges = calls(layers, paths)
@@ -70,6 +96,8 @@ def wrong(layers, paths):
                   ', '.join(sorted(functions))
         if not up and (a, b) in layers.exceptions:
             yield f'{a} -> {b}: is an exception and need not be one'
+    for way in circles(set(edges) - layers.circles):
+        yield 'a circle of calls: ' + ' -> '.join(way)
     for a, b in sorted(layers.exceptions - set(edges)):
         yield f'{a} -> {b}: is an exception, and there is no such call'
 

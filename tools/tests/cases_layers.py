@@ -33,18 +33,60 @@ def test_calls_upwards_are_found(b):
         'low': 'int high(void);\nint low(void) { return high(); }\n',
         'high': HIGH, 'new': 'int fresh;\n'})
     one, = layers.blocks('```layers\nobjects x\nhigh\nlow\n```\n')
+    circle = 'a circle of calls: high -> low -> high'
     assert list(layers.wrong(one, paths)) == [
-        'folder_new: is in no layer', 'low calls high, which is not below it: high']
+        'folder_new: is in no layer', 'low calls high, which is not below it: high',
+        circle]
     one, = layers.blocks('```layers\nobjects x\nhigh low\nnew old\n'
                          '! low -> high\n! new -> low # why\n```\n')
     assert list(layers.wrong(one, paths)) == [
         'old: is in a layer, and there is no such object',
-        'high calls low, which is not below it: low',
+        'high calls low, which is not below it: low', circle,
         'new -> low: is an exception, and there is no such call']
     one, = layers.blocks('```layers\nobjects x\nhigh\nlow new\n'
                          '! high -> low\n! low -> high\n```\n')
     assert list(layers.wrong(one, paths)) == [
-        'high -> low: is an exception and need not be one']
+        'high -> low: is an exception and need not be one', circle]
+
+
+def test_circles_are_found(b):
+    paths = compiled(b, {
+        'top': 'int low(void);\nint top(void) { return low(); }\n',
+        'low': 'int mid(void);\nint low(void) { return mid(); }\n',
+        'mid': 'int top(void), last(void);\n'
+               'int mid(void) { return top() + last(); }\n',
+        'last': 'int last(void) { return 0; }\n'})
+    text = '```layers\nobjects x\ntop\nlow\nmid\nlast\n! mid -> top\n```\n'
+    one, = layers.blocks(text)
+    assert list(layers.wrong(one, paths)) == [
+        'a circle of calls: low -> mid -> top -> low']
+    # only a line of its own allows it
+    one, = layers.blocks(text.replace('! mid', '!! mid'))
+    assert list(layers.wrong(one, paths)) == []
+
+
+def test_a_circle_that_is_added_to_the_project_is_found(b):
+    obj = os.path.join(b.real_build, 'obj')
+    added = {'xen-ram-copy': 'xen_ram_wait_to_retry',
+             'xen-mapcache-ranges': 'mcache_dma_report'}
+    for one in listed(b, 'design.md'):
+        paths = layers.objects_of(one, obj)
+        if not paths:
+            raise Skip(f'nothing is built in {obj}')
+        for name, function in added.items():
+            path, = [p for p in paths if one.name_of(p) == name]
+            call = b.write('call.c', f'void {function}(void);\n'
+                           f'void call(void);\nvoid call(void)\n'
+                           f'{{\n    {function}();\n}}\n')
+            both = b.path(os.path.basename(path))
+            subprocess.run(['cc', '-c', '-o', b.path('call.o'), call],
+                           check=True)
+            subprocess.run(['ld', '-r', '-o', both, path, b.path('call.o')],
+                           check=True)
+            changed = [both if p == path else p for p in paths]
+            found = list(layers.wrong(one, changed))
+            assert any(line.startswith('a circle of calls: ') and
+                       name in line.split() for line in found), found
 
 
 def listed(b, name):

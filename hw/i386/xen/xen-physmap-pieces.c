@@ -207,7 +207,7 @@ bool xen_pieces_ask_again(void)
 
 bool xen_physmap_has_frames(const RAMBlock *block)
 {
-    return block->foreign && !xen_mr_is_memory(block->mr);
+    return block->foreign && !block->mr->foreign;
 }
 
 bool xen_physmap_is_mapped(const RAMBlock *block)

@@ -280,7 +280,7 @@ static bool is_guest_ram(hwaddr gaddr, uint64_t size)
 
         len = size - done;
         mr = xen_physmap_region_at(gaddr + done, &len);
-        if (mr && xen_mr_is_memory(mr)) {
+        if (mr && mr->foreign) {
             return true;
         }
     }
