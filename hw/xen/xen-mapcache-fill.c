@@ -101,7 +101,7 @@ static void slot_mapped_locked(uint32_t nr, uint64_t bucket)
 
     qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
     qatomic_set(&s->referenced, true); /* a late reader may look at it */
-    mcache_mark_unused(s, qatomic_read(&mapcache.gen));
+    mcache_mark_unused_locked(s, qatomic_read(&mapcache.gen));
 #ifdef XEN_COMPAT_PHYSMAP
     mcache_slot_enter_locked(nr);
 #endif
@@ -114,7 +114,7 @@ static void slot_publish_locked(uint32_t nr)
     uint32_t *fwd = mcache_forward(s->bucket);
     uint32_t old = *fwd;
 
-    mcache_slot_set_phase(s, MCACHE_LIVE);
+    mcache_slot_set_phase_locked(s, MCACHE_LIVE);
     /* Pair with the acquires in mcache_hit() and mcache_find(). */
     qatomic_store_release(&s->gen, qatomic_read(&mapcache.gen));
     qatomic_store_release(fwd, nr + 1);
@@ -251,7 +251,8 @@ static void fill_end_locked(Fill *f)
             if (!old && i < f->mapped) {
                 slot_publish_locked(nr);
             } else {
-                mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
+                mcache_slot_set_phase_locked(&mapcache.slot[nr],
+                                             MCACHE_RETIRED);
                 mapcache.nr_pending++;
                 mcache_slots_unmap_locked(nr, 1);
             }

@@ -310,7 +310,7 @@ static inline void mcache_mark(MapCacheSlot *s, uint32_t gen)
  * is overwritten, because after a wrap-around it could look newer than @gen.
  * With the lock.
  */
-static inline void mcache_mark_unused(MapCacheSlot *s, uint32_t gen)
+static inline void mcache_mark_unused_locked(MapCacheSlot *s, uint32_t gen)
 {
     uint32_t old = qatomic_read(&s->iothread_gen), seen;
 

@@ -26,7 +26,7 @@
 #include <xengnttab.h>
 
 static xengnttab_handle *outside_gnttab;
-static uint64_t nr_grants;
+static uint64_t nr_grants;  /* under the lock */
 
 /*
  * The limits on mappings of exact pages.  Each takes one or two memory areas,

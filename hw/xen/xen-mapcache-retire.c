@@ -84,7 +84,7 @@ void mcache_retire_later_locked(uint32_t nr)
  * The mark is read after the barriers of the generation's step and of
  * slot_retire_locked(), which pair with the barrier in mcache_touch().
  */
-static bool slot_is_quiet(MapCacheSlot *s)
+static bool slot_is_quiet_locked(MapCacheSlot *s)
 {
     /*
      * A mark of a newer generation counts as used too, because it may have
@@ -111,7 +111,7 @@ void mcache_stale_unlocked(uint32_t nr)
          * nobody to wait for.
          */
         if (bql_locked() && s->gen != qatomic_read(&mapcache.gen) &&
-            slot_is_quiet(s)) {
+            slot_is_quiet_locked(s)) {
             mcache_slots_unmap_locked(nr, 1);
         } else {
             mcache_reap_later_locked(nr);
@@ -143,17 +143,17 @@ static void flush_retire_locked(void)
         MapCachePhase phase = mcache_phase(qatomic_read(&s->state));
 
         if (phase == MCACHE_LIVE && slot_retire_locked(nr)) {
-            if (slot_is_quiet(s)) {
+            if (slot_is_quiet_locked(s)) {
                 set_bit(nr, mapcache.flush_map);
             } else {
                 mcache_reap_later_locked(nr);
             }
-        } else if (phase == MCACHE_RETIRED && slot_is_quiet(s)) {
+        } else if (phase == MCACHE_RETIRED && slot_is_quiet_locked(s)) {
             /*
              * It was left to the reaper only because a thread with the BQL may
              * have had a pointer into it.  Now this thread has the BQL.
              */
-            mcache_reap_not_locked(nr);
+            mcache_reap_cancel_locked(nr);
             set_bit(nr, mapcache.flush_map);
         }
     }

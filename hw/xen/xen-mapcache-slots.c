@@ -243,7 +243,7 @@ void mcache_reap_later_locked(uint32_t nr)
     mcache_reaper_wake_locked();
 }
 
-void mcache_reap_not_locked(uint32_t nr)
+void mcache_reap_cancel_locked(uint32_t nr)
 {
     clear_bit(nr, mapcache.reap_map);
     clear_bit(nr, mapcache.grace_map);
@@ -282,7 +282,7 @@ void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase)
     trace_xen_map_cache_slot(nr, bucket, name[phase]);
 }
 
-void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase)
+void mcache_slot_set_phase_locked(MapCacheSlot *s, MapCachePhase phase)
 {
     qatomic_set(&s->state, MCACHE_STATE(phase, 0));
     mcache_slot_trace(s - mapcache.slot, s->bucket, phase);
@@ -309,7 +309,7 @@ void mcache_slot_give_back_locked(uint32_t nr)
     MapCacheSlot *s = &mapcache.slot[nr];
 
     qatomic_set(&s->gen, 0);
-    mcache_slot_set_phase(s, MCACHE_FREE);
+    mcache_slot_set_phase_locked(s, MCACHE_FREE);
     clear_bit(nr, mapcache.used_map);
     mapcache.nr_used--;
 }
@@ -318,7 +318,7 @@ void mcache_slot_lose_locked(uint32_t nr)
 {
     mcache_report_failure("reserving the addresses of a slot again",
                           HWADDR_MAX, MCACHE_BUCKET_PAGES, EEXIST);
-    mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_LOST);
+    mcache_slot_set_phase_locked(&mapcache.slot[nr], MCACHE_LOST);
     mapcache.lost_came = true;
     mcache_reaper_wake_locked();
 }
@@ -510,7 +510,7 @@ static void slots_unmapped_locked(uint32_t nr, uint32_t n, int err)
             mcache_slot_give_back_locked(nr);
         } else {
             slot_come_back_locked(nr);
-            mcache_slot_set_phase(&mapcache.slot[nr], MCACHE_RETIRED);
+            mcache_slot_set_phase_locked(&mapcache.slot[nr], MCACHE_RETIRED);
             slot_unmap_failed_locked(nr, err);
         }
     }
@@ -542,7 +542,7 @@ void mcache_slots_unmap_locked(uint32_t nr, uint32_t n)
     uint32_t part, i;
 
     for (i = 0; i < n; i++) {
-        mcache_slot_set_phase(&mapcache.slot[nr + i], MCACHE_GOING);
+        mcache_slot_set_phase_locked(&mapcache.slot[nr + i], MCACHE_GOING);
     }
     mcache_call_begin_locked(&call, 0, 0);
     for (; n; n -= part, nr += part) {

@@ -28,7 +28,7 @@ uint64_t mcache_default_size(const char *guest_type, uint64_t ram);
 void mcache_arena_init(void);
 
 /* Sets the phase of a slot that has no DMA lock, and traces that. */
-void mcache_slot_set_phase(MapCacheSlot *s, MapCachePhase phase);
+void mcache_slot_set_phase_locked(MapCacheSlot *s, MapCachePhase phase);
 
 /* Traces that slot @nr, which has @bucket, is in @phase now. */
 void mcache_slot_trace(uint32_t nr, uint64_t bucket, MapCachePhase phase);
@@ -74,7 +74,7 @@ void mcache_slots_unmap_all_locked(unsigned long *map, uint32_t bite);
  * that the caller can unmap it.
  */
 void mcache_reap_later_locked(uint32_t nr);
-void mcache_reap_not_locked(uint32_t nr);
+void mcache_reap_cancel_locked(uint32_t nr);
 
 /* Wakes the reaper. */
 void mcache_reaper_wake_locked(void);

@@ -277,7 +277,7 @@ inline fill(g)
         mapped_gen = gen;   /* what Xen shows at this moment */
         lock_mutex();
         if :: other_bucket = false :: other_bucket = true fi;
-        /* mcache_mark_unused(): unless a late reader has just made its mark. */
+        /* mcache_mark_unused_locked(): not if a late reader has just marked it. */
         atomic { if :: mark != gen -> mark = gen - 1 :: else -> skip fi };
         if
 #ifdef NO_CALL_CHECK

@@ -391,19 +391,27 @@ def test_no_function_is_longer_than_a_screen(b):
     assert not found, sorted(found)
 
 
-# what mapcache.lock guards: the fields of MapCache after the lock
+# what mapcache.lock guards: the fields of MapCache after the lock, a slot's
+# phase, which is set by a plain store, and what a file's comment says
 GUARDED = re.compile(r'(?ms)QemuMutex lock;(.*?)^} MapCache;')
 TAKES = re.compile(r'qemu_mutex_(?:lock|init)\(|LOCK_GUARD\(&|'
                    r'mcache_call_lock\(')
 
 
+OF_A_FILE = re.compile(r'(?m)^static .*?(\w+)(?:\[\w*\])?;\s*'
+                       r'/\* (?:under (?:the |mapcache\.)lock|.*; likewise)')
+
+
 def without_suffix(header, source):
     """Functions that need a lock, do not take it, and are not _locked."""
+    own = OF_A_FILE.findall(source)
     plain = re.sub(r'(?s)/\*.*?\*/', '', source)
     fields = re.findall(r'\b(\w+);', re.sub(r'(?s)/\*.*?\*/', '',
                                            GUARDED.search(header)[1]))
     needs = re.compile(r'\bmapcache\.(?:' + '|'.join(fields) + r')\b|'
-                       r'\b(?!bql_)\w+_locked\(')
+                       r'\b(?!bql_)\w+_locked\(|'
+                       r'\bqatomic_set\(&\w+->(?:state|gen),|' +
+                       '|'.join(rf'\b{name}\b' for name in own or ['(?!)']))
     for found in re.finditer(r'(?ms)^\w[^\n;{}]*?\b(\w+)\([^;{}]*?\)\n'
                              r'^\{\n(.*?)^\}$', plain):
         name, body = found.groups()
@@ -421,8 +429,13 @@ def test_functions_that_need_the_lock_say_so(b):
               'int i(void)\n{\n    qemu_mutex_lock(&mapcache.lock);\n'
               '    return g_locked();\n}\n\n'
               'int j(void)\n{\n    /* g_locked() */\n'
-              '    return mapcache.free + bql_locked();\n}\n')
-    assert list(without_suffix(header, source)) == ['f', 'h']
+              '    return mapcache.free + bql_locked();\n}\n\n'
+              'static int mine[2];  /* under the lock */\n'
+              'static int too;      /* of all; likewise */\n\n'
+              'int k(void)\n{\n    return mine[0];\n}\n\n'
+              'int l(void)\n{\n    return too;\n}\n\n'
+              'void m(Slot *s)\n{\n    qatomic_set(&s->state, FREE);\n}\n')
+    assert list(without_suffix(header, source)) == ['f', 'h', 'k', 'l', 'm']
     folder = os.path.join(b.real_repo, 'hw', 'xen')
     with open(os.path.join(folder, 'xen-mapcache-int.h'),
               encoding='utf-8') as src:
