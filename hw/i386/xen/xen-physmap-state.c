@@ -343,21 +343,21 @@ static bool has_whole_block(const XenPiece *piece)
  */
 static bool is_known_otherwise(const XenPiece *piece)
 {
-    const XenPieces *now = xen_pieces();
     const RAMBlock *block = xen_physmap_block(piece->ram);
-    uint64_t len = piece->size;
-    unsigned i;
+    bool mapped = block && xen_physmap_is_mapped(block);
+    uint64_t done, len;
 
-    if (block && xen_physmap_is_mapped(block) &&
-        (xen_physmap_translate(piece->ram, &len) != piece->gaddr ||
-         len < piece->size)) {
-        return true;
-    }
-    for (i = 0; i < now->all; i++) {
-        const XenPiece *p = &now->p[i];
+    for (done = 0; done < piece->size; done += len) {
+        ram_addr_t ram = piece->ram + done, other;
+        hwaddr gaddr = piece->gaddr + done, now;
 
-        if (p->gaddr - p->ram != piece->gaddr - piece->ram &&
-            xen_piece_clashes(p, 1, piece)) {
+        len = piece->size - done;
+        if (xen_pieces_at(gaddr, &len, &other) != XEN_AT_UNKNOWN &&
+            other != ram) {
+            return true;
+        }
+        now = xen_physmap_translate(ram, &len);
+        if (now != gaddr && (mapped || now != ram)) {
             return true;
         }
     }

@@ -54,9 +54,10 @@ static void copy_file(const Saved *s, const char *name)
 /*
  * A guest with two displays.  The first was at RANGE_A, is off, and so its
  * frames are displaced; the other was at RANGE_B and is off, too, or was
- * nowhere.
+ * nowhere.  Or, if @initial, the first is shown at its initial range, and the
+ * state has no section.
  */
-static void save(XenTest *t, Saved *s, bool both)
+static void save_either(XenTest *t, Saved *s, bool both, bool initial)
 {
     static const char *const args[] = {
         "-device", "VGA,addr=8,vgamem_mb=2,romfile=",
@@ -81,8 +82,12 @@ static void save(XenTest *t, Saved *s, bool both)
     guest = ts_create(t->ts, &s->config, &err);
     g_assert_no_error(err);
     pc = guest_pc_new(ts_domain(guest));
-    xen_test_ok(t, guest_pci_place_bar(pc, DEVMEM_DEVFN, 0, RANGE_A));
-    xen_test_ok(t, guest_pci_command(pc, DEVMEM_DEVFN, 0, GUEST_PCI_MEMORY));
+    xen_test_ok(t, guest_pci_place_bar(pc, DEVMEM_DEVFN, 0,
+                                       initial ? DEVMEM_INITIAL : RANGE_A));
+    if (!initial) {
+        xen_test_ok(t, guest_pci_command(pc, DEVMEM_DEVFN, 0,
+                                         GUEST_PCI_MEMORY));
+    }
     if (both) {
         xen_test_ok(t, guest_pci_place_bar(pc, 9 << 3, 0, RANGE_B));
         xen_test_ok(t, guest_pci_command(pc, 9 << 3, 0, GUEST_PCI_MEMORY));
@@ -96,6 +101,9 @@ static void save(XenTest *t, Saved *s, bool both)
     g_assert_true(g_file_get_contents(file, (char **)&s->state, &s->len,
                                       NULL));
     copy_file(s, "memory");
+    if (initial) {
+        return;
+    }
     if (xen_test_compat()) {
         copy_file(s, "physmap");
         return;
@@ -105,6 +113,11 @@ static void save(XenTest *t, Saved *s, bool both)
         xen_test_leave(t, "does not save where the memory is");
     }
     s->at = name - s->state;
+}
+
+static void save(XenTest *t, Saved *s, bool both)
+{
+    save_either(t, s, both, false);
 }
 
 static void forget(Saved *s)
@@ -448,6 +461,23 @@ static const char *needless(XenTest *t)
     return with_section(t, few, 1, NULL);
 }
 
+/*
+ * Frames that are said to be of no use, by a section behind the state of the
+ * display that shows them at their initial range.
+ */
+static const char *needless_initial(XenTest *t)
+{
+    static const Piece none[] = { { "", DEVMEM_INITIAL, 2 * MiB } };
+    const char *wrong;
+    Saved s = { 0 };
+
+    save_either(t, &s, false, true);
+    insert_section(&s, none, 1, true);
+    wrong = restore(t, &s, s.len, "needless frames at their initial range");
+    forget(&s);
+    return wrong;
+}
+
 /* Frames that are said to be of no use, and that QEMU gave to no device. */
 static const char *foreign_frames(XenTest *t)
 {
@@ -661,6 +691,7 @@ int main(int argc, char **argv)
     } else {
         xen_test_add("damaged/again", again, NULL);
         xen_test_add("damaged/needless", needless, NULL);
+        xen_test_add("damaged/needless-initial", needless_initial, NULL);
         xen_test_add("damaged/foreign-frames", foreign_frames, NULL);
         xen_test_add("damaged/early-end", early_end, NULL);
         xen_test_add("damaged/fields", fields, NULL);
