@@ -347,15 +347,13 @@ static void locate_all(bool final, bool shown)
 
 void xen_physmap_restore_begin(void)
 {
-    static bool again;
-    static int first_shown;
+    static int first_shown = -1;
     const XenPieces *now;
 
     if (!restoring) {
         return;
     }
-    if (!again) {
-        again = true;
+    if (first_shown < 0) {
         first_shown = xen_shown.n;
         any_located = false;
     } else if (any_located || xen_shown.n != first_shown) {
