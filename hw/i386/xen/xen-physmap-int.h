@@ -31,9 +31,8 @@
 #define XEN_GUEST_PAGE_MASK (~(XEN_GUEST_PAGE_SIZE - 1))
 
 /*
- * A saved state or xenstore may name more bytes of device memory than there can
- * be, and probing them all would take too long.  This is far more than any
- * device has.
+ * More bytes than any device has.  A saved state or xenstore may name more, and
+ * probing them all would take too long.
  */
 #define XEN_DEVICE_MEMORY_MAX (16 * GiB)
 
@@ -50,27 +49,26 @@ static inline bool xen_overlap(uint64_t a, uint64_t a_size,
 /*
  * Relocates @size bytes of guest frames, at most XEN_FRAMES_MOVE_MAX, from
  * @from to @to, all page-aligned; the two ranges do not overlap.  Frames that
- * were at @to are given back to Xen.  Returns 0, or -errno.  After an error
- * some frames, from the start, may be at @to.
+ * were at @to go back to Xen.  Returns 0, or -errno.  After an error some
+ * frames, from the start, may be at @to.
  */
 #define XEN_FRAMES_MOVE_MAX (1ULL << 40)
 int xen_frames_move(hwaddr from, hwaddr to, uint64_t size);
 
 /*
  * Pins the caching type of a range to write-back, except where it is pinned
- * already.  A pin is never removed: Xen flushes the caches of every processor
- * of the host when a pin is removed, and a guest could cause that as often as
- * it likes.  There are at most XEN_PINS_MAX pins, because Xen searches them one
- * by one.  Returns 0 or -errno; -ENOSPC if that number is reached.  After an
- * error, a part of the range may be pinned.
+ * already.  A pin is never removed: Xen would flush the caches of every
+ * processor of the host, as often as the guest likes.  There are at most
+ * XEN_PINS_MAX pins, because Xen searches them one by one.  Returns 0 or
+ * -errno; -ENOSPC if that number is reached.  After an error, a part of the
+ * range may be pinned.
  */
 #define XEN_PINS_MAX 64
 int xen_frames_pin(hwaddr gaddr, uint64_t size);
 
 /*
  * To be called when frames were relocated to [@gaddr, @gaddr + @size), and the
- * pieces say so.  Reports them to Xen as modified, so that a live migration
- * sends them.  Does nothing if no migration is under way.
+ * pieces say so.  If a live migration is under way, it sends them.
  */
 void xen_frames_modified(hwaddr gaddr, uint64_t size);
 
@@ -82,8 +80,7 @@ bool xen_frames_is_pinned(hwaddr gaddr, uint64_t *len);
 
 /*
  * error_report() for a failure that a guest can cause as often as it likes: at
- * most once a second.  During a restore there is no limit, so that every reason
- * of a failed restore is reported.
+ * most once a second, but without a limit during a restore.
  */
 void G_GNUC_PRINTF(1, 2) xen_complain(const char *fmt, ...);
 
@@ -121,9 +118,8 @@ bool xen_piece_clashes(const XenPiece *p, unsigned n, const XenPiece *piece);
 
 /*
  * The pieces of device memory that are not at their initial range: sorted by
- * ram, without overlaps.  After them come the *abandoned* frames, which
- * belonged to a device that was unplugged, and which Xen did not take back.
- * Their ram is the guest address plus XEN_ABANDONED.
+ * ram, without overlaps.  After them come the *abandoned* frames, which Xen did
+ * not take back: their ram is the guest address plus XEN_ABANDONED.
  */
 #define XEN_ABANDONED (1ULL << 60)
 typedef struct XenPieces {
@@ -134,9 +130,8 @@ typedef struct XenPieces {
 } XenPieces;
 
 /*
- * No part of a piece is relocated to its initial range if there are so many
- * pieces: a guest could make one of each page, and the saved state would have
- * more of them than a QEMU accepts.
+ * No part of a piece is relocated to its initial range if there are so many: a
+ * guest could make one of each page, which are more than a QEMU restores.
  */
 #define XEN_PIECES_MAX 1024
 
@@ -168,9 +163,8 @@ void xen_pieces_abandon_end(hwaddr gaddr, uint64_t size);
 
 /*
  * To be called when the memory map has changed: true if Xen should be asked to
- * take abandoned frames back.  A guest can change the memory map as often as it
- * likes.  So the answer is true for the first, second, fourth, eighth and so on
- * call since frames were last abandoned.
+ * take abandoned frames back.  That is so at the first, second, fourth, eighth
+ * and so on call since frames were last abandoned, as a guest can cause many.
  */
 bool xen_pieces_ask_again(void);
 
@@ -250,9 +244,8 @@ static inline void xen_physmap_compat_sync(void)
  */
 
 /*
- * The device memory that the guest's memory map shows: one piece for each
- * section that has whole pages of device memory, in the order in which the
- * sections appeared.
+ * What the guest's memory map shows: one piece for each section that has whole
+ * pages of device memory, in the order in which the sections appeared.
  */
 extern XenPieceList xen_shown;
 
@@ -265,10 +258,7 @@ extern XenPieceList xen_shown;
  */
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 
-/*
- * True if any of [@gaddr, @gaddr + @size) is in the range from the firmware to
- * 4 GiB, to which QEMU relocates no frames.
- */
+/* True if any of the range is the firmware's: no frames are relocated there. */
 bool xen_physmap_is_firmware(hwaddr gaddr, uint64_t size);
 
 /*
@@ -286,8 +276,8 @@ void xen_physmap_settle(void);
 
 /*
  * To be called before a block with the initial range [@ram, @ram + @size) is
- * made.  Relocates other devices' frames that are there, and gives frames back
- * to Xen that unplugged devices left there.  False if something else is there.
+ * made.  Relocates other devices' frames that are there, and gives abandoned
+ * ones back to Xen.  False if something else is there.
  */
 bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
 
@@ -299,39 +289,33 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
 void xen_physmap_restore_init(void);
 
 /*
- * True in a restore, from the start until everything is loaded.  During that
- * time changes of the memory map call xen_physmap_restore_look(), and nothing
- * is relocated.  Any thread may call the first.
+ * True in a restore, until everything is loaded.  Until then changes of the
+ * memory map call the second, and nothing is relocated.  The first: any thread.
  */
 bool xen_physmap_is_restoring(void);
 void xen_physmap_restore_look(void);
 
 /*
- * To be called before an incoming state is loaded.  Forgets what the section of
- * an earlier state said.  Ends QEMU if device memory has been placed as that
- * section said.  Does nothing outside a restore.
+ * This and the next two do nothing outside a restore.  To be called before an
+ * incoming state is loaded.  Forgets what the section of an earlier state said,
+ * or ends QEMU if device memory has been placed as that section said.
  */
 void xen_physmap_restore_begin(void);
 
 /*
  * To be called when the section was loaded and the pieces are complete.  @list
- * is what the section says, and stays valid.  Of each block it has either all
- * of the memory or none.  In @list a block without frames is one piece with the
- * guest address XEN_NO_FRAMES.  Maps the frames; ends QEMU if some cannot be
- * mapped.  Does nothing outside a restore.
+ * is what the section says, and stays valid.  It has all of a block or none; a
+ * block without frames is one piece with the guest address XEN_NO_FRAMES.  Maps
+ * the frames; ends QEMU if some cannot be mapped.
  */
 void xen_physmap_restore_known(const XenPieceList *list);
 
-/*
- * To be called when everything is loaded: locates the rest, or ends QEMU.  Does
- * nothing outside a restore.
- */
+/* To be called when everything is loaded: locates the rest, or ends QEMU. */
 void xen_physmap_restore_end(void);
 
 /*
- * True if the range @s, where memory is shown, overlaps the initial range of
- * another block that is not a ROM.  Frames that are present there may then
- * belong to either block.
+ * True if the range @s, where memory is shown, overlaps another block's initial
+ * range.  Frames there may belong to either.  ROMs do not count.
  */
 bool xen_physmap_is_over_initial(const XenPiece *s);
 
@@ -350,8 +334,7 @@ void xen_physmap_state_init(void);
 
 /*
  * To be called when device memory is plugged into a guest that runs, or when
- * the block at @ram is freed: other blocks may have another ram_addr_t in the
- * QEMU that is started for a restore.
+ * the block at @ram is freed: others may have another ram_addr_t in a restore.
  */
 void xen_physmap_state_plugged(void);
 void xen_physmap_state_unplugged(ram_addr_t ram);

@@ -43,21 +43,17 @@ void xen_physmap_del(MemoryRegionSection *section);
 
 /*
  * To be called when the memory map has changed.  Relocates device memory to
- * where it is shown now.  Nothing is overwritten by that: neither the guest's
- * own frames, nor other device memory, nor the firmware's range below 4 GiB.
- * (The one exception is the initial range of a ROM, see xen-physmap.c.)  If
- * memory cannot be relocated, it is reported, and QEMU emulates the guest's
- * accesses.  During a restore this only locates memory; it is relocated when
- * everything is loaded.  If memory that is shown has not been found by then,
- * QEMU ends, because a guest must not run without its memory.
+ * where it is shown now, by the rules in xen-physmap.c.  If memory cannot be
+ * relocated, it is reported, and QEMU emulates the guest's accesses.  During a
+ * restore this only locates memory; it is relocated when everything is loaded.
+ * If memory that is shown has not been found by then, QEMU ends.
  */
 void xen_physmap_commit(void);
 
 /*
  * Which frames of device memory are at the guest address of @section; the guest
- * writes to these without an ioreq.  XEN_FRAMES_ALL: all whole pages of
- * @section are there.  XEN_FRAMES_PART: only some of them are there, or frames
- * of other memory.
+ * writes to these without an ioreq.  XEN_FRAMES_PART: only some of @section's
+ * whole pages are there, or frames of other memory.
  */
 XenFrames xen_physmap_frames_at(const MemoryRegionSection *section);
 
