@@ -139,16 +139,11 @@ static const char *load_entry(const char *entry, XenPiece *p)
         !read_hex(entry, "size", &p->size)) {
         return "cannot be read";
     }
-    if (!p->size ||
+    if (!p->size || p->size > XEN_DEVICE_MEMORY_MAX ||
+        p->ram >= XEN_ABANDONED || p->gaddr + p->size < p->gaddr ||
         !QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size, XEN_GUEST_PAGE_SIZE) ||
-        p->ram + p->size < p->ram || p->gaddr + p->size < p->gaddr) {
-        return "does not consist of whole pages";
-    }
-    if (p->size > XEN_DEVICE_MEMORY_MAX || p->ram >= XEN_ABANDONED) {
-        return "is of more memory than devices have";
-    }
-    if (xen_piece_clashes(stored.p, stored.n, p)) {
-        return "overlaps another entry";
+        xen_piece_clashes(stored.p, stored.n, p)) {
+        return "is not of pages of a device, or overlaps another entry";
     }
     switch (xen_map_cache_probe(p->gaddr, p->size, NULL)) {
     case XEN_FRAMES_ALL:
