@@ -132,6 +132,21 @@ def test_objects_are_compiled_and_not_linked(b):
     assert not os.path.exists(b.path('build/obj', NAME))
 
 
+def test_objects_of_the_unit_tests(b):
+    """They are in no emulator, and may still not compile on another base."""
+    env = start(b)
+    unit = 'tests/unit/xen-mapcache/steps.c'
+    last = 'entry system/physmem.c && echo '
+    b.write('mine/configure', TREE['configure'].replace(
+        'build all:', f'build libcommon.a.p/{unit.replace("/", "_")}.o: cc '
+        f'$tree/{unit}\nbuild all:').replace(
+        last + '"]"', f'{last}"," && entry {unit} && echo "]"'))
+    b.write(f'repo/{unit}', 'int steps;\n')
+    has(b.on_build('build-qemu', 'objects', env=env), '3 objects compile')
+    b.write(f'repo/{unit}', 'int steps = nothing;\n')
+    b.on_build('build-qemu', 'objects', env=env, fails=True)
+
+
 def test_objects_without_a_warning_in_a_file_of_ours(b):
     env = start(b)
     b.write('repo/include/sysemu/xen-mapcache.h',

@@ -4,6 +4,7 @@
  */
 #include "qemu/osdep.h"
 #include <ucontext.h>
+#include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
