@@ -78,14 +78,8 @@ static inline uint32_t buckets_spanned(ram_addr_t addr, hwaddr len)
 static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
                                                  uint32_t gen)
 {
-    uint32_t *fwd = mcache_forward(bucket);
-    uint32_t nr = fwd ? qatomic_load_acquire(fwd) : 0;
-    MapCacheSlot *s;
+    MapCacheSlot *s = mcache_find(bucket);
 
-    if (unlikely(!nr)) {
-        return NULL;
-    }
-    s = &mapcache.slot[nr - 1];
     if (unlikely(!slot_lock(s))) {
         return NULL;
     }
@@ -96,9 +90,7 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
         slot_unlock(s);
         return NULL;
     }
-    if (!qatomic_read(&s->referenced)) {
-        qatomic_set(&s->referenced, true);
-    }
+    mcache_note_use(s, gen);
     return s;
 }
 
@@ -369,7 +361,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     uint64_t state, record;
     uint8_t *host;
 
-    if (unlikely(!s) || unlikely(!t) || unlikely(!seconds) ||
+    if (unlikely(!t) || unlikely(!seconds) ||
         unlikely(use != XEN_MAP_DMA) || unlikely(xen_mr_is_grants(mr))) {
         goto rest;
     }
@@ -383,7 +375,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         unlikely(state & MCACHE_RECORD) ||
         unlikely(mcache_locks(state) == MCACHE_LOCKS_MAX) ||
         unlikely(qatomic_load_acquire(&s->gen) != gen) ||
-        unlikely(!qatomic_read(&s->referenced))) {
+        unlikely(!qatomic_read(&s->used))) {
         goto rest;
     }
     /* A full barrier; pairs with that in slot_retire_locked(). */

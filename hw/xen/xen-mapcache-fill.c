@@ -100,7 +100,6 @@ static void slot_mapped_locked(uint32_t nr, uint64_t bucket)
     MapCacheSlot *s = &mapcache.slot[nr];
 
     qatomic_set(&s->bucket, bucket); /* a report may read it meanwhile */
-    qatomic_set(&s->referenced, true); /* a late reader may look at it */
     mcache_mark_unused_locked(s, qatomic_read(&mapcache.gen));
 #ifdef XEN_COMPAT_PHYSMAP
     mcache_slot_enter_locked(nr);
@@ -112,11 +111,12 @@ static void slot_publish_locked(uint32_t nr)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
     uint32_t *fwd = mcache_forward(s->bucket);
-    uint32_t old = *fwd;
+    uint32_t old = *fwd, gen = qatomic_read(&mapcache.gen);
 
     mcache_slot_set_phase_locked(s, MCACHE_LIVE);
-    /* Pair with the acquires in mcache_hit() and mcache_find(). */
-    qatomic_store_release(&s->gen, qatomic_read(&mapcache.gen));
+    /* These pair with the acquires where the slot is looked up. */
+    qatomic_store_release(&s->gen, gen);
+    qatomic_store_release(&s->used, gen ^ MCACHE_UNMARKED);
     qatomic_store_release(fwd, nr + 1);
     if (old) {
         mcache_retire_later_locked(old - 1);

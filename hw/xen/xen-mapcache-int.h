@@ -121,19 +121,13 @@ typedef enum MapCachePhase {
  */
 typedef struct MapCacheSlot {
     uint64_t state;
-    union {
-        struct {
-            uint32_t gen;   /* generation it was filled in; 0: no hit */
-            uint32_t iothread_gen; /* the mark: the last generation in which
-                                    * a thread without the BQL used it */
-        };
-        uint64_t gens;      /* both, for one load */
-    };
+    uint32_t gen;           /* generation it was filled in; 0: no hit */
+    uint32_t iothread_gen;  /* the mark: the last generation in which a thread
+                             * without the BQL used it */
+    uint32_t used;          /* how it was used since the eviction's clock hand
+                             * or a round for idle buckets last cleared this:
+                             * below */
     uint32_t bucket;        /* ram_addr_t >> MCACHE_BUCKET_SHIFT */
-    bool referenced;        /* used since the eviction's clock hand or a round
-                             * for idle buckets last cleared this */
-    uint8_t idle;           /* the reaper's rounds since it was last used;
-                             * under the lock */
 #ifdef XEN_COMPAT_PHYSMAP
     uint8_t *host;          /* where the kernel put it */
 #endif
@@ -144,11 +138,22 @@ typedef struct MapCacheSlot {
 
 QEMU_BUILD_BUG_ON(MCACHE_BUCKET_SHIFT > MCACHE_OFFSET_BITS);
 
+/*
+ * The values of @used are 0 (not used), the generation in which the slot was
+ * filled, and that generation with this bit inverted.  The first says that the
+ * slot has the mark of its generation, so that any thread may use the slot.
+ * The second says that it was used, but may have no mark: then only threads
+ * with the BQL may use it.
+ */
+#define MCACHE_UNMARKED     (1u << 31)
+
 /* The slot table is made writable in parts, when slots are first used. */
 #define MCACHE_PART_BYTES   65536
 #define MCACHE_PART_SLOTS   (MCACHE_PART_BYTES / sizeof(MapCacheSlot))
 
 typedef struct MapCache {
+    uint32_t *root[MCACHE_ROOT_ENTRIES]; /* atomic */
+
     /* Set at init, constant after. */
     bool ready;
     uint64_t size;          /* the cap that the user set, in bytes; 0: none */
@@ -159,11 +164,11 @@ typedef struct MapCache {
     uint32_t nr_slots;      /* slots in the arena */
     uint32_t max_slots;     /* slots below the cap; the others are spare */
     MapCacheSlot *slot;
+    MapCacheSlot *no_slot;  /* slot - 1; reads as zeros, never written to */
 
     /* Atomic; the generation is changed under the lock. */
-    uint32_t gen;
+    uint32_t gen;           /* neither 0 nor MCACHE_UNMARKED */
     unsigned long *table_map; /* the writable parts of the slot table */
-    uint32_t *root[MCACHE_ROOT_ENTRIES];
     uint64_t unmatched;
     uint64_t failed_accesses;
     uint32_t seconds;       /* the time for records; 0: nobody updates it */
@@ -180,6 +185,8 @@ typedef struct MapCache {
      */
     QemuMutex lock;
     unsigned long *used_map;    /* a bit for each slot that is not FREE */
+    uint8_t *idle_rounds;       /* of each slot: the reaper's rounds since the
+                                 * slot was last used */
     uint32_t nr_used;
     uint32_t nr_pending;        /* STALE, RETIRED and GOING */
     uint32_t hand;              /* the clock hand of the eviction */
@@ -240,6 +247,13 @@ static inline uint8_t *mcache_slot_host(uint32_t nr)
     return mapcache.arena + ((size_t)nr << MCACHE_BUCKET_SHIFT);
 }
 
+/* The host address of a slot. */
+static inline uint8_t *mcache_host_of(const MapCacheSlot *s)
+{
+    return mapcache.arena + ((uintptr_t)s - (uintptr_t)mapcache.slot) *
+                            (MCACHE_BUCKET_SIZE / sizeof(*s));
+}
+
 /* True if @ptr is in a slot; *@nr is the slot's number. */
 static inline bool mcache_slot_of(const void *ptr, uint32_t *nr)
 {
@@ -253,6 +267,11 @@ static inline bool mcache_slot_of(const void *ptr, uint32_t *nr)
 static inline uint8_t *mcache_slot_host(uint32_t nr)
 {
     return mapcache.slot[nr].host;
+}
+
+static inline uint8_t *mcache_host_of(const MapCacheSlot *s)
+{
+    return s->host;
 }
 
 bool mcache_slot_of(const void *ptr, uint32_t *nr);
@@ -359,13 +378,28 @@ static inline hwaddr mcache_present_bytes(const MapCacheSlot *s,
     return MIN(len, ((hwaddr)end << XC_PAGE_SHIFT) - offset);
 }
 
-/* The slot in which @bucket was found, or NULL. */
+/*
+ * The slot in which @bucket was found, or no_slot, which is FREE and is a hit
+ * in no generation.
+ */
 static __always_inline MapCacheSlot *mcache_find(uint64_t bucket)
 {
     uint32_t *fwd = mcache_forward(bucket);
-    uint32_t nr = fwd ? qatomic_load_acquire(fwd) : 0;
+    uint32_t next = likely(fwd) ? qatomic_load_acquire(fwd) : 0;
 
-    return likely(nr) ? &mapcache.slot[nr - 1] : NULL;
+    return &mapcache.no_slot[next];
+}
+
+/*
+ * Notes that the slot was used, by DMA or a thread with the BQL.  The caller
+ * keeps the slot from being filled anew meanwhile.
+ */
+static inline void mcache_note_use(MapCacheSlot *s, uint32_t gen)
+{
+    if (!qatomic_read(&s->used)) {
+        /* As the one in slot_publish_locked(), which this may replace. */
+        qatomic_store_release(&s->used, gen ^ MCACHE_UNMARKED);
+    }
 }
 
 /* The seconds of a monotonic clock, plus 1: 0 means that no time is known. */

@@ -166,6 +166,22 @@ void mcache_flush_locked(void)
 }
 
 /*
+ * True if the slot was used since the last call.  The next hit in it is not the
+ * common one, and notes the use again.
+ */
+static bool slot_take_use_locked(uint32_t nr)
+{
+    MapCacheSlot *s = &mapcache.slot[nr];
+
+    if (!qatomic_read(&s->used)) {
+        return false;
+    }
+    qatomic_set(&s->used, 0);
+    mapcache.idle_rounds[nr] = 0;
+    return true;
+}
+
+/*
  * Retires up to @most slots that were not used lately, except slots in [@keep,
  * @keep + @n).
  */
@@ -191,9 +207,7 @@ static void evict_locked(uint32_t keep, uint32_t n, uint32_t most)
         if (mcache_phase(state) != MCACHE_LIVE || mcache_locks(state)) {
             continue;
         }
-        if (qatomic_read(&s->referenced)) {
-            qatomic_set(&s->referenced, false);
-            s->idle = 0;
+        if (slot_take_use_locked(nr)) {
             continue;
         }
         trace_xen_map_cache_evict(s->bucket);
@@ -222,16 +236,14 @@ void mcache_idle_round_locked(void)
         uint64_t state = qatomic_read(&s->state);
 
         if (mcache_phase(state) == MCACHE_LIVE && !mcache_locks(state)) {
-            if (qatomic_read(&s->referenced)) {
-                qatomic_set(&s->referenced, false);
-                s->idle = 0;
-            } else if (++s->idle == MCACHE_IDLE_ROUNDS) {
+            if (!slot_take_use_locked(nr) &&
+                ++mapcache.idle_rounds[nr] == MCACHE_IDLE_ROUNDS) {
                 trace_xen_map_cache_idle(s->bucket);
                 mapcache.stats.idle++;
                 mcache_retire_later_locked(nr);
             }
         } else {
-            s->idle = 0;
+            mapcache.idle_rounds[nr] = 0;
         }
         if (++seen % IDLE_BITE == 0) {
             qemu_mutex_unlock(&mapcache.lock);

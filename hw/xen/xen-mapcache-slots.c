@@ -165,6 +165,7 @@ static uint32_t arena_reserve(uint32_t n)
 void mcache_arena_init(void)
 {
     uint32_t n = arena_reserve(slots_allowed());
+    const size_t before = qemu_real_host_page_size(); /* no_slot */
     size_t table;
     void *p;
 
@@ -180,7 +181,7 @@ void mcache_arena_init(void)
      */
     QEMU_BUILD_BUG_ON(MCACHE_PART_BYTES % sizeof(MapCacheSlot));
     table = ROUND_UP(n * sizeof(MapCacheSlot), MCACHE_PART_BYTES);
-    p = mmap(NULL, table, PROT_READ,
+    p = mmap(NULL, before + table, PROT_READ,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         error_report("xen mapcache: cannot reserve %zu bytes of address space "
@@ -188,7 +189,9 @@ void mcache_arena_init(void)
                      "space (ulimit -v).", table, strerror(errno));
         exit(EXIT_FAILURE);
     }
-    mapcache.slot = p;
+    mapcache.slot = p + before;
+    mapcache.no_slot = mapcache.slot - 1;
+    mapcache.idle_rounds = g_new0(uint8_t, n);
     mapcache.table_map = bitmap_new(DIV_ROUND_UP(n, MCACHE_PART_SLOTS));
     mapcache.used_map = bitmap_new(n);
     mapcache.reap_map = bitmap_new(n);
@@ -297,7 +300,7 @@ void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
     qatomic_set(&mapcache.slot[nr].state, MCACHE_STATE(MCACHE_FILLING, 0));
     mcache_slot_trace(nr, bucket, MCACHE_FILLING);
     set_bit(nr, mapcache.used_map);
-    mapcache.slot[nr].idle = 0;
+    mapcache.idle_rounds[nr] = 0;
     qatomic_set(&mapcache.slot[nr].info, (uintptr_t)by);
     if (!mapcache.nr_used++) {
         qemu_cond_signal(&mapcache.reap_cond); /* it must now make rounds */
@@ -309,6 +312,7 @@ void mcache_slot_give_back_locked(uint32_t nr)
     MapCacheSlot *s = &mapcache.slot[nr];
 
     qatomic_set(&s->gen, 0);
+    qatomic_set(&s->used, 0);
     mcache_slot_set_phase_locked(s, MCACHE_FREE);
     clear_bit(nr, mapcache.used_map);
     mapcache.nr_used--;

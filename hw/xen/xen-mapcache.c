@@ -54,6 +54,16 @@
  *    that only threads with the BQL have used are unmapped at once, before the
  *    ioreq is answered; one system call unmaps adjacent slots.
  *
+ * The common hit compares one word of the slot with the generation.
+ * MapCacheSlot.used is the generation if the slot has the mark of it, and a
+ * thread that had seen the mark then saw that the generation was still the
+ * same.  So the next invalidate sees the mark, and a thread that finds the
+ * generation there may use the slot without looking at the mark.  Eviction and
+ * the rounds for idle buckets clear the word, to find out whether the slot is
+ * used; the next hit, which is not the common one then, sets it again.  Of a
+ * slot that only threads with the BQL have used, the word has one bit inverted:
+ * a thread that finds that asks whether it has the BQL.
+ *
  * A slot that is retired at any other time (a filled hole, eviction) always
  * goes to the reaper, because the retiring thread itself may have a pointer
  * into it.
@@ -169,17 +179,6 @@ static inline void mcache_touch(MapCacheSlot *s, uint32_t gen)
     smp_mb();
 }
 
-/* The two halves of MapCacheSlot.gens. */
-static __always_inline uint32_t gens_filled(uint64_t gens)
-{
-    return HOST_BIG_ENDIAN ? gens >> 32 : gens;
-}
-
-static __always_inline uint32_t gens_mark(uint64_t gens)
-{
-    return HOST_BIG_ENDIAN ? gens : gens >> 32;
-}
-
 /*
  * Returns the pointer to @addr in a slot that stays mapped, or NULL if the slot
  * has another bucket or the page is absent.
@@ -195,8 +194,7 @@ static __always_inline uint8_t *mcache_slot_pointer(MapCacheSlot *s,
     if (plen) {
         *plen = mcache_present_bytes(s, addr, *plen);
     }
-    return mcache_slot_host(s - mapcache.slot) +
-           (addr & (MCACHE_BUCKET_SIZE - 1));
+    return mcache_host_of(s) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
 /* Returns the pointer if it is a hit of any kind; NULL for a miss. */
@@ -204,23 +202,18 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
-    uint64_t gens;
+    bool marked = true;
 
-    if (!s) {
-        return NULL;
-    }
-    if (!qatomic_read(&s->referenced)) {
-        qatomic_set(&s->referenced, true);
-    }
     /* The acquire pairs with the release in slot_publish_locked(). */
-    gens = qatomic_load_acquire(&s->gens);
-    if (gens_filled(gens) != gen) {
+    if (qatomic_load_acquire(&s->gen) != gen) {
         return NULL;
     }
-    if (gens_mark(gens) == gen) {
+    if (qatomic_read(&s->iothread_gen) == gen) {
         mcache_mark_seen();
     } else if (!bql_locked()) {
         mcache_touch(s, gen);
+    } else {
+        marked = false;
     }
     /*
      * The generation is still that of the slot and of the mark.  So the next
@@ -229,6 +222,17 @@ static uint8_t *mcache_hit(ram_addr_t addr, hwaddr *plen)
     if (qatomic_read(&mapcache.gen) != gen ||
         qatomic_load_acquire(&s->gen) != gen) {
         return NULL;
+    }
+    if (!marked) {
+        mcache_note_use(s, gen);
+    } else if (qatomic_read(&s->used) != gen) {
+        /*
+         * The generation before it.  So the step to the next generation, and
+         * the read of the mark that follows the step, are after the mark for
+         * each thread that sees this.  Pairs with the acquire in
+         * xen_map_cache().
+         */
+        qatomic_store_release(&s->used, gen);
     }
     return mcache_slot_pointer(s, addr, plen);
 }
@@ -287,14 +291,13 @@ static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
 {
     MapCacheThread *t = mcache_this_thread;
 
-    if (unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
+    if (unlikely(s->bucket != (uint32_t)(addr >> MCACHE_BUCKET_SHIFT)) ||
         unlikely(!test_bit(mcache_page_of(addr), s->valid)) || unlikely(!t) ||
         (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK)))) {
         return map_rest(addr, plen, status);
     }
     mcache_count(&t->n.hits);
-    return mcache_slot_host(s - mapcache.slot) +
-           (addr & (MCACHE_BUCKET_SIZE - 1));
+    return mcache_host_of(s) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
 /* For a slot that no thread without the BQL has used in this generation. */
@@ -308,26 +311,21 @@ static G_NO_INLINE uint8_t *map_unmarked(MapCacheSlot *s, ram_addr_t addr,
 G_NO_INLINE uint8_t *xen_map_cache(ram_addr_t addr, hwaddr *plen,
                                    XenMapStatus *status)
 {
-    uint32_t gen = qatomic_read(&mapcache.gen);
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
-    uint64_t gens;
+    /*
+     * The acquire pairs with the releases in mcache_hit() and
+     * slot_publish_locked(), and it keeps the generation behind it.
+     */
+    uint32_t used = qatomic_load_acquire(&s->used);
+    uint32_t gen = qatomic_read(&mapcache.gen);
 
-    if (unlikely(!s) || unlikely(!qatomic_read(&s->referenced))) {
-        return map_rest(addr, plen, status);
+    if (likely(used == gen)) {
+        return map_from(s, addr, plen, status);
     }
-    /* As in mcache_hit(), by one load. */
-    gens = qatomic_load_acquire(&s->gens);
-    if (unlikely(gens_filled(gens) != gen)) {
-        return map_rest(addr, plen, status);
-    }
-    if (gens_mark(gens) != gen) {
+    if (likely(used == (gen ^ MCACHE_UNMARKED))) {
         return map_unmarked(s, addr, plen, status);
     }
-    mcache_mark_seen();
-    if (unlikely(qatomic_read(&mapcache.gen) != gen)) {
-        return map_rest(addr, plen, status);
-    }
-    return map_from(s, addr, plen, status);
+    return map_rest(addr, plen, status);
 }
 
 XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, void *old,
@@ -382,7 +380,8 @@ void xen_invalidate_map_cache(void)
     }
     mapcache.stats.invalidates++;
     gen = mapcache.gen + 1;
-    qatomic_set(&mapcache.gen, gen ? gen : 1); /* 0 is no generation */
+    gen += !(gen & ~MCACHE_UNMARKED); /* these two are no generations */
+    qatomic_set(&mapcache.gen, gen);
     /* The step before the marks; pairs with mcache_touch(). */
     smp_mb();
     if (mapcache.nr_used) {

@@ -19,8 +19,8 @@
  * invalidate, no lookup finds what was mapped in an older generation, and no
  * call that began in an older generation is under way.
  *
- * Each of NO_SECOND_LOOK, NO_MARK_RULE, NO_GRACE_BIT, NO_CALL_CHECK and
- * NO_CALL_WAIT makes a mistake, which Spin must find.
+ * Each of NO_SECOND_LOOK, EARLY_USE, NO_MARK_RULE, NO_GRACE_BIT, NO_CALL_CHECK
+ * and NO_CALL_WAIT makes a mistake, which Spin must find.
  */
 
 #ifndef READERS
@@ -41,6 +41,7 @@ mtype phase = FREE;         /* the slot's state word, with the next */
 byte locks;
 byte filled_gen;            /* MapCacheSlot.gen; 0: do not serve */
 byte mark;                  /* MapCacheSlot.iothread_gen */
+byte used;                  /* MapCacheSlot.used; 0: not used, or unmarked */
 bool other_bucket;
 
 byte life;
@@ -68,7 +69,7 @@ inline unmap(g)
     unlock_mutex();
     life++;
     lock_mutex();
-    d_step { filled_gen = 0; mapped_gen = 0; phase = FREE; calls[g]-- }
+    d_step { filled_gen = 0; used = 0; mapped_gen = 0; phase = FREE; calls[g]-- }
 }
 
 /* mcache_mark(): a mark is only replaced by a newer one. */
@@ -81,39 +82,74 @@ inline make_mark(g)
 #endif
 }
 
-proctype reader(byte id)
+inline take_pointer()
 {
-    byte g, filled, seen, mine;
+    if
+    :: !other_bucket ->
+        mine = life;
+        in_use_is_good(mine);
+        in_use_is_good(mine)
+    :: else -> skip
+    fi
+}
 
-    in_section[id] = true;
+/* mcache_hit(): any hit. */
+inline hit()
+{
     g = gen;
     if
-    :: published ->
-        /* Both generations by one load. */
-        d_step { filled = filled_gen; seen = mark };
+    :: filled_gen == g ->
         if
-        :: filled == g ->
-            if
-            :: seen != g -> make_mark(g)
-            :: else -> skip
-            fi;
-            if
-#ifdef NO_SECOND_LOOK
-            :: true ->
-#else
-            :: gen == g ->
+        :: mark != g -> make_mark(g)
+        :: else -> skip
+        fi;
+#ifdef EARLY_USE
+        used = g;
 #endif
-                if
-                :: !other_bucket ->
-                    mine = life;
-                    in_use_is_good(mine);
-                    in_use_is_good(mine)
-                :: else -> skip
-                fi
-            :: else -> skip
-            fi
+        if
+#ifdef NO_SECOND_LOOK
+        :: true ->
+#else
+        :: gen == g ->
+#endif
+#ifndef NO_MARK_RULE
+            used = g;
+#endif
+            take_pointer()
         :: else -> skip
         fi
+    :: else -> skip
+    fi
+}
+
+/* xen_map_cache() */
+inline common_hit()
+{
+#ifdef EARLY_USE
+    g = gen;        /* too early: or it would make up for the mistake */
+    seen = used;
+#else
+    seen = used;
+    g = gen;
+#endif
+    if
+    :: seen == g -> take_pointer()
+    :: else -> hit()
+    fi
+}
+
+proctype reader(byte id)
+{
+    byte g, seen, mine;
+
+    in_section[id] = true;
+    if
+    :: published ->
+#ifdef NO_MARK_RULE
+        hit()           /* no common hit: fewer states */
+#else
+        common_hit()
+#endif
     :: else -> skip
     fi;
     in_section[id] = false
@@ -255,10 +291,12 @@ inline invalidate()
     }
 }
 
+/* It is not retired if it was used; in a round for idle buckets the same. */
 inline evict()
 {
     lock_mutex();
     if
+    :: used != 0 -> used = 0
     :: phase == LIVE && locks == 0 ->
         retire(held);
         if :: !held -> reap = true :: else -> skip fi
@@ -287,6 +325,7 @@ inline fill(g)
 #endif
             phase = LIVE;
             filled_gen = gen;
+            used = 0;       /* in the code: used, and not marked */
             if :: !other_bucket -> published = true :: else -> skip fi;
             calls[g]--
 #ifndef NO_CALL_CHECK

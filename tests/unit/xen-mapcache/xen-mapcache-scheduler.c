@@ -312,7 +312,7 @@ void sched_reset(void)
     for (nr = 0; nr < mapcache.nr_slots; nr++) {
         if (mcache_slot_known(nr)) {
             mapcache.slot[nr].iothread_gen = 0;
-            mapcache.slot[nr].referenced = false;
+            mapcache.slot[nr].used = 0;
         }
     }
     mapcache.gen = 1;
