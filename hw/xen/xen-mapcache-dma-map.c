@@ -261,12 +261,12 @@ static uint8_t *map_dma_exact(ram_addr_t addr, hwaddr *plen, uint64_t info,
         return mcache_pages_map(addr, plen, info, false, status);
     }
 
-    mcache_count(&mcache_thread()->n.dma_made);
+    mcache_count(&mcache_counts()->dma_made);
     p = mcache_pages_map(addr, plen, info, false, status);
     if (p) {
         mcache_event_low();
     } else {
-        mcache_count(&mcache_thread()->n.dma_ended);
+        mcache_count(&mcache_counts()->dma_ended);
     }
     return p;
 }
@@ -296,7 +296,7 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
 
     p = mcache_lock_run(addr, plen);
     if (p) {
-        mcache_count(&mcache_thread()->n.hits);
+        mcache_count(&mcache_counts()->hits);
     } else {
         p = mcache_fill_and_lock(addr, plen, status);
     }
@@ -309,7 +309,7 @@ static uint8_t *map_dma_ram(ram_addr_t addr, hwaddr *plen, XenMapUse use,
         *status = XEN_MAP_UNAVAILABLE;
         return NULL;
     }
-    mcache_count(&mcache_thread()->n.dma_made);
+    mcache_count(&mcache_counts()->dma_made);
     return p;
 }
 
@@ -357,11 +357,10 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     uint32_t gen = qatomic_read(&mapcache.gen);
     uint32_t seconds = qatomic_read(&mapcache.seconds), owner, nr;
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
-    MapCacheThread *t = mcache_this_thread;
     uint64_t state, record;
     uint8_t *host;
 
-    if (unlikely(!t) || unlikely(!seconds) ||
+    if (unlikely(!mcache_thread_known()) || unlikely(!seconds) ||
         unlikely(use != XEN_MAP_DMA) || unlikely(xen_mr_is_grants(mr))) {
         goto rest;
     }
@@ -394,7 +393,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
     }
     qatomic_set(&s->info, mcache_dma_info(is_write ? MCACHE_DMA_WRITE : 0,
                                           owner, seconds));
-    mcache_count(&t->n.dma_hits);
+    mcache_count(&mcache_this_thread.n.dma_hits);
     return host;
 
 rest:
@@ -413,12 +412,12 @@ static G_NO_INLINE void unmap_dma_rest(uint8_t *buffer, hwaddr len)
     }
     if (mcache_slot_of(buffer, &nr)) {
         if (dma_end(nr, buffer, len)) {
-            mcache_count(&mcache_thread()->n.dma_ended);
+            mcache_count(&mcache_counts()->dma_ended);
             return;
         }
     } else if (mcache_outside_release(buffer, &dma)) {
         if (dma) {
-            mcache_count(&mcache_thread()->n.dma_ended);
+            mcache_count(&mcache_counts()->dma_ended);
         }
         return;
     }
@@ -428,10 +427,9 @@ static G_NO_INLINE void unmap_dma_rest(uint8_t *buffer, hwaddr len)
 
 G_NO_INLINE void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 {
-    MapCacheThread *t = mcache_this_thread;
     uint32_t nr;
 
-    if (likely(mcache_slot_of(buffer, &nr)) && likely(t)) {
+    if (likely(mcache_slot_of(buffer, &nr)) && likely(mcache_thread_known())) {
         MapCacheSlot *s = &mapcache.slot[nr];
         uint64_t record = slot_record(nr, buffer, len);
         uint64_t state = qatomic_read(&s->state);
@@ -439,7 +437,7 @@ G_NO_INLINE void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
         if (likely(record) && likely((state & MCACHE_RECORD_MASK) == record) &&
             likely(qatomic_cmpxchg(&s->state, state, state - record - 1) ==
                    state)) {
-            mcache_count(&t->n.dma_ended);
+            mcache_count(&mcache_this_thread.n.dma_ended);
             if (unlikely(state - record - 1 == MCACHE_STATE(MCACHE_STALE, 0))) {
                 mcache_stale_unlocked(nr);
             }

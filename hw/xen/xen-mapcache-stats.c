@@ -7,6 +7,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/lockable.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 
@@ -15,37 +16,36 @@
 #include "xen-mapcache-int.h"
 #include "xen-mapcache-stats.h"
 
-__thread MapCacheThread *mcache_this_thread;
+#define NOT_KNOWN   INT64_MIN
+
+__thread MapCacheThread mcache_this_thread = { .n.hits = NOT_KNOWN };
 
 static QLIST_HEAD(, MapCacheThread) threads; /* under mapcache.lock */
 static MapCacheCounts threads_gone;          /* under mapcache.lock */
 
-static void thread_exit(Notifier *n, void *unused)
+static void thread_exit(void *opaque)
 {
-    MapCacheThread *t = container_of(n, MapCacheThread, exit);
+    MapCacheThread *t = opaque;
 
-    qemu_mutex_lock(&mapcache.lock);
+    QEMU_LOCK_GUARD(&mapcache.lock);
     threads_gone.hits += t->n.hits;
     threads_gone.dma_hits += t->n.dma_hits;
     threads_gone.dma_made += t->n.dma_made;
     threads_gone.dma_ended += t->n.dma_ended;
     QLIST_REMOVE(t, next);
-    qemu_mutex_unlock(&mapcache.lock);
-    mcache_this_thread = NULL;
-    g_free(t);
+    t->n = (MapCacheCounts) { .hits = NOT_KNOWN };
 }
 
-MapCacheThread *mcache_thread_enter(void)
+void mcache_thread_enter(void)
 {
-    MapCacheThread *t = g_new0(MapCacheThread, 1);
+    /* Not qemu_thread_atexit_add(): a library may have made the thread. */
+    static GPrivate at_exit = G_PRIVATE_INIT(thread_exit);
+    MapCacheThread *t = &mcache_this_thread;
 
-    t->exit.notify = thread_exit;
-    qemu_thread_atexit_add(&t->exit);
-    qemu_mutex_lock(&mapcache.lock);
+    g_private_set(&at_exit, t);
+    QEMU_LOCK_GUARD(&mapcache.lock);
+    t->n.hits = 0;
     QLIST_INSERT_HEAD(&threads, t, next);
-    qemu_mutex_unlock(&mapcache.lock);
-    mcache_this_thread = t;
-    return t;
 }
 
 uint64_t mcache_dma_made_locked(void)

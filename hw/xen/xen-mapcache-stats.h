@@ -27,25 +27,48 @@ typedef struct MapCacheCounts {
 
 typedef struct MapCacheThread {
     MapCacheCounts n;           /* written by its thread alone */
-    Notifier exit;
     QLIST_ENTRY(MapCacheThread) next;
 } MapCacheThread;
 
-/* NULL before the thread's first use of the cache. */
-extern __thread MapCacheThread *mcache_this_thread;
+/*
+ * The counters of this thread.  @n.hits is negative until the thread is in the
+ * list of those whose counters are added up.  So a hit finds that out by the
+ * addition that counts it.  All of the mapcache is in QEMU's executable, where
+ * the offset of a thread-local variable is constant.
+ */
+extern __thread MapCacheThread mcache_this_thread
+    __attribute__((tls_model("local-exec")));
+
+static inline bool mcache_thread_known(void)
+{
+    return (int64_t)mcache_this_thread.n.hits >= 0;
+}
 
 /*
- * Both return the counters of this thread, which last until the thread ends.
- * mcache_thread() calls mcache_thread_enter() at a thread's first use of the
- * cache, to make them.  That takes the lock, so call both without it.
+ * Puts this thread into the list, with counters of 0.  It stays there until it
+ * ends.  Takes the lock.
  */
-MapCacheThread *mcache_thread_enter(void);
+void mcache_thread_enter(void);
 
-static inline MapCacheThread *mcache_thread(void)
+/* Returns the counters of this thread, for mcache_count(); without the lock. */
+static inline MapCacheCounts *mcache_counts(void)
 {
-    MapCacheThread *t = mcache_this_thread;
+    if (unlikely(!mcache_thread_known())) {
+        mcache_thread_enter();
+    }
+    return &mcache_this_thread.n;
+}
 
-    return likely(t) ? t : mcache_thread_enter();
+/*
+ * Counts a hit.  False if the thread is not in the list; then the hit is not
+ * counted, and the caller calls mcache_counts().
+ */
+static __always_inline bool mcache_count_hit(void)
+{
+    uint64_t hits = mcache_this_thread.n.hits + 1;
+
+    qatomic_set(&mcache_this_thread.n.hits, hits);
+    return (int64_t)hits >= 0;
 }
 
 /*

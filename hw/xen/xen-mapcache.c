@@ -274,29 +274,27 @@ static G_NO_INLINE uint8_t *map_rest(ram_addr_t addr, hwaddr *plen,
     uint8_t *p = mcache_hit(addr, plen);
 
     if (likely(p)) {
-        mcache_count(&mcache_thread()->n.hits);
+        mcache_count(&mcache_counts()->hits);
         return p;
     }
     return map_miss(addr, plen, status);
 }
 
 /*
- * The common case: the slot is a hit in this generation and stays mapped, and a
- * page or a part of it is wanted.  Every other case is a tail call, so that no
- * register has to be saved here.  A hit has no trace event: asking whether that
- * is on would cost each hit.
+ * The common case: the slot is a hit in this generation and stays mapped, a
+ * page or a part of it is wanted, and the thread's counters are known.  Every
+ * other case is a tail call, so that no register has to be saved here.  A hit
+ * has no trace event: asking whether that is on would cost each hit.
  */
 static __always_inline uint8_t *map_from(MapCacheSlot *s, ram_addr_t addr,
                                          hwaddr *plen, XenMapStatus *status)
 {
-    MapCacheThread *t = mcache_this_thread;
-
     if (unlikely(s->bucket != (uint32_t)(addr >> MCACHE_BUCKET_SHIFT)) ||
-        unlikely(!test_bit(mcache_page_of(addr), s->valid)) || unlikely(!t) ||
-        (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK)))) {
+        unlikely(!test_bit(mcache_page_of(addr), s->valid)) ||
+        (plen && unlikely(*plen > XC_PAGE_SIZE - (addr & ~XC_PAGE_MASK))) ||
+        unlikely(!mcache_count_hit())) {
         return map_rest(addr, plen, status);
     }
-    mcache_count(&t->n.hits);
     return mcache_host_of(s) + (addr & (MCACHE_BUCKET_SIZE - 1));
 }
 
@@ -338,7 +336,7 @@ XenMapStatus xen_map_cache_copy(ram_addr_t addr, void *buf, void *old,
     WITH_RCU_READ_LOCK_GUARD() {
         p = mcache_hit(addr, &len);
         if (p) {
-            mcache_count(&mcache_thread()->n.hits);
+            mcache_count(&mcache_counts()->hits);
             xen_map_cache_move(p, buf, old, len, is_write);
             *plen = len;
             return XEN_MAP_OK;

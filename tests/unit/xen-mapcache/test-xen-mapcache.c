@@ -93,6 +93,38 @@ static void test_kept(void)
     g_assert_cmpuint(after.unmatched, ==, before.unmatched);
 }
 
+/* Looks up page 0x220 @opaque times, without the BQL. */
+static void *look_up(void *opaque)
+{
+    unsigned n = GPOINTER_TO_UINT(opaque);
+
+    rcu_register_thread();
+    while (n--) {
+        RCU_READ_LOCK_GUARD();
+        g_assert_nonnull(xen_map_cache(0x220000, NULL, NULL));
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+/*
+ * The hits of a thread that QEMU did not create, and whose first lookup is the
+ * common hit, because another thread has left the mark.  They are counted when
+ * it has ended, too.
+ */
+static void test_hits_of_threads(void)
+{
+    uint64_t before;
+    unsigned n;
+
+    g_thread_join(g_thread_new("mark", look_up, GUINT_TO_POINTER(2)));
+    for (n = 1; n < 300; n *= 4) {
+        before = stats().hits;
+        g_thread_join(g_thread_new("hits", look_up, GUINT_TO_POINTER(n)));
+        g_assert_cmpuint(stats().hits, ==, before + n);
+    }
+}
+
 /* Lookups, DMA mappings, releases and reverse lookups of a mapped page. */
 static bool hits_are_right(uint64_t addr)
 {
@@ -606,6 +638,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xen-mapcache/replay", streams_replay);
     g_test_add_func("/xen-mapcache/reaper-is-there", test_reaper_is_there);
     g_test_add_func("/xen-mapcache/kept", test_kept);
+    g_test_add_func("/xen-mapcache/hits-of-threads", test_hits_of_threads);
     g_test_add_func("/xen-mapcache/hit-alone", test_hit_alone);
     g_test_add_func("/xen-mapcache/hole", test_hole);
     g_test_add_func("/xen-mapcache/stale-neighbour", test_stale_neighbour);
