@@ -14,7 +14,7 @@ import tempfile
 from benchrows import ratio
 from say import note
 
-N = 2000
+N = 20000       # what happens once in a while must not show
 OPERATIONS = {'hit': 'unlocked-hit', 'dma': 'dma-warm'}
 
 

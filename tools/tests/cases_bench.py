@@ -130,7 +130,7 @@ fn=g
 
 def test_instructions_are_counted(b):
     found = [benchcount.parse(b.write(f'cg.{n}', CALLGRIND.format(n=n)))
-             for n in (3000, 5000)]
+             for n in (30000, 50000)]
     # not what a call costs in all, not what does not grow
     assert benchcount.difference(*found) == {('/bin/x', 0x10): 1,
                                              ('/bin/x', 0x14): 1}
