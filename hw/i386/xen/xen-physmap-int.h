@@ -57,11 +57,11 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size);
 
 /*
  * Pins the caching type of a range to write-back, except where it is pinned
- * already.  A pin is never removed: Xen would flush the caches of every
- * processor of the host, as often as the guest likes.  There are at most
- * XEN_PINS_MAX pins, because Xen searches them one by one.  Returns 0 or
- * -errno; -ENOSPC if that number is reached.  After an error, a part of the
- * range may be pinned.
+ * already.  A pin is never removed: Xen flushes the caches of every processor
+ * of the host when a pin is removed, and a guest could cause that as often as
+ * it likes.  There are at most XEN_PINS_MAX pins, because Xen searches them one
+ * by one.  Returns 0 or -errno; -ENOSPC if that number is reached.  After an
+ * error, a part of the range may be pinned.
  */
 #define XEN_PINS_MAX 64
 int xen_frames_pin(hwaddr gaddr, uint64_t size);

@@ -43,8 +43,10 @@ void xen_physmap_del(MemoryRegionSection *section);
 
 /*
  * To be called when the memory map has changed.  Relocates device memory to
- * where it is shown now, by the rules in xen-physmap.c.  If memory cannot be
- * relocated, it is reported, and QEMU emulates the guest's accesses.  During a
+ * where it is shown now.  Nothing is overwritten by that: neither the guest's
+ * own frames, nor other device memory, nor the firmware's range below 4 GiB.
+ * (The one exception is the initial range of a ROM, see xen-physmap.c.)  If
+ * memory cannot be relocated, it is reported, and QEMU emulates it.  During a
  * restore this only locates memory; it is relocated when everything is loaded.
  * If memory that is shown has not been found by then, QEMU ends.
  */
