@@ -7,6 +7,7 @@ BUILD ?= build$(if $(filter-out 10.0,$(BASE)),-$(BASE))
 QEMU_SRC ?=
 SUITE ?=
 ROUNDS ?=
+PVH ?=
 export JOBS BASE
 
 # Debian's own programs, whatever Python environment is active
@@ -25,7 +26,7 @@ help:
 #: make check        build all and run every test; SUITE=NAME for one suite
 #: make build        build stock QEMU, QEMU with the series, the simulated Xen
 #: make check-xen    run the tests on the real Xen, emulated; ROUNDS=N (10),
-#:                   SUITE=trixie for Debian 13's
+#:                   SUITE=trixie for Debian 13's, PVH=1 for a PVH dom0
 #: make check-xen-linux
 #:                   balloon a Linux guest there (longer)
 #: make check-noxen  build the series with Xen off and TCG on, run quick tests
@@ -81,7 +82,7 @@ check-asan check-tsan: setup
 check-xen: setup
 	@$(NINJA) -C "$(BUILD)" --quiet
 	@ROUNDS="$(ROUNDS)" tools/check-xen --build "$(BUILD)" \
-	    $(addprefix --suite ,$(SUITE))
+	    $(addprefix --suite ,$(SUITE)) $(if $(PVH),--pvh)
 
 check-xen-linux: setup
 	@$(NINJA) -C "$(BUILD)" --quiet

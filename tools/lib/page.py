@@ -35,6 +35,7 @@ MIME = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 # what a run of make check leaves for the page
 CHECK = 'check.json'
 XEN = (('xen-e2e', "Debian 12's Xen 4.17"),
+       ('xen-e2e-pvh', "Debian 12's Xen 4.17, a PVH dom0"),
        ('xen-e2e-trixie', "Debian 13's Xen 4.20"))
 LINES = 40              # of a failure that the page shows
 

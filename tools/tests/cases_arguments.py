@@ -123,6 +123,14 @@ def test_packages_can_only_be_ignored(b):
     has(refused(b, 'build', 'PACKAGES=ignored'), 'PACKAGES=ignored', '"ignore"')
 
 
+def test_what_is_no_choice_of_a_pvh_dom0(b):
+    start(b)
+    has(refused(b, 'check-xen', 'PVH=yes', 'PACKAGES=ignore'), 'PVH=yes',
+        'must be 1')
+    has(refused(b, 'check-xen-linux', 'PVH=1', 'PACKAGES=ignore'), 'PVH=1',
+        'a PV dom0 only')
+
+
 def test_good_ones(b):
     """Also those that another target would not take."""
     tree = b.make_tree('mine')
@@ -132,7 +140,7 @@ def test_good_ones(b):
             (['run'], {'BASE': '10.0', 'QEMU_SRC': tree}),
             (['run'], {'PACKAGES': 'ignore', 'BUILD': 'build-of-mine'}),
             (['check'], {'SUITE': 'qtest tools'}),
-            (['check-xen'], {'SUITE': 'trixie', 'ROUNDS': '100'}),
+            (['check-xen'], {'SUITE': 'trixie', 'ROUNDS': '100', 'PVH': '1'}),
             (['check-bare'], {'SUITE': 'bookworm'}),
             (['fuzz-qemu'], {'TIME': '28800'}),
             (['run'], {'TIME': '%E', 'ROUNDS': 'x', 'SUITE': 'x'})):

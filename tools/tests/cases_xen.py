@@ -339,6 +339,27 @@ def test_xen_plan_of_the_package(b):
         has(b.run('check-xen', '--build', build, *words, fails=True), why)
 
 
+def test_xen_pvh_dom0_has_an_iommu(b):
+    """The emulator that is started here writes down what it is told."""
+    emulator, _, _ = modules(b)
+
+    class Root:
+        top = b.scratch
+
+        @staticmethod
+        def command(_program):
+            return ['sh', '-c', 'printf "%s\\n" "$@" > told', 'sh']
+
+    for pvh in (False, True):
+        boot = emulator.Boot(Root, b.scratch, 'p', {}, pvh)
+        assert boot.poll(60) is emulator.END
+        boot.stop()
+        told = b.read('told').splitlines()
+        xen = told[told.index('-append') + 1].split()
+        assert ('dom0=pvh' in xen) == pvh, xen
+        assert any('intel-iommu' in word for word in told) == pvh, told
+
+
 def test_figures(b):
     modules(b)
     import figures

@@ -159,14 +159,16 @@ class Domain:
         return int(text)
 
     def process(self):
-        """{rss in KiB, areas with a mapping of the guest} of the device
-        model now."""
+        """{rss in KiB, areas with a mapping of the guest, what these have in
+        KiB} of the device model now."""
         pid = self.pid()
         with open(f'/proc/{pid}/status', encoding='utf-8') as src:
             rss = int(re.search(r'VmRSS:\s+(\d+)', src.read()).group(1))
         with open(f'/proc/{pid}/maps', encoding='utf-8') as src:
-            areas = sum('privcmd' in line for line in src)
-        return {'rss_kib': rss, 'areas': areas}
+            areas = [[int(end, 16) for end in line.split()[0].split('-')]
+                     for line in src if 'privcmd' in line]
+        return {'rss_kib': rss, 'areas': len(areas),
+                'mapped_kib': sum(end - start for start, end in areas) >> 10}
 
     def calls(self):
         """The device model's calls to Xen since its start, by kind."""

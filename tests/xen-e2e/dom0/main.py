@@ -21,6 +21,12 @@ def main():
     watch.start(report)
     told = parameters()
     report.say(f'dom0 is up, plan {told["plan"]}')
+    if 'pvh' in told:
+        with report.case(f'{told["plan"]}: dom0 is a PVH domain'):
+            with open('/sys/hypervisor/guest_type', encoding='ascii') as src:
+                kind = src.read().strip()
+            if kind != 'PVH':
+                raise domain.Failed(f'it is {kind}')
     plan = importlib.import_module('plan_' + told['plan'])
     plan.run(report, told)
     with report.case(f'{told["plan"]}: nothing is left behind'):

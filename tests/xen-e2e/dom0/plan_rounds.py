@@ -44,12 +44,18 @@ def flat(samples, key, slack):
         raise Failed(f'{key} grew: {values}')
 
 
+def sample(report, dom, taken):
+    """Note what the device model uses now."""
+    taken.append(dom.process())
+    report.say(taken[-1])
+
+
 def one_round(report, label, dom, content, samples, known=False):
     """Returns whether the guest is still there to go on with."""
     with report.case(f'{label}: checkpoint', known) as state:
         dom.checkpoint()
         content.check()
-        samples['after checkpoint'].append(dom.process())
+        sample(report, dom, samples['after checkpoint'])
     if not state.passed:
         return False
     with report.case(f'{label}: save and restore', known) as state:
@@ -57,14 +63,14 @@ def one_round(report, label, dom, content, samples, known=False):
         dom.restore()
         content.check()
         no_physmap()
-        samples['after restore'].append(dom.process())
+        sample(report, dom, samples['after restore'])
     if not state.passed:
         return False
     with report.case(f'{label}: migrate', known) as state:
         dom.migrate()
         content.check()
         no_physmap()
-        samples['after migration'].append(dom.process())
+        sample(report, dom, samples['after migration'])
     return state.passed
 
 

@@ -44,9 +44,10 @@ class Plan:
                                 # its watch says a word after 200 s
     beat = 60                   # a case that is longer is told of
 
-    def __init__(self, name, limit, parameters):
+    def __init__(self, name, limit, parameters, silence=silence):
         self.name = name
         self.limit = limit
+        self.silence = silence
         self.parameters = parameters
         self.cases = []
         self.figures = {}
