@@ -101,10 +101,11 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
  * Maps exactly the pages of *@plen bytes at @addr: for a held mapping, or for a
  * transfer that has no slot.  @info goes into its record.  The number of such
  * mappings is limited.  If the same bytes are mapped so already, for the same
- * use, and no invalidate came since, that mapping gets one more user.  @first: true if the caller locks buckets instead when
- * this fails.  The limit for held mappings is then much lower (1024 and not
- * 16,384), which leaves the rest to callers without that choice.  Returns NULL,
- * and sets *@status, if nothing was mapped.
+ * use, and no invalidate came since, that mapping gets one more user.  @first:
+ * true if the caller locks buckets instead when this fails.  The limit for held
+ * mappings is then much lower (1024 and not 16,384), which leaves the rest to
+ * callers without that choice.  Returns NULL, and sets *@status, if nothing was
+ * mapped.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);
