@@ -297,6 +297,50 @@ static const char *unplugged(XenTest *t)
     return gone(t);
 }
 
+/* A controller goes whose list and answers are mapped. */
+static const char *ahci_unplugged(XenTest *t)
+{
+    enum { LIST_AT = 0x100, ANSWERS_AT = 0x108, COMMAND = 0x118, START = 0x11 };
+    const uint64_t bar = XEN_TEST_AHCI_BAR;
+    const unsigned devfn = 7 << 3;
+
+    xen_test_start(t, "");
+    for (unsigned round = 0; round < 3; round++) {
+        qtest_qmp_assert_success(t->qts, "{'execute': 'device_add', "
+            "'arguments': {'driver': 'ich9-ahci', 'id': 'dev', 'addr': '7'}}");
+        xen_test_ok(t, guest_pci_place_bar(t->pc, devfn, 5, bar));
+        xen_test_ok(t, guest_pci_command(t->pc, devfn, GUEST_PCI_MASTER, 0));
+        xen_test_ok(t, guest_mmio_out(t->pc, bar + LIST_AT, 4, DRIVER));
+        xen_test_ok(t, guest_mmio_out(t->pc, bar + ANSWERS_AT, 4,
+                                      DRIVER + XEN_TEST_PAGE));
+        xen_test_ok(t, guest_mmio_out(t->pc, bar + COMMAND, 4, START));
+        XEN_REQUIRE(xen_test_stat(t, "held") == 2, "the controller holds other "
+                    "than its list and its answers");
+        XEN_TRY(gone(t));
+    }
+    return NULL;
+}
+
+/* A balloon goes that has the guest's buffer for statistics. */
+static const char *balloon_unplugged(XenTest *t)
+{
+    enum { EJECT = 0xae08, SLOT = 6 };
+
+    xen_test_start(t, "-device virtio-balloon-pci,id=dev,addr=6,"
+                   "disable-legacy=off,disable-modern=on,ioeventfd=off");
+    xen_test_stats_hold(t, DRIVER, DATA, 80);
+    XEN_REQUIRE(xen_test_stat(t, "dma") + xen_test_stat(t, "held") == 4,
+                "the balloon has other than its rings and the buffer");
+    qtest_qmp_assert_success(t->qts, "{'execute': 'device_del', 'arguments': "
+                             "{'id': 'dev'}}");
+    xensim_outl(t->dom, EJECT, 1 << SLOT);
+    qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
+    XEN_REQUIRE(xen_test_settles(t, "dma", "held"), "tells of what a device "
+                "that is gone held: %s", xen_test_hmp(t, "info xen-mapcache "
+                                                      "dma"));
+    return NULL;
+}
+
 /*
  * QEMU maps the rings of all virtio devices anew when a BAR comes or goes.
  * That is no new mapping.
@@ -335,6 +379,8 @@ int main(int argc, char **argv)
     xen_test_add("holders/virtio-gpu", gpu, NULL);
     xen_test_add("holders/e1000", e1000, NULL);
     xen_test_add("holders/unplugged", unplugged, NULL);
+    xen_test_add("holders/ahci-unplugged", ahci_unplugged, NULL);
+    xen_test_add("holders/balloon-unplugged", balloon_unplugged, NULL);
     xen_test_add("holders/layout", layout, NULL);
     return g_test_run();
 }
