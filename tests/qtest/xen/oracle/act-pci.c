@@ -154,15 +154,18 @@ static void registers(OracleSide *side, const OracleDevice *device,
 }
 
 #define CAPABILITIES    0x34    /* where the first one is */
+#define POWER           1
 #define MSI             5
 #define MSI_X           0x11
 
 /*
- * Is the register one of the capability for MSI or MSI-X?  Without a driver
- * their addresses and data are zeros.  On Xen these are no writes to address 0
- * but interrupts that a PV driver has to know.
+ * Is the register one of a capability that streams leave alone?  MSI and MSI-X:
+ * without a driver their addresses and data are zeros; on Xen these are no
+ * writes to address 0 but interrupts that a PV driver has to know.  Power
+ * management: a device that is asleep has no registers, and what is read where
+ * nothing is are ones on Xen and zeros over qtest.
  */
-static bool is_msi(GuestPc *pc, unsigned devfn, unsigned reg)
+static bool is_left_alone(GuestPc *pc, unsigned devfn, unsigned reg)
 {
     uint32_t at, word;
     unsigned n;
@@ -176,7 +179,8 @@ static bool is_msi(GuestPc *pc, unsigned devfn, unsigned reg)
         if (guest_pci_in(pc, devfn, at & 0xfc, 4, &word)) {
             return false;
         }
-        len = (word & 0xff) == MSI ? 24 : (word & 0xff) == MSI_X ? 12 : 0;
+        len = (word & 0xff) == MSI ? 24 : (word & 0xff) == MSI_X ? 12 :
+              (word & 0xff) == POWER ? 8 : 0;
         if (reg - (at & 0xfc) < len) {
             return true;
         }
@@ -193,7 +197,7 @@ static void configuration(OracleSide *side, const OracleDevice *device,
     unsigned reg = ROUND_DOWN(oracle_bits(bytes, 8), len);
     unsigned devfn;
 
-    if (draw_device(side, bytes, &devfn) && !is_msi(pc, devfn, reg)) {
+    if (draw_device(side, bytes, &devfn) && !is_left_alone(pc, devfn, reg)) {
         act_disturb(side);
         oracle_saw(side, "configuration: returns",
                    guest_pci_out(pc, devfn, reg, len,
