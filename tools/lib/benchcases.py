@@ -10,7 +10,10 @@ CASES = 'tests/bench/xen-qemu-cases'
 PROBE = 'tests/bench/libxen-loop-probe.so'
 IDLE = 'idle-mapped'
 VARIANTS = {'stock': [], 'series': ['--series']}
-BINARY = {'stock': 'stock', 'series': 'qemu'}
+# the same binary as a machine with plain RAM: what the devices themselves take
+PLAIN = 'plain'
+OPTIONS = dict(VARIANTS, **{PLAIN: ['--plain']})
+BINARY = {'stock': 'stock', 'series': 'qemu', PLAIN: 'qemu'}
 # measure -> end of the scenario's name, unit
 MEASURES = [('time-ms', '', 'ms'), ('cpu-ms', '-cpu', 'ms'),
             ('slowest-attach-ms', '-slowest-attach', 'ms'),
@@ -30,7 +33,7 @@ SECONDS = 150           # for one case
 def command(build, variant, case, scratch):
     obj = os.path.join(build, 'obj')
     cmd = [os.path.join(obj, CASES), '--dir', scratch, '--case', case,
-           '--probe', os.path.join(obj, PROBE), *VARIANTS[variant], '--qemu',
+           '--probe', os.path.join(obj, PROBE), *OPTIONS[variant], '--qemu',
            os.path.join(build, BINARY[variant], 'qemu-system-i386')]
     return cmd
 
@@ -85,7 +88,11 @@ def least(turns):
     return merged
 
 
-def case_rows(case, stock, ours):
+def variants_of(case):
+    return [*VARIANTS, *([PLAIN] if case.startswith('adversarial-') else [])]
+
+
+def case_rows(case, stock, ours, plain=None):
     rows = []
     for measure, suffix, unit in MEASURES:
         if measure in ours:
@@ -93,6 +100,8 @@ def case_rows(case, stock, ours):
             rows.append({'scenario': case + suffix, 'unit': unit,
                          'stock': theirs, 'ours': ours[measure],
                          'ratio': ratio(theirs, ours[measure])})
+            if plain and plain.get(measure) is not None:
+                rows[-1]['plain'] = plain[measure]
     return rows
 
 

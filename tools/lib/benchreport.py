@@ -266,6 +266,20 @@ def md_growth(rows):
     return '\n'.join(parts)
 
 
+def md_adversarial(rows):
+    """Each adversarial case beside plain RAM: what the device itself takes."""
+    body = [[f'`{row["scenario"]}`'] +
+            [in_ms(row[who], row['unit'])
+             for who in ('stock', 'ours', 'plain')] +
+            [number(row['ours'] / row['plain'])
+             if row['ours'] is not None and row['plain'] else '-']
+            for row in rows
+            if row['scenario'].startswith('adversarial-') and 'plain' in row
+            and (row.get('goal') or row['scenario'].endswith('-cpu'))]
+    return md_table(['case', 'stock', 'series', 'plain RAM',
+                     'series / plain RAM'], body) if body else ''
+
+
 def markdown(rows, machine):
     by_name = {row['scenario']: row for row in rows}
     parts = [machine + '\n']
@@ -288,6 +302,9 @@ def markdown(rows, machine):
     goals = md_goals(rows)
     if goals:
         parts += ['## Figures to reach\n', goals]
+    adversarial = md_adversarial(rows)
+    if adversarial:
+        parts += ['## What the devices themselves take\n', adversarial]
     growth = md_growth(rows)
     if growth:
         parts += ['## Growth\n', growth]

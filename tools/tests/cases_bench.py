@@ -111,6 +111,16 @@ def test_cases():
     assert found['adversarial-x']['stock'] is None
     assert found['adversarial-x']['ratio'] is None
     assert found['adversarial-y']['ratio'] == 2
+    # plain RAM beside: what the device itself takes
+    beside, = benchcases.case_rows('adversarial-z', {'time-ms': 9.},
+                                   {'time-ms': 6.}, {'time-ms': 4.})
+    assert beside['plain'] == 4
+    benchrows.set_goals([beside])
+    has(benchreport.md_adversarial([beside]),
+        '| `adversarial-z` | 9 ms | 6 ms | 4 ms | 1.5 |')
+    assert benchcases.variants_of('adversarial-z') == ['stock', 'series',
+                                                       'plain']
+    assert benchcases.variants_of('scatter-32m') == ['stock', 'series']
     longest, = benchcases.silence_rows(rows)
     assert (longest['scenario'], longest['ours'], longest['of']) == \
         ('longest-silence-inside', 60, 'adversarial-y')

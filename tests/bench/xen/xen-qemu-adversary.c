@@ -30,19 +30,20 @@ typedef struct Load {
     unsigned requests;      /* of virtio-blk, at a time */
 } Load;
 
-static uint64_t piece_gpa(Pages pages, unsigned i)
+static uint64_t piece_gpa(const CaseRun *run, Pages pages, unsigned i)
 {
     /* Every second page: neighbours are not one piece. */
     const uint64_t step = 2 * CASE_PAGE;
 
     return pages == SAME ? CASE_DATA_AT :
            pages == DISTINCT ? CASE_DATA_AT + i * step :
-           CASE_HOLES_AT + i * step % CASE_HOLES;
+           (run->plain ? CASE_PLAIN_HOLES_AT : CASE_HOLES_AT) +
+           i * step % CASE_HOLES;
 }
 
 static void make_holes(CaseRun *run, Pages pages)
 {
-    if (pages == HOLES) {
+    if (pages == HOLES && !run->plain) {
         g_assert_cmpuint(xensim_depopulate(run->dom, CASE_HOLES_AT / CASE_PAGE,
                                            CASE_HOLES / CASE_PAGE), ==,
                          CASE_HOLES / CASE_PAGE);
@@ -61,10 +62,13 @@ static bool put_table(CaseRun *run, Pages pages, GError **err)
     const uint8_t header[16] = { 0 };   /* a read from sector 0 */
     g_autofree GuestSg *sg = g_new(GuestSg, PIECES + 2);
 
-    xensim_write(run->dom, HEADER_AT, header, sizeof(header));
+    if (!case_ok(run, guest_mem_write(run->pc, HEADER_AT, header,
+                                      sizeof(header)), err)) {
+        return false;
+    }
     sg[0] = (GuestSg) { HEADER_AT, sizeof(header) };
     for (unsigned i = 0; i < PIECES; i++) {
-        sg[1 + i] = (GuestSg) { piece_gpa(pages, i), SECTOR };
+        sg[1 + i] = (GuestSg) { piece_gpa(run, pages, i), SECTOR };
     }
     sg[1 + PIECES] = (GuestSg) { STATUS_AT, 1 };
     return case_ok(run, guest_virtq_put_table(run->pc, TABLE_AT, sg, 1,
@@ -78,9 +82,9 @@ static bool wait_all(CaseRun *run, GuestVirtq *queue)
     uint16_t last = 0;
 
     for (;;) {
-        uint8_t idx[2];
+        uint8_t idx[2] = { 0 };
 
-        xensim_read(run->dom, queue->used + 2, idx, 2);
+        guest_mem_read(run->pc, queue->used + 2, idx, 2);
         if (lduw_le_p(idx) == queue->avail_idx) {
             return true;
         }
@@ -157,7 +161,7 @@ static bool ahci(CaseRun *run, GError **err)
         case_ok(run, guest_ahci_init(run->pc, &disk, 0, BAR_AT, MEM), err);
 
     for (unsigned i = 0; i < PIECES; i++) {
-        sg[i] = (GuestSg) { piece_gpa(load->pages, i), SECTOR };
+        sg[i] = (GuestSg) { piece_gpa(run, load->pages, i), SECTOR };
     }
     for (unsigned i = 0; ok && i < AHCI_COMMANDS; i++) {
         ok = case_ok(run, guest_ahci_prepare(
@@ -190,15 +194,19 @@ typedef struct Attach {
 } Attach;
 
 /* The pieces of a picture; all pictures have the same. */
-static void put_pieces(CaseRun *run, Pages pages)
+static bool put_pieces(CaseRun *run, Pages pages, GError **err)
 {
     for (unsigned i = 0; i < PICTURE_PIECES; i++) {
         uint8_t piece[16] = { 0 };
 
-        stq_le_p(piece, piece_gpa(pages, i));
+        stq_le_p(piece, piece_gpa(run, pages, i));
         stl_le_p(piece + 8, CASE_PAGE);
-        xensim_write(run->dom, TABLE_AT + i * 16, piece, sizeof(piece));
+        if (!case_ok(run, guest_mem_write(run->pc, TABLE_AT + i * 16, piece,
+                                          sizeof(piece)), err)) {
+            return false;
+        }
     }
+    return true;
 }
 
 static bool attach_all(CaseRun *run, GuestVgpu *gpu, GError **err)
@@ -242,7 +250,9 @@ static bool vgpu(CaseRun *run, GError **err)
 
     if (ok) {
         make_holes(run, load->pages);
-        put_pieces(run, load->pages);
+        ok = put_pieces(run, load->pages, err);
+    }
+    if (ok) {
         case_watch_begin(run);
         start = g_get_monotonic_time();
         ok = attach_all(run, gpu, err);

@@ -108,7 +108,7 @@ void case_watch_begin(CaseRun *run)
         memset(w->probe, 0, sizeof(*w->probe));
     }
     qatomic_set(&w->longest_ns, 0);
-    w->cpu_ns = process_cpu_ns(ts_pid(run->guest));
+    w->cpu_ns = process_cpu_ns(run->pid);
     qatomic_set(&w->watching, 1);
 }
 
@@ -116,8 +116,7 @@ void case_watch_end(CaseRun *run)
 {
     CaseWatch *w = run->watch;
 
-    case_report(run, "cpu-ms", (process_cpu_ns(ts_pid(run->guest)) -
-                                w->cpu_ns) / 1e6);
+    case_report(run, "cpu-ms", (process_cpu_ns(run->pid) - w->cpu_ns) / 1e6);
     /* The answer that is outstanding now belongs to it. */
     g_usleep(20 * ASK_EVERY_US);
     qatomic_set(&w->watching, 0);
@@ -146,8 +145,30 @@ static void watch_stop(CaseWatch *w)
 
 /* ---- QEMU ---- */
 
-bool case_start(CaseRun *run, const char *machine, const char *const *args,
-                GError **err)
+static bool plain_start(CaseRun *run, const char *machine,
+                        const char *const *args, GError **err)
+{
+    const PlainConfig config = {
+        .qemu = run->qemu,
+        .machine = machine,
+        .ram_bytes = CASE_RAM,
+        .dir = run->dir,
+        .rom_dir = "/usr/share/seabios",
+        .args = args,
+    };
+
+    run->plain = plain_machine_start(&config, err);
+    if (!run->plain) {
+        return false;
+    }
+    run->pid = plain_machine_pid(run->plain);
+    run->pc = plain_machine_pc(run->plain);
+    run->watch->qmp = plain_machine_qmp(run->plain, err);
+    return run->watch->qmp != NULL;
+}
+
+static bool xen_start(CaseRun *run, const char *machine,
+                      const char *const *args, GError **err)
 {
     const TsConfig config = {
         .qemu = run->qemu,
@@ -163,9 +184,20 @@ bool case_start(CaseRun *run, const char *machine, const char *const *args,
         return false;
     }
     run->dom = ts_domain(run->guest);
+    run->pid = ts_pid(run->guest);
     run->pc = guest_pc_new(run->dom);
-    guest_pc_set_timeout(run->pc, 15000);
     run->watch->qmp = ts_qmp(run->guest);
+    return true;
+}
+
+bool case_start(CaseRun *run, const char *machine, const char *const *args,
+                GError **err)
+{
+    if (!(run->on_plain ? plain_start(run, machine, args, err)
+                        : xen_start(run, machine, args, err))) {
+        return false;
+    }
+    guest_pc_set_timeout(run->pc, 15000);
     run->watch->thread = g_thread_new("watch", ask_all_the_time, run->watch);
     return true;
 }
@@ -182,13 +214,14 @@ static bool run_case(CaseRun *run, const Case *c, const char *preload,
         g_setenv("LOOP_PROBE", path, true);
         g_setenv("LD_PRELOAD", preload, true);
     }
-    run->ts = ts_new(NULL, err);
+    run->ts = run->on_plain ? NULL : ts_new(NULL, err);
     run->data = c->data;
-    ok = run->ts && c->run(run, err);
+    ok = (run->on_plain || run->ts) && c->run(run, err);
     watch_stop(run->watch);
-    if (run->pc) {
-        guest_pc_free(run->pc);
+    if (run->pc && !run->plain) {
+        guest_pc_free(run->pc);     /* a plain machine owns its CPU */
     }
+    plain_machine_stop(run->plain);
     if (run->guest) {
         ts_destroy(run->guest);
     }
@@ -198,11 +231,12 @@ static bool run_case(CaseRun *run, const Case *c, const char *preload,
     return ok;
 }
 
-static const Case *find_case(const char *name)
+/* The case of that name; NULL for @name prints all names. */
+static const Case *find_case(const char *name, bool plain)
 {
     const Case *const lists[] = { adversary_cases, state_cases };
 
-    for (unsigned i = 0; i < ARRAY_SIZE(lists); i++) {
+    for (unsigned i = 0; i < (plain ? 1 : ARRAY_SIZE(lists)); i++) {
         for (const Case *c = lists[i]; c->name; c++) {
             if (!name) {
                 puts(c->name);
@@ -217,7 +251,7 @@ static const Case *find_case(const char *name)
 int main(int argc, char **argv)
 {
     char *preload = NULL, *qemu = NULL, *dir = NULL, *name = NULL;
-    gboolean series = false, list = false;
+    gboolean series = false, plain = false, list = false;
     const GOptionEntry entries[] = {
         { "qemu", 0, 0, G_OPTION_ARG_FILENAME, &qemu,
           "the binary to measure", "PROGRAM" },
@@ -226,6 +260,8 @@ int main(int argc, char **argv)
         { "case", 0, 0, G_OPTION_ARG_STRING, &name, "which case", "NAME" },
         { "series", 0, 0, G_OPTION_ARG_NONE, &series,
           "the binary has the series' properties", NULL },
+        { "plain", 0, 0, G_OPTION_ARG_NONE, &plain,
+          "a machine with plain RAM, without Xen", NULL },
         { "probe", 0, 0, G_OPTION_ARG_FILENAME, &preload,
           "the library that watches the main loop", "LIBRARY" },
         { "list", 0, 0, G_OPTION_ARG_NONE, &list, "name the cases", NULL },
@@ -242,17 +278,17 @@ int main(int argc, char **argv)
         return 2;
     }
     if (list) {
-        find_case(NULL);
+        find_case(NULL, plain);
         return 0;
     }
-    c = name ? find_case(name) : NULL;
+    c = name ? find_case(name, plain) : NULL;
     if (!qemu || !dir || !c || argc > 1) {
         g_printerr("usage: xen-qemu-cases --qemu PROGRAM --dir DIR --case "
                    "NAME [OPTION...]; see --help and --list\n");
         return 2;
     }
     run = (CaseRun) { .name = name, .qemu = qemu, .dir = dir,
-                      .series = series };
+                      .series = series, .on_plain = plain };
     if (!run_case(&run, c, preload, &err)) {
         g_printerr("xen-qemu-cases: %s\n", err->message);
         return 1;

@@ -11,6 +11,7 @@
 #define XEN_QEMU_CASES_H
 
 #include "drivers/pc.h"
+#include "plain-machine.h"
 #include "toolstack.h"
 
 #define CASE_PAGE       4096u
@@ -20,6 +21,8 @@
 #define CASE_DATA_AT    (64 * CASE_MIB)
 #define CASE_HOLES_AT   (320 * CASE_MIB)
 #define CASE_HOLES      (128 * CASE_MIB)
+/* Where a plain machine has none, as these: nothing is there. */
+#define CASE_PLAIN_HOLES_AT CASE_RAM
 
 typedef struct CaseWatch CaseWatch;
 
@@ -28,9 +31,13 @@ typedef struct CaseRun {
     const void *data;           /* Case.data of that case */
     const char *qemu, *dir;
     bool series;                /* QEMU has the series' properties */
+    bool on_plain;              /* it is to be a machine with plain RAM, on
+                                 * which only adversary_cases[] can run */
+    PlainMachine *plain;        /* NULL: it is on the simulated Xen */
+    pid_t pid;
     Toolstack *ts;
     TsGuest *guest;
-    XensimDomain *dom;
+    XensimDomain *dom;          /* NULL with plain RAM */
     GuestPc *pc;
     CaseWatch *watch;
 } CaseRun;
