@@ -145,14 +145,11 @@ static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
 }
 
 /*
- * The record of a mapping in the form of the state word; 0 if the mapping is
- * too long for it, or in more than one bucket.
+ * The record of a mapping at @offset in its slot, in the form of the state
+ * word; 0 if the mapping is too long for it, or in more than one bucket.
  */
-static inline uint64_t slot_record(uint32_t nr, const uint8_t *host,
-                                   hwaddr len)
+static inline uint64_t slot_record(hwaddr offset, hwaddr len)
 {
-    hwaddr offset = host - mcache_slot_host(nr);
-
     return len - 1 < MCACHE_RECORD_LEN_MAX && offset + len <= MCACHE_BUCKET_SIZE
            ? mcache_record(offset, len) : 0;
 }
@@ -169,7 +166,7 @@ static bool dma_record(uint8_t *host, hwaddr len, uint64_t info)
 
     mcache_slot_of(host, &nr);
     s = &mapcache.slot[nr];
-    record = slot_record(nr, host, len);
+    record = slot_record(host - mcache_slot_host(nr), len);
     old = qatomic_read(&s->state);
     for (; record && !(old & MCACHE_RECORD); old = seen) {
         seen = qatomic_cmpxchg(&s->state, old, old | record);
@@ -197,7 +194,8 @@ static void dma_unlock(const uint8_t *host, hwaddr len)
 static bool dma_end(uint32_t nr, const uint8_t *host, hwaddr len)
 {
     MapCacheSlot *s = &mapcache.slot[nr];
-    uint64_t record = slot_record(nr, host, len), state, other;
+    uint64_t record = slot_record(host - mcache_slot_host(nr), len);
+    uint64_t state, other;
     hwaddr limit, found;
 
     if (record && slot_unlock_record(s, record)) {
@@ -355,8 +353,9 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
                                        AddressSpace *as, XenMapStatus *status)
 {
     uint32_t gen = qatomic_read(&mapcache.gen);
-    uint32_t seconds = qatomic_read(&mapcache.seconds), owner, nr;
+    uint32_t seconds = qatomic_read(&mapcache.seconds), owner;
     MapCacheSlot *s = mcache_find(addr >> MCACHE_BUCKET_SHIFT);
+    hwaddr offset = addr & (MCACHE_BUCKET_SIZE - 1);
     uint64_t state, record;
     uint8_t *host;
 
@@ -365,9 +364,7 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         goto rest;
     }
     owner = mcache_owner(as);
-    nr = s - mapcache.slot;
-    host = mcache_slot_host(nr) + (addr & (MCACHE_BUCKET_SIZE - 1));
-    record = slot_record(nr, host, *plen);
+    record = slot_record(offset, *plen);
     state = qatomic_read(&s->state);
     if (unlikely(!owner) || unlikely(!record) ||
         unlikely(mcache_phase(state) != MCACHE_LIVE) ||
@@ -383,12 +380,13 @@ G_NO_INLINE uint8_t *xen_map_cache_dma(MemoryRegion *mr, ram_addr_t addr,
         goto rest;
     }
     /* The slot may have been reused before; from here on it is not reused. */
+    host = mcache_host_of(s) + offset;
     if (unlikely(qatomic_read(&s->gen) != gen) ||
         unlikely(qatomic_read(&mapcache.gen) != gen) ||
         unlikely(s->bucket != addr >> MCACHE_BUCKET_SHIFT) ||
         unlikely(!test_bit(mcache_page_of(addr), s->valid)) ||
         unlikely(mcache_present_bytes(s, addr, *plen) != *plen)) {
-        dma_end(nr, host, *plen);
+        dma_end(s - mapcache.slot, host, *plen);
         goto rest;
     }
     qatomic_set(&s->info, mcache_dma_info(is_write ? MCACHE_DMA_WRITE : 0,
@@ -431,7 +429,7 @@ G_NO_INLINE void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len)
 
     if (likely(mcache_slot_of(buffer, &nr)) && likely(mcache_thread_known())) {
         MapCacheSlot *s = &mapcache.slot[nr];
-        uint64_t record = slot_record(nr, buffer, len);
+        uint64_t record = slot_record(buffer - mcache_slot_host(nr), len);
         uint64_t state = qatomic_read(&s->state);
 
         if (likely(record) && likely((state & MCACHE_RECORD_MASK) == record) &&
