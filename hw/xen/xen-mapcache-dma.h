@@ -86,10 +86,11 @@ typedef struct MapCacheDma {
 
 /*
  * Calls @func for all outstanding mappings.  Mappings whose records are equal
- * may share one call.  @func is called with the mapcache's lock and a lock of
- * the registry, and must take no lock.  Mappings that begin or end meanwhile
- * may be left out.  One that is just beginning may have the info of the mapping
- * that had its slot's record before.  Without the lock.
+ * may share one call.  @func is called with the mapcache's lock and, for a
+ * record in the hash table, a lock of the registry; it must take no lock.
+ * Mappings that begin or end meanwhile may be left out.  One that is just
+ * beginning may have the info of the mapping that had its slot's record before.
+ * Called without the lock.
  */
 void mcache_dma_foreach(void (*func)(const MapCacheDma *dma, void *opaque),
                         void *opaque);
@@ -154,7 +155,10 @@ static inline const void *mcache_owner_key(AddressSpace *as)
     return dma_owner ? (const void *)dma_owner : as;
 }
 
-/* The upper bits of a cell.  Addresses are multiples of 8, and have 47 bits. */
+/*
+ * The upper bits of a cell: bits 3 to 46 of the address, which is a multiple of
+ * 8.  A higher bit, which a host other than x86 may use, is left out.
+ */
 static inline uint64_t mcache_owner_tag(const void *key)
 {
     return (uint64_t)(uintptr_t)key >> 3 << MCACHE_OWNER_BITS;

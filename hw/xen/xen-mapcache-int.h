@@ -28,8 +28,8 @@
  * xen-mapcache-provider.c the counters for query-stats
  * xen-mapcache-check.c    checking all of it, in a build for tests
  *
- * This header has the states of slots and the cache itself.  Further headers
- * have the interfaces of
+ * This header has the states of slots and the cache itself.  The other headers
+ * have the interfaces of these files:
  *
  * xen-mapcache-calls.h    -backend.c, -calls.c
  * xen-mapcache-slots.h    -slots.c, -fill.c, -retire.c, -reaper.c

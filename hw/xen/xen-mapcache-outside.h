@@ -104,8 +104,8 @@ uint8_t *mcache_grant_map(ram_addr_t addr, ram_addr_t block_offset,
  * use, and no invalidate came since, that mapping gets one more user.  @first:
  * true if the caller locks buckets instead when this fails.  The limit for held
  * mappings is then much lower (1024 and not 16,384), which leaves the rest to
- * callers without that choice.  Returns NULL, and sets *@status, if nothing was
- * mapped.
+ * callers without that choice.  Sets *@plen to the bytes that are mapped.
+ * Returns NULL, sets *@status and leaves *@plen, if nothing was mapped.
  */
 uint8_t *mcache_pages_map(ram_addr_t addr, hwaddr *plen, uint64_t info,
                           bool first, XenMapStatus *status);

@@ -15,8 +15,8 @@
 typedef struct RamCopy {
     IntervalTreeNode node;      /* the host addresses of @bytes */
     IntervalTreeNode target;    /* the ram_addr_t of the bytes */
-    bool shared;                /* in the tree @targets; under the lock, as: */
-    unsigned users;             /* mappings */
+    bool shared;                /* in the tree @targets; under the lock */
+    unsigned users;             /* how many mappings; under the lock */
     RAMBlock *block;
     ram_addr_t addr;
     hwaddr len;
@@ -43,9 +43,11 @@ void xen_ram_copy_release(RamCopy *c);
 RamCopy *xen_ram_copy_of(const void *host);
 
 /*
- * Returns the address of the bytes for the transfer of @c, which was filled: in
- * @c, which others find from now on; or in the copy that another transfer has
- * published meanwhile.  Cuts *@len to the bytes for which that is right.
+ * To be called when @c was filled.  Returns the address that its transfer is to
+ * use.  If the transfer writes, and another one has published a copy of the
+ * first byte meanwhile, that is an address in that copy.  Otherwise it is the
+ * start of @c, which later transfers that write find from now on if this one
+ * writes.  Cuts *@len to the bytes for which the address is right.
  */
 void *xen_ram_copy_publish(RamCopy *c, hwaddr *len);
 

@@ -34,7 +34,8 @@ MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
 
 /*
  * Writes those of the @len bytes at @buf that differ from the bytes at @old,
- * and sets these to them.  Copies are not told.  Result: as xen_ram_copy().
+ * and sets the bytes at @old to them.  Unlike xen_ram_copy(), does not write
+ * them to the copies of these bytes.  Returns what xen_ram_copy() returns.
  */
 MemTxResult xen_ram_copy_changes(RAMBlock *block, ram_addr_t addr, void *buf,
                                  void *old, hwaddr len);
@@ -61,10 +62,11 @@ bool xen_ram_wait_to_retry(unsigned *tries);
  * Makes a copy of up to *@len bytes of @block at @addr, at most 1 MiB, for one
  * transfer.  Sets *@len to the bytes in the copy, in which absent pages are
  * zeros.  The memory is also read for a transfer that writes, to find out
- * whether it can be accessed.  If another transfer has begun to write the first
- * of these bytes through a copy, returns the address in that copy.  The result
- * must be ended by xen_ram_copy_unmap().  Returns NULL if the memory cannot be
- * accessed, if the budget for copies is used up, or if there is no memory.
+ * whether it can be accessed.  If @is_write, and another transfer has begun to
+ * write the first of these bytes through a copy, returns the address in that
+ * copy.  The result must be ended by xen_ram_copy_unmap().  Returns NULL if the
+ * memory cannot be accessed, if the budget for copies is used up, or if there
+ * is no memory.
  */
 void *xen_ram_copy_map(RAMBlock *block, ram_addr_t addr, hwaddr *len,
                        bool is_write);
@@ -108,10 +110,10 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset);
  * Returns the substitute for the absent page of @addr: zeros, or, for a
  * transfer that writes, a page that is never read.  Cuts *@len to the end of
  * the page.  Returns NULL, and leaves *@len, if there are too many: 2048 of
- * transfers, or 16 of @held mappings.  Those that have ended count until the
- * main loop comes round.  So that is also a limit on how many absent pages a
- * guest can have mapped by one kick, each of which is asked of Xen.  While a
- * state comes in there is no limit, because devices map again what they had.
+ * transfers, or 16 of @held mappings.  One that has ended counts until the main
+ * loop's next iteration.  So this is also a limit on how many absent pages a
+ * guest can have mapped by one kick; QEMU asks Xen for each of them.  While a
+ * state is loaded there is no limit, because devices map again what they had.
  */
 void *xen_ram_stand_in(ram_addr_t addr, hwaddr *len, bool held, bool is_write);
 

@@ -79,9 +79,9 @@ typedef struct XenMapCacheStats {
     uint64_t idle;             /* buckets unmapped because nobody used them */
     uint64_t buckets;          /* buckets that are in use now */
     uint64_t buckets_pending;  /* buckets that wait for a reader or a release */
-    uint64_t buckets_max;      /* the cap on @buckets.  Beyond it are spare
-                                * slots (at most 256), for pending ones, and
-                                * while all others were used lately */
+    uint64_t buckets_max;      /* the cap on @buckets.  Beyond it are at most
+                                * 256 spare slots: for pending buckets, and for
+                                * more buckets while all were used lately */
     uint64_t blocks;           /* device memory that is mapped now */
     uint64_t dummies;          /* how many of @blocks are dummies */
     uint64_t block_bytes;      /* bytes of @blocks that are no dummies */
@@ -265,9 +265,9 @@ bool xen_map_cache_block_is_announced(uint8_t *host);
  * If that is true, the caller tells the notifiers that the memory is removed.
  *
  * If the memory is the mapcache's, the machine is told (XenBlockOps.gone), and
- * notifiers count as not told from now on.  Its ram_addr_t is forgotten:
- * another block may be allocated there before xen_unmap_cache_block() is called
- * for this one.
+ * xen_map_cache_block_is_announced() is false from now on.  The ram_addr_t is
+ * forgotten: another block may be allocated there before
+ * xen_unmap_cache_block() is called for this one.
  */
 bool xen_map_cache_block_unannounce(uint8_t *host);
 
@@ -368,8 +368,9 @@ void xen_map_cache_set_block_ops(const XenBlockOps *ops);
 bool xen_map_cache_claim_block(ram_addr_t addr, ram_addr_t size);
 
 /*
- * Reports that frames of the memory @name stay with the guest, and tells the
- * machine (XenBlockOps.left).
+ * Reports that Xen has not taken back frames of the memory @name, of which
+ * @size bytes are at guest address @gaddr, and tells the machine
+ * (XenBlockOps.left).  With the BQL.
  */
 void xen_map_cache_block_left(const char *name, hwaddr gaddr, uint64_t size);
 
@@ -426,8 +427,8 @@ uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
 uint8_t *xen_map_cache_adopt(ram_addr_t addr);
 
 /*
- * Fills @stats.  Takes longer the more threads there are that have used the
- * cache.
+ * Fills @stats.  The time that this takes grows with the number of threads that
+ * have used the cache.
  */
 void xen_map_cache_get_stats(XenMapCacheStats *stats);
 

@@ -14,7 +14,7 @@
 #ifndef SYSTEM_DMA_FAILED_H
 #define SYSTEM_DMA_FAILED_H
 
-/* To be called if the guest's memory is there and could not be accessed. */
+/* To be called if the guest's memory is present but could not be accessed. */
 void dma_note_failed(void);
 
 /*

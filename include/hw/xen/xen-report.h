@@ -38,7 +38,7 @@ static inline bool xen_report_may(const XenReportLimit *r)
     return !last || xen_report_now() - last >= XEN_REPORT_INTERVAL_MS;
 }
 
-/* To be called when a report was written because of xen_report_may(). */
+/* To be called when the caller has written a report after xen_report_may(). */
 static inline void xen_report_written(XenReportLimit *r)
 {
     qatomic_set(&r->last, xen_report_now());
