@@ -68,7 +68,10 @@ void xen_ram_own_init(RAMBlock *block, Error **errp)
     }
 }
 
-/* True if whoever restores the guest finds what is in @block. */
+/*
+ * True if the contents of @block stay in a file, where the QEMU that restores
+ * the guest finds them.
+ */
 static bool outlives_qemu(RAMBlock *block)
 {
     return block->flags & RAM_NAMED_FILE && qemu_ram_is_shared(block);
@@ -84,8 +87,8 @@ bool xen_ram_can_be_saved(Error **errp)
 
         if (xen_ram_is_backend(block->mr) && !outlives_qemu(block) &&
             host_memory_backend_is_mapped(MEMORY_BACKEND(owner))) {
-            error_setg(errp, "xen: what is in memory backend '%s' would not be "
-                       "saved: use a memory-backend-file with share=on",
+            error_setg(errp, "xen: the contents of memory backend '%s' would "
+                       "not be saved: use a memory-backend-file with share=on",
                        object_get_canonical_path_component(owner));
             return false;
         }
