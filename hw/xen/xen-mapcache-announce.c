@@ -23,9 +23,9 @@
 #include "xen-mapcache-outside.h"
 
 /* With the BQL. */
-static bool loading;    /* a state is being loaded, */
-static bool good;       /* ... and all of it is in; */
-static bool loaded;     /* a whole state has been loaded */
+static bool loading;    /* a state is being loaded */
+static bool good;       /* all of that state was loaded */
+static bool loaded;     /* a whole state has been loaded before */
 
 static void announce(void *opaque)
 {

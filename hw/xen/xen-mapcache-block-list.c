@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * It also has what the machine says of device memory (XenBlockOps), and which of
- * it RAM block notifiers have been told of.
+ * This file also calls the machine's functions for device memory (XenBlockOps),
+ * and keeps note of the blocks of which RAM block notifiers have been told.
  */
 
 #include "qemu/osdep.h"

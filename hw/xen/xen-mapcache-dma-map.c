@@ -97,8 +97,8 @@ static __always_inline MapCacheSlot *mcache_find_and_lock(uint64_t bucket,
 /*
  * Locks the slots that have *@plen bytes from @addr on.  NULL if a bucket is
  * not mapped, or if the slots are not adjacent.  *@plen is cut at the first
- * absent page.  It is not cut at the end of a bucket: the guest lists a number
- * of pieces, and a device may have no room for more.
+ * absent page.  It is not cut at the end of a bucket: a device that is given a
+ * list of pieces may have no room for one more piece than the guest listed.
  */
 static uint8_t *mcache_lock_run(ram_addr_t addr, hwaddr *plen)
 {

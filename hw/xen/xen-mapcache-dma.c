@@ -458,7 +458,7 @@ static void report_slots_locked(DmaReport *r)
         if (!is_named_for_good(r, dma.info) &&
             report_line(r, dma.addr, dma.size, dma.info) &&
             !mcache_dma_is_young(dma.info, r->now)) {
-            /* Not if the record is another's by now. */
+            /* Fails if another mapping has the record by now. */
             qatomic_cmpxchg(&mapcache.slot[nr].info, dma.info,
                             dma.info | MCACHE_DMA_NAMED);
         }

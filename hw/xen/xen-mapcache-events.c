@@ -10,9 +10,9 @@
  * and collects what the event contains, at most once in EVENT_INTERVAL_MS for
  * each kind.  Occurrences during an interval are reported at its end.
  *
- * QEMU's own limit of events (monitor.c) would not do: it drops all but the
- * last event of an interval, and with them their counts.  Also, an event that is
- * dropped must have been made before, and to make one, all transfers are walked.
+ * QEMU's own limit of events (monitor.c) is not enough: it drops all but the
+ * last event of an interval, and with them their counts.  Also, it drops an
+ * event only after it was made, and making one walks all transfers.
  */
 
 #include "qemu/osdep.h"
@@ -55,7 +55,10 @@ static void event_occurs(MapCacheEvent *e)
     }
 }
 
-/* Sends the event if there were occurrences.  The last interval has ended. */
+/*
+ * Sends the event if there were occurrences.  Called when no interval is under
+ * way: for the first occurrence, or at the end of an interval.
+ */
 static void event_due(void *opaque)
 {
     MapCacheEvent *e = opaque;

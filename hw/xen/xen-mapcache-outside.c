@@ -38,19 +38,20 @@ static uint64_t nr_grants;  /* under the lock */
  * The longest list of virtio has 1,024 pieces, and virtio-scsi maps each of
  * them twice.  All of them may be mapped so.  If they were copied, a piece that
  * overlaps a copy in part would be cut, and the list has no room for one more.
- * Short transfers leave some to long ones, which copies would cut too.
+ * A copy would cut a long transfer, too.  So a short transfer is mapped only if
+ * there are fewer than SHORT_MAX mappings, which leaves the rest to long ones.
  */
 #define TRANSFERS_MAX   3072
-#define SHORT_MAX       2048    /* ... of which are short: */
-#define SHORT_BYTES     (4 * XC_PAGE_SIZE)
+#define SHORT_MAX       2048
+#define SHORT_BYTES     (4 * XC_PAGE_SIZE)  /* the longest short transfer */
 #define HELD_FIRST_MAX  1024
 #define HELD_MAX        (16 * 1024)
 static unsigned nr_exact[OUTSIDE_KINDS];    /* under the lock */
-static uint64_t exact_bytes;                /* of all of them; likewise */
+static uint64_t exact_bytes;                /* of all of them; under the lock */
 
 /*
- * The mappings of exact pages by what they show; under the lock.  Of those that
- * show the same, the one that was made last.
+ * The mappings of exact pages, found by address, length and use; under the
+ * lock.  If several have the same, the one that was made last.
  */
 static GHashTable *exact_table;
 
@@ -314,7 +315,11 @@ static bool exact_enter_locked(ram_addr_t addr, uint8_t *host, size_t pages,
     return true;
 }
 
-/* Hands out once more what is mapped already; NULL if that cannot be. */
+/*
+ * Adds a user to the mapping of the same bytes for the same use, and returns
+ * its address.  NULL if this generation has none, or without memory for the
+ * record.
+ */
 static uint8_t *exact_again_locked(ram_addr_t addr, hwaddr len, uint64_t info)
 {
     Outside key = { .addr = addr, .len = len, .kind = exact_kind(info) };

@@ -6,11 +6,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Buckets are in the arena, where a slot says which one it has.  Outside the
- * arena are grants, mappings of exact pages (xen-mapcache-outside.c), and device
- * memory (xen-mapcache-block.c).  There are few of them, and the kernel chooses
- * the address of each.  An interval tree finds them by host address.  The tree
- * is first searched without a lock.  Because a writer may hide an entry from
- * such a search, a search that finds nothing is repeated under the lock.
+ * arena are grants, mappings of exact pages (xen-mapcache-outside.c), and
+ * device memory (xen-mapcache-block.c).  The kernel chooses the address of
+ * each.  An interval tree finds them by host address.  The tree is first
+ * searched without a lock.  Because a writer may hide an entry from such a
+ * search, a search that finds nothing is repeated under the lock.
  */
 
 #include "qemu/osdep.h"

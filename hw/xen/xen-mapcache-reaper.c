@@ -47,7 +47,10 @@ static int64_t idle_round_ms(void)
     return mapcache.idle * INT64_C(1000) / MCACHE_IDLE_ROUNDS;
 }
 
-/* Updates the time for records; stops that if there was no DMA since then. */
+/*
+ * Updates the time for records.  If no DMA mapping was made since the last
+ * tick, clears it instead: then mcache_clock() makes the reaper go on.
+ */
 static void clock_tick_locked(void)
 {
     static uint64_t made_before;

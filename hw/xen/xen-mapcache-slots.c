@@ -6,9 +6,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Only the thread that made a slot FILLING or GOING changes what is mapped in
- * it, and does so without mapcache.lock.  A slot is always one of two mappings:
- * a PROT_NONE mapping of a file of our own, or one foreign mapping.  Neither
- * mapping nor unmapping leaves the addresses free for another thread's mmap().
+ * it.  It does so without mapcache.lock, except when it repeats a map call that
+ * an invalidate has overtaken.  The addresses of a slot always have one of two
+ * mappings: a PROT_NONE mapping of a file of our own, or a foreign mapping.
+ * Neither mapping nor unmapping leaves the addresses free for another thread's
+ * mmap().
  * The exception is a map call that fails: libxenforeignmemory may have unmapped
  * its target then, and mcache_slot_reserve_again() reserves the addresses
  * again, or the slot is LOST.
@@ -296,7 +298,7 @@ void mcache_slot_take_locked(uint32_t nr, uint64_t bucket,
 {
     assert(mcache_phase(qatomic_read(&mapcache.slot[nr].state)) ==
            MCACHE_FREE);
-    /* The slot has its last bucket until the new one is mapped. */
+    /* @bucket of the slot is the previous one until the new one is mapped. */
     qatomic_set(&mapcache.slot[nr].state, MCACHE_STATE(MCACHE_FILLING, 0));
     mcache_slot_trace(nr, bucket, MCACHE_FILLING);
     set_bit(nr, mapcache.used_map);
@@ -388,7 +390,7 @@ bool mcache_range_is_of(const void *host, size_t size, int fd)
 #ifdef XEN_COMPAT_PHYSMAP
 bool mcache_slot_reserve_again(uint32_t nr)
 {
-    return true; /* there was nothing to lose */
+    return true; /* a slot has no addresses of its own */
 }
 
 void mcache_slots_find_lost_locked(void)

@@ -55,14 +55,14 @@
  *    ioreq is answered; one system call unmaps adjacent slots.
  *
  * The common hit compares one word of the slot with the generation.
- * MapCacheSlot.used is the generation if the slot has the mark of it, and a
- * thread that had seen the mark then saw that the generation was still the
- * same.  So the next invalidate sees the mark, and a thread that finds the
- * generation there may use the slot without looking at the mark.  Eviction and
- * the rounds for idle buckets clear the word, to find out whether the slot is
- * used; the next hit, which is not the common one then, sets it again.  Of a
- * slot that only threads with the BQL have used, the word has one bit inverted:
- * a thread that finds that asks whether it has the BQL.
+ * MapCacheSlot.used is set to the generation by a thread that has seen the mark
+ * of that generation in the slot, and after that has seen the same generation.
+ * So the next invalidate sees the mark, and a thread that finds the generation
+ * in this word may use the slot without looking at the mark.  If only threads
+ * with the BQL have used the slot, one bit of the word is inverted.  Then only
+ * a thread with the BQL may use the slot without looking at the mark.  Eviction
+ * and the rounds for idle buckets clear the word, to find out whether the slot
+ * is used.  The next hit is then not the common one, and sets the word again.
  *
  * A slot that is retired at any other time (a filled hole, eviction) always
  * goes to the reaper, because the retiring thread itself may have a pointer

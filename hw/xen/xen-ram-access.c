@@ -91,8 +91,8 @@ static XenMapStatus copy_once(RAMBlock *block, ram_addr_t addr, void *buf,
 }
 
 /*
- * The access ends in an error.  Not every device looks at that, so the user is
- * told, too.
+ * To be called when an access ends in an error.  Not every device checks for
+ * one, so this also reports it to the user.
  */
 static void access_failed(RAMBlock *block, ram_addr_t addr, hwaddr len,
                           bool is_write)
@@ -221,7 +221,7 @@ static inline void *ram_direct(RAMBlock *block, ram_addr_t addr, unsigned size)
     return likely(len == size) ? host : NULL;
 }
 
-/* Called within an RCU read-side section, as the next. */
+/* ram_load() and ram_store() are called within an RCU read-side section. */
 static MemTxResult ram_load(void *opaque, hwaddr addr, uint64_t *data,
                             unsigned size, MemTxAttrs attrs)
 {

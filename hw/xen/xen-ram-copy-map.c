@@ -5,8 +5,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a device reads is copied when the device maps it, and what a device
- * writes when the device unmaps it.
+ * A transfer that reads guest memory copies it when the device maps it.  A
+ * transfer that writes also copies it then, and copies back what the device has
+ * changed when the device unmaps it.
  */
 
 #include "qemu/osdep.h"

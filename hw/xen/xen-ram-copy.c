@@ -30,8 +30,8 @@ static QemuMutex copies_lock;
 static IntervalTreeRoot copies;     /* under the lock */
 /*
  * The copies that a device writes, by ram_addr_t; under the lock.  They do not
- * overlap: every transfer that begins to write to such RAM shares the copy.
- * For example, virtio-scsi maps a buffer twice.
+ * overlap: a transfer that begins to write to RAM of which there is a copy
+ * shares that copy.  This is common: virtio-scsi maps a buffer twice.
  */
 static IntervalTreeRoot targets;
 size_t xen_ram_copies_size;         /* changed under the lock */
@@ -187,9 +187,10 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset)
 /* --- absent pages --------------------------------------------------------- */
 
 /*
- * A transfer's limit is twice the longest list of virtio, because virtio-scsi
- * maps each buffer twice.  A device that holds absent pages has made a mistake,
- * so a few are enough.  As much as that can be asked of Xen for one kick.
+ * The limit for transfers is twice the longest list of virtio, because
+ * virtio-scsi maps each buffer twice.  A guest that makes a device hold an
+ * absent page has made a mistake, so a few are enough.  The limits also bound
+ * how many absent pages QEMU asks Xen for at one kick.
  */
 #define TRANSFERS_MAX   2048
 #define HELD_MAX        16
@@ -197,8 +198,8 @@ bool xen_ram_copy_find(RAMBlock *block, const void *host, ram_addr_t *offset)
 typedef struct StandIn {
     uint8_t page[2][XC_PAGE_SIZE];      /* read, and written to */
     unsigned max;
-    unsigned mapped;            /* atomic, as the next; some of them ended: */
-    unsigned ended;
+    unsigned mapped;            /* how many count against @max; atomic */
+    unsigned ended;             /* how many of them have ended; atomic */
 } QEMU_ALIGNED(XC_PAGE_SIZE) StandIn;
 
 static StandIn transfers_stand_in = { .max = TRANSFERS_MAX };
@@ -240,8 +241,8 @@ static bool is_in(const StandIn *s, const void *host)
 }
 
 /*
- * The limit counts those that have ended, too, until the main loop comes round:
- * a device may end each request before it begins the next.
+ * One that has ended counts until the main loop's next iteration: otherwise a
+ * device that ends each request before it begins the next had no limit.
  */
 static bool stand_in_end(StandIn *s, const void *host)
 {

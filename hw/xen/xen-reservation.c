@@ -43,7 +43,7 @@ int xen_reservation_depopulate(hwaddr gaddr, uint64_t size,
                                                      gfn) ? -errno : 0;
 }
 
-/* Gives the frames back that are there now, and of which @before has none. */
+/* Gives back the frames of the present pages that have no bit in @before. */
 static int give_back_new(hwaddr gaddr, uint64_t size,
                          const unsigned long *before)
 {
