@@ -57,7 +57,7 @@ int xen_frames_move(hwaddr from, hwaddr to, uint64_t size)
     return errno ? -errno : -EIO;
 }
 
-/* The ranges that are pinned: guest addresses alone, in no order. */
+/* The ranges that are pinned, in no order.  XenPiece.ram is not used. */
 static XenPieceList pins;
 
 bool xen_frames_is_pinned(hwaddr gaddr, uint64_t *len)

@@ -217,7 +217,7 @@ void arch_xen_set_memory(XenIOState *state, MemoryRegionSection *section,
     logged = is_vga_logged(section);
     trace_xen_client_set_memory(section->offset_within_address_space,
                                 int128_get64(section->size), logged);
-    /* The state's own copy of the machine's listener. */
+    /* @state has a copy of the machine's listener, which has no commit. */
     state->memory_listener.commit = memory_map_changed;
     if (!add) {
         xen_dirty_vram_stop(section);

@@ -130,8 +130,9 @@ typedef struct XenPieces {
 } XenPieces;
 
 /*
- * No part of a piece is relocated to its initial range if there are so many: a
- * guest could make one of each page, which are more than a QEMU restores.
+ * If there are so many pieces, no part of a piece is relocated to its initial
+ * range.  Otherwise a guest could make each page a piece of its own, and a
+ * saved state of so many pieces could not be restored.
  */
 #define XEN_PIECES_MAX 1024
 
@@ -285,7 +286,10 @@ bool xen_physmap_claim(ram_addr_t ram, uint64_t size);
  * xen-physmap-restore.c
  */
 
-/* Called once.  If the guest is being restored, starts to locate its memory. */
+/*
+ * Called once.  If the guest is being restored, xen_physmap_is_restoring() is
+ * true from then on.
+ */
 void xen_physmap_restore_init(void);
 
 /*

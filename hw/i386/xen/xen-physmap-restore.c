@@ -74,7 +74,7 @@ static bool restoring;
  */
 static const XenPieceList *known;
 
-/* A state that is being loaded, or failed, has had memory located. */
+/* Memory has been located for the state that is loaded, or that failed. */
 static bool any_located;
 
 bool xen_physmap_is_restoring(void)
@@ -233,8 +233,10 @@ static bool look_where_shown(const XenPiece *s, ram_addr_t base,
 }
 
 /*
- * Nothing shows @block, and only the pages @found of it are in the guest.  Or
- * @found is NULL: the section does not have the block.
+ * To be called for a block that is not found.  @found: the pages of it that are
+ * in the guest, if nothing shows the block; NULL if the section does not have
+ * the block.  Reports that the contents are lost, and populates the block with
+ * blank frames if that is possible.
  */
 static void give_up(RAMBlock *block, const unsigned long *found)
 {
@@ -253,7 +255,7 @@ static void give_up(RAMBlock *block, const unsigned long *found)
                     xen_physmap_name(ram), size / 1024, ram);
     }
     if (found && memory_region_is_rom(block->mr)) {
-        return;     /* A BAR was put over it; it reads as zeros. */
+        return;     /* It stays a dummy, which reads as zeros. */
     }
     if (xen_foreign_map_has_fixed() &&
         (found ? !xen_physmap_is_taken(ram, ram, size)

@@ -282,12 +282,14 @@ static const char *move_all(ram_addr_t ram, hwaddr from, hwaddr to,
 }
 
 /*
- * As move_all().  While a page of the guest's own is there, nothing is done: a
- * guest must not cut memory into pieces by such pages.  If Xen failed at a page
- * before, relocates that page first, and then what is beside it, in the order
- * that move_all() explains.  If Xen did not say then what it had relocated from
- * there on, it may say so now.  Frames that belong to something else are not
- * taken for these.
+ * Does what move_all() does, but first looks at a known obstacle in the target.
+ *
+ * If a frame of the guest's own is still there, relocates nothing: otherwise a
+ * guest could cut memory into pieces by such frames.  If Xen has failed at a
+ * page before, relocates that page first, and then the parts on both sides of
+ * it, in the order that move_all() explains.  If Xen did not say at that time
+ * how many frames it had relocated from that page on, asks it again, unless
+ * other memory is there by now, whose frames would be taken for these.
  */
 static const char *move(ram_addr_t ram, hwaddr from, hwaddr to, uint64_t size,
                         bool *any)
@@ -360,9 +362,9 @@ static char *relocate(ram_addr_t ram, hwaddr gaddr, uint64_t size, bool *moved)
 
 /*
  * Relocates frames to their initial range, as far as nothing else is there.  If
- * other frames of the same piece are there, relocates the whole piece.  Frames
- * that are shown nowhere are in more pieces only because of this function.  If
- * there are XEN_PIECES_MAX, it relocates no part of a piece.
+ * other frames of the same piece are there, relocates the whole piece.  Only
+ * this function cuts frames that are shown nowhere into more pieces.  If there
+ * are XEN_PIECES_MAX pieces, it relocates no part of a piece.
  */
 static void go_initial(ram_addr_t ram, uint64_t size)
 {
@@ -421,7 +423,7 @@ static void make_way(const XenPieceList *targets)
     /* A copy, because relocations change the pieces. */
     g_autofree XenPiece *p = g_memdup2(now->p, all * sizeof(now->p[0]));
 
-    /* Abandoned frames would hide what is shown there. */
+    /* An access to abandoned frames does not reach what is shown there. */
     for (i = xen_pieces_ask_again() ? n : all; i < all; i++) {
         if (!xen_reservation_give_back(p[i].gaddr, p[i].size)) {
             xen_pieces_abandon_end(p[i].gaddr, p[i].size);
