@@ -143,7 +143,8 @@ static const char *load_entry(const char *entry, XenPiece *p)
         p->ram >= XEN_ABANDONED || p->gaddr + p->size < p->gaddr ||
         !QEMU_IS_ALIGNED(p->ram | p->gaddr | p->size, XEN_GUEST_PAGE_SIZE) ||
         xen_piece_clashes(stored.p, stored.n, p)) {
-        return "is not of pages of a device, or overlaps another entry";
+        return "is not made of pages of device memory, or overlaps another "
+               "entry";
     }
     switch (xen_map_cache_probe(p->gaddr, p->size, NULL)) {
     case XEN_FRAMES_ALL:

@@ -254,7 +254,7 @@ static int state_pre_save(void *opaque)
 /* What the section says. */
 static XenPieceList loaded;
 
-/* @name may have no end; no block's name is that long. */
+/* @name may have no NUL at its end; no block's name is that long. */
 static RAMBlock *block_with_name(const char *name)
 {
     RAMBlock *block;
@@ -294,7 +294,7 @@ static const char *take_record(const Record *r, XenPiece *p)
     uint64_t all = block ? block->max_length : XEN_DEVICE_MEMORY_MAX;
 
     if (*r->name && !block) {
-        return "is of a device that this machine does not have";
+        return "belongs to a device that this machine does not have";
     }
     if (!r->size || r->offset >= all || r->size > all - r->offset ||
         !QEMU_IS_ALIGNED(r->offset | r->size, XEN_GUEST_PAGE_SIZE) ||
@@ -312,7 +312,7 @@ static const char *take_record(const Record *r, XenPiece *p)
         p->gaddr >= GADDR_LIMIT || p->size > GADDR_LIMIT - p->gaddr) {
         return "has an invalid guest address";
     }
-    /* What a device has may be there: the vmclock's page is at 0xfeffb000. */
+    /* A device's memory may be there: the vmclock's page is at 0xfeffb000. */
     if (!block && (p->gaddr < MiB ||
                    xen_physmap_is_firmware(p->gaddr, p->size))) {
         return "is where no device memory can be";
@@ -400,7 +400,7 @@ static const char *take_pieces(int *which)
     for (i = 0; i < saved.n; i++) {
         *which = i;
         if (!has_whole_block(&loaded.p[i])) {
-            return "is of memory of which another piece is missing";
+            return "belongs to memory of which another piece is missing";
         }
     }
     if (!xen_physmap_is_restoring()) {
