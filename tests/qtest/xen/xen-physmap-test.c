@@ -206,7 +206,7 @@ static const char *from_stock_qxl(XenTest *t)
 
 static unsigned passed_over(XenTest *t)
 {
-    g_auto(GStrv) lines = xen_test_log_lines(t, "is not shown to who walks");
+    g_auto(GStrv) lines = xen_test_log_lines(t, "is left out of a walk");
 
     return g_strv_length(lines);
 }
