@@ -28,8 +28,8 @@ typedef struct PlainConfig {
     const char *qemu;
     const char *machine;        /* NULL: "pc" */
     uint64_t ram_bytes;         /* a multiple of 1 MiB */
-    const char *dir;            /* for its files; exists; paths below are
-                                   short enough for a socket */
+    const char *dir;            /* an existing directory for its files; its
+                                   path leaves room for a socket's name */
     const char *rom_dir;        /* -L; NULL: the binary's own choice */
     const char *const *args;    /* further arguments, NULL-terminated */
 } PlainConfig;

@@ -533,7 +533,10 @@ void xensim_log_clear(XensimDomain *dom, XensimLogKind kind);
 /* Reason of the last shutdown the device model asked for (-1: none). */
 int xensim_shutdown_reason(XensimDomain *dom);
 
-/* Dirty VRAM tracking: the range the device model asked for; pages 0: off. */
+/*
+ * Dirty VRAM tracking: sets *@gfn and *@pages to the range that the device
+ * model has asked for.  *@pages is 0 if tracking is off.
+ */
 void xensim_vram_tracking(XensimDomain *dom, uint64_t *gfn, uint64_t *pages);
 
 /* ------------------------------------------------------------------ */
@@ -559,7 +562,7 @@ int xensim_evtchn_wait(XensimDomain *dom, uint32_t port,
                        unsigned timeout_ms);
 /* Is the port bound to a device model? */
 bool xensim_evtchn_bound(XensimDomain *dom, uint32_t port);
-/* Raise a VIRQ in the device models' domain; returns receivers. */
+/* Raise a VIRQ in the device models' domain; returns how many receive it. */
 unsigned xensim_virq_raise(Xensim *sim, unsigned virq);
 
 /* ------------------------------------------------------------------ */

@@ -146,7 +146,7 @@ void xen_test_boot_end(XenTest *t);
  */
 const char *xen_test_try_boot(XenTest *t, const char *args);
 
-/* Saves the device model's state: returns the file's path (as long as @t). */
+/* Saves the device model's state; the file's path is valid as long as @t. */
 const char *xen_test_save(XenTest *t);
 
 /*
@@ -156,8 +156,8 @@ const char *xen_test_save(XenTest *t);
 const char *xen_test_try_save(XenTest *t, const char **file);
 
 /*
- * Starts a device model for t->dom that waits for a state, gives it that in
- * @file, and waits until it serves the guest, or, if it has " -S " in @args,
+ * Starts a device model for t->dom that waits for a state, and has it load the
+ * state in @file.  Waits until it serves the guest or, if @args has " -S ",
  * until the state is loaded.
  */
 void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
@@ -170,13 +170,13 @@ void xen_test_boot_incoming(XenTest *t, const char *args, const char *file);
 void xen_test_save_restore(XenTest *t, const char *args);
 
 /*
- * Restores from the state in @file in the same way, after the new device model
- * was told to load the one in @bad, and did not.
+ * Restores from the state in @file in the same way.  Before that, the new
+ * device model is told to load the state in @bad, which it must refuse.
  */
 void xen_test_restore_after(XenTest *t, const char *args, const char *bad,
                             const char *file);
 
-/* Saves and restores, with a new domain of @cfg, an empty one. */
+/* Saves, and restores into a new, empty domain with the configuration @cfg. */
 void xen_test_save_restore_as(XenTest *t, const char *args,
                               const XensimDomainConfig *cfg);
 
@@ -207,7 +207,7 @@ char **xen_test_log_lines(XenTest *t, const char *text);
 /* A counter of query-xen-mapcache; 0 on the stock binary, which has none. */
 uint64_t xen_test_stat(XenTest *t, const char *name);
 
-/* What the monitor answers people to the command @line (as long as @t). */
+/* The human monitor's answer to the command @line; valid as long as @t. */
 const char *xen_test_hmp(XenTest *t, const char *line);
 
 /*
@@ -237,8 +237,8 @@ uint64_t xen_test_pages(XenTest *t);
 uint64_t xen_test_pages_at(XenTest *t, uint64_t gpa, uint64_t pages);
 
 /*
- * NULL if the guest's CPU and QEMU read what the other one wrote, in 8 bytes of
- * RAM at every @step bytes from @from on.  They are other bytes afterwards.
+ * NULL if the guest's CPU and QEMU each read what the other one has written, in
+ * 8 bytes of RAM at every @step bytes from @from on.  Changes these bytes.
  */
 const char *xen_test_ram_shared(XenTest *t, uint64_t from, uint64_t step);
 
@@ -246,8 +246,9 @@ const char *xen_test_ram_shared(XenTest *t, uint64_t from, uint64_t step);
 GBytes *xen_test_screendump(XenTest *t);
 
 /*
- * Notes where device memory's frames are, before @when (which stays).  From
- * then on a failure shows what has become of them; each restore notes anew.
+ * Notes where the frames of device memory are.  From then on a failure prints
+ * what has become of them since "before @when"; @when is not copied.  Each
+ * restore notes them again.
  */
 void xen_test_note_frames(XenTest *t, const char *when);
 

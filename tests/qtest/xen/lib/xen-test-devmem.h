@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device with RAM BARs, for the tests of where device memory is.
+ * A device with RAM BARs, for tests of the placement of device memory.
  *
  * The memory is looked at through qtest (what QEMU takes it to be) and
  * through the p2m (what the guest's CPU finds).  Functions that return text
@@ -42,7 +42,7 @@ typedef struct DevMemFrames {
 
 DevMemFrames devmem_frames(XenTest *t);
 
-/* Has any of @pages pages from guest address @addr on a frame? */
+/* True if any of the @pages pages from guest address @addr on has a frame. */
 bool devmem_any_frame(XenTest *t, uint64_t addr, uint64_t pages);
 
 /*
@@ -64,8 +64,9 @@ char *devmem_qxl_args(XenTest *t, const char *more);
 #define DEVMEM_QXL_LARGER_64BIT ",vram64_size_mb=16"
 
 /*
- * The guest places the BARs from @base on; switches all of them off or on.  A
- * failure shows what has become of the frames since.
+ * devmem_place() places the BARs, one after the other, from @base on.
+ * devmem_decode() switches all of them off or on.  The guest's driver does
+ * both.  A later failure prints what has become of the frames since.
  */
 void devmem_place(XenTest *t, const DevMem *d, uint64_t base);
 void devmem_decode(XenTest *t, bool on);

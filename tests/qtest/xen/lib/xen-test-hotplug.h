@@ -18,8 +18,8 @@ enum {
     HOTPLUG_DEVFN = 7 << 3,
     HOTPLUG_PAGES = 0x100,      /* of the memory of hotplug_memory() */
     HOTPLUG_ROM_PAGES = 4,
-    HOTPLUG_A = 0xf8000000,     /* where the guest puts the memory, */
-    HOTPLUG_B = 0xf9000000,     /* ... and moves it to */
+    HOTPLUG_A = 0xf8000000,     /* where the guest puts the memory first */
+    HOTPLUG_B = 0xf9000000,     /* where it moves the memory */
     /* The initial range of the first device with memory: right above RAM. */
     HOTPLUG_INITIAL = XEN_TEST_RAM_MB << 20,
 };
@@ -49,33 +49,33 @@ const char *hotplug_rom(XenTest *t);
 
 typedef struct HotplugDevice {
     const char *name;
-    unsigned pages;             /* that the guest is given for it */
-    int bar;                    /* with its memory, or -1: it is a ROM */
+    unsigned pages;             /* of its memory */
+    int bar;                    /* the one with its memory; -1: it is a ROM */
     const char *command;        /* QMP, with %s for the name of a ROM's file */
 } HotplugDevice;
 
 enum { HOTPLUG_E1000, HOTPLUG_SECONDARY, HOTPLUG_BOCHS };
 
-/* QEMU keeps a reference to a bochs-display that goes: it never does. */
+/* QEMU keeps a reference to an unplugged bochs-display, and never frees it. */
 extern const HotplugDevice hotplug_devices[];
 
 /*
- * Plugs in @p.  hotplug_try() returns what QEMU says against it (g_free), or
- * NULL.
+ * Plugs in @p.  If QEMU refuses that, hotplug_try() returns its message
+ * (g_free); otherwise NULL.
  */
 const char *hotplug_add(XenTest *t, const HotplugDevice *p);
 char *hotplug_try(XenTest *t, const HotplugDevice *p);
 
 /*
- * Asks the device to go, and the guest lets it go.  hotplug_unplug() also waits
- * until it is gone.
+ * Asks QEMU to unplug the device, and the guest ejects it.  hotplug_unplug()
+ * also waits until QEMU has removed it.
  */
 void hotplug_eject(XenTest *t);
 void hotplug_unplug(XenTest *t);
 
 /* ---- the guest's driver ---- */
 
-/* Places BAR 0, shows the ROM, or shows what @p has, at @at. */
+/* The guest maps BAR 0, the ROM, or the memory of @p, at @at. */
 void hotplug_place(XenTest *t, uint64_t at);
 void hotplug_show_rom(XenTest *t, uint32_t at);
 void hotplug_show(XenTest *t, const HotplugDevice *p, uint32_t at);
@@ -86,12 +86,12 @@ void hotplug_stamp(XenTest *t, uint64_t at, uint64_t seed);
 /* ---- looking ---- */
 
 /*
- * The guest, QEMU and a disk's DMA see the same memory at @gpa.  It has the
- * stamps of the gfns from HOTPLUG_A on and of @seed, and has others afterwards.
+ * NULL if the guest, QEMU and a disk's DMA access the same memory at @gpa, with
+ * the stamps of @seed for the gfns from HOTPLUG_A on.  Changes the stamps.
  */
 const char *hotplug_same_memory(XenTest *t, uint64_t gpa, uint64_t seed);
 
-/* The guest reads the ROM's bytes at @at. */
+/* NULL if the guest reads the ROM's bytes at @at. */
 const char *hotplug_same_rom(XenTest *t, uint64_t at);
 
 /* Waits (5 s) until QEMU has @blocks pieces of device memory. */
@@ -100,7 +100,7 @@ const char *hotplug_lets_go(XenTest *t, uint64_t blocks);
 /* Waits (5 s) until the domain has @pages pages: no mapping keeps others. */
 const char *hotplug_given_back(XenTest *t, uint64_t pages);
 
-/* Where the initial range of the next memory begins: above all there is. */
+/* Where the initial range of the next device memory will begin. */
 uint64_t hotplug_top(XenTest *t);
 
 /* A failure tells where these were called. */

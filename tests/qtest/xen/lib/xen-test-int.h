@@ -11,12 +11,12 @@
  */
 const char *xen_test_catch(XenTest *t, XenScenario *scenario);
 
-/* Prints the end of what the device models said, as diagnostics. */
+/* Prints the last lines that the device models have written, as diagnostics. */
 void xen_test_show_log(XenTest *t);
 
 /*
- * Has the device model died within @ms?  If so it is reaped, its status is in
- * *@wstatus, and libqtest is told.
+ * True if the device model ends within @ms.  Then it is reaped, waitpid()'s
+ * status is in *@wstatus, and libqtest knows that it has ended.
  */
 bool xen_test_died(XenTest *t, unsigned ms, int *wstatus);
 

@@ -40,13 +40,13 @@ typedef struct IoRequest {
 
 /*
  * Registers @scenario twice, as "iothread/blk/@name" and "iothread/scsi/@name",
- * each with the ends that stock has there (xen_test_add()).  The scenario's
- * disk is of the one kind or the other.
+ * each with the ways in which it may end on the stock binary (xen_test_add()).
+ * The disk is a virtio-blk in the first, a virtio-scsi in the second.
  */
 void iodisk_add(const char *name, XenScenario *scenario,
                 const char *stock_blk, const char *stock_scsi);
 
-/* QEMU's arguments for the disk and its iothread (as long as @t). */
+/* QEMU's arguments for the disk and its iothread; valid as long as @t. */
 const char *iodisk_args(XenTest *t);
 
 /*

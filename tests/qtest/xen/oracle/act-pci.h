@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the drivers of devices must know of raw accesses to their registers. */
+/* For drivers: accesses to their devices' registers that others have made. */
 #ifndef XEN_ORACLE_ACT_PCI_H
 #define XEN_ORACLE_ACT_PCI_H
 
@@ -22,8 +22,8 @@ unsigned act_disturbances(OracleSide *side);
 uint64_t act_register(uint64_t val, unsigned len);
 
 /*
- * Steps act_disturbances().  To be called by each other action that reaches
- * such things without the drivers.
+ * Adds 1 to act_disturbances().  To be called by each action that reaches
+ * registers, BARs or PCI configuration without the drivers.
  */
 void act_disturb(OracleSide *side);
 

@@ -14,7 +14,7 @@
  *   dirty.c     the log of dirty pages that Xen keeps for a migration
  *   counts.c    QEMU's counts of map calls, compared with Xen's
  *   times.c     where the time goes
- *   shrink.c    whose fault a difference is, and the least stream that shows it
+ *   shrink.c    what causes a difference, and the shortest stream that shows it
  *   stream.c    streams: from a seed, from bytes, from and to a file
  *   mutate.c    streams from other streams
  *   draw.c      arguments from bytes
@@ -108,13 +108,13 @@ void oracle_side_stop(OracleSide *side);
 /* Has it ended, or stopped answering?  Then @lost says how. */
 bool oracle_side_lost(OracleSide *side);
 
-/* Time of the processor that its process has used, in ns. */
+/* The CPU time that its process has used, in ns. */
 uint64_t oracle_side_cpu_ns(OracleSide *side);
 
 /* NULL and @lost if the process is gone. */
 TsQmp *oracle_side_qmp(OracleSide *side);
 
-/* Gives it up, with the reason. */
+/* Sets @lost to @err, the reason why nothing more can be done with @side. */
 void oracle_side_give_up(OracleSide *side, GError *err);
 
 /*
@@ -149,7 +149,7 @@ extern const GuestBus oracle_side_bus;
 /* Forgets what @side saw. */
 void oracle_side_forget(OracleSide *side);
 
-/* A number that stands for @len bytes at @data. */
+/* A hash of the @len bytes at @data. */
 uint64_t oracle_hash(const uint8_t *data, size_t len);
 
 /* ---- dirty.c ---- */
@@ -171,8 +171,8 @@ void oracle_dirty_known(OracleSide *side, uint64_t gpa, uint64_t len);
 char *oracle_dirty_end(OracleSide *side);
 
 /*
- * Forgets the log.  To be called when the domain is another one, or when the
- * log cannot be trusted.
+ * Forgets the log.  To be called when another domain has replaced the domain,
+ * or when the log cannot be trusted.
  */
 void oracle_dirty_drop(OracleSide *side);
 
@@ -282,8 +282,8 @@ typedef enum OracleEnd {
     ORACLE_SAME,                /* no difference */
     ORACLE_DIFFERS,
     ORACLE_LOST,                /* the second side ended, or does not answer */
-    ORACLE_PLAIN_LOST,          /* the first side did, the plain machine */
-    ORACLE_BOTH_LOST,           /* both sides did, in the same action */
+    ORACLE_PLAIN_LOST,          /* the same of the first side, a plain one */
+    ORACLE_BOTH_LOST,           /* the same of both sides, in one action */
     ORACLE_SLOW,
     ORACLE_BROKEN,              /* the oracle could not do its work */
 } OracleEnd;
@@ -300,12 +300,12 @@ typedef struct OracleResult {
 void oracle_result_clear(OracleResult *result);
 
 typedef struct OraclePlan {
-    const char *qemu;           /* of both sides, */
-    bool both_plain;            /* ... the second of which is plain, too */
+    const char *qemu;           /* the binary of both sides */
+    bool both_plain;            /* the second side is a plain machine, too */
     unsigned every;             /* a quiet point after so many actions */
-    bool timeless;              /* do not look at the processor's time */
-    int processor;              /* on which all runs but for streams with an
-                                   iothread; -1: on any */
+    bool timeless;              /* do not look at the CPU time */
+    int processor;              /* to which all is bound, except streams with
+                                   an iothread; -1: none */
 } OraclePlan;
 
 void oracle_run(const OraclePlan *plan, const OracleStream *stream,
@@ -314,15 +314,15 @@ void oracle_run(const OraclePlan *plan, const OracleStream *stream,
 /* ---- times.c ---- */
 
 /*
- * Measures from here on where the time goes, for a process.  Until then
+ * Turns the measuring of this process's time on.  Until then
  * oracle_times_add() does nothing.
  */
 void oracle_times_begin(void);
 
-/* In ns, from some time on; for @start below. */
+/* The time of a monotonic clock in ns, for @start below. */
 uint64_t oracle_times_now(void);
 
-/* What has begun at @start, and ends now, is @part of @what on @side. */
+/* Adds the time from @start until now to that of @part of @what on @side. */
 void oracle_times_add(const char *what, const char *part, const char *side,
                       uint64_t start);
 
@@ -333,8 +333,8 @@ void oracle_times_print(void);
 
 typedef enum OracleJudgement {
     ORACLE_GOOD,                /* no difference */
-    ORACLE_UNSTEADY,            /* there was one, which did not come again */
-    ORACLE_OF_QEMU,             /* QEMU without Xen does it too */
+    ORACLE_UNSTEADY,            /* there was one, and a repeated run has none */
+    ORACLE_OF_QEMU,             /* QEMU without Xen does it, too */
     ORACLE_FAULT,               /* a fault of what is tested */
 } OracleJudgement;
 
@@ -344,9 +344,9 @@ OracleJudgement oracle_judge(const OraclePlan *plan,
                              OracleResult *result);
 
 /*
- * The least stream that ends as @stream did, found within some @seconds.
- * Everything is compared after each action of that stream; @result becomes the
- * result of this run.
+ * Searches for the shortest stream that ends as @stream did, for about
+ * @seconds, and returns the best that was found.  In a last run of that stream
+ * everything is compared after each action; @result becomes its result.
  */
 OracleStream *oracle_shrink(const OraclePlan *plan,
                             const OracleStream *stream, unsigned seconds,

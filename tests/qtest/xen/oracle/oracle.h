@@ -64,7 +64,7 @@ GuestPc *oracle_pc(OracleSide *side);
 /* End of RAM, in bytes from 0; the guest has none above 4 GiB. */
 uint64_t oracle_ram_bytes(const OracleSide *side);
 
-/* Has the mapcache of this stream's machine little room? */
+/* True if this stream's machine has a small mapcache. */
 bool oracle_is_tight(const OracleSide *side);
 
 /* NULL if the machine of this stream does not have @device. */
@@ -77,9 +77,9 @@ void *oracle_state(OracleSide *side, const OracleDevice *device);
 /*
  * Up to ORACLE_VCPUS accesses, @n, each by a vCPU of its own, at the same time:
  * on the Xen side all requests are made before the first answer is waited for.
- * QEMU may take them in any order, so what comes of them must not depend on it.
- * Each is to ports, PCI configuration or registers; with data_is_ptr it is one
- * of a string instruction, upwards, within a page of RAM.
+ * QEMU may take them in any order, so their effects must not depend on it.
+ * Each is to a port, PCI configuration or a register.  With data_is_ptr it is
+ * that of a string instruction, with data upwards within one page of RAM.
  */
 void oracle_at_once(OracleSide *side, XensimIoreq *req, unsigned n);
 
@@ -171,8 +171,9 @@ void oracle_saw_at(OracleSide *side, const char *what, uint64_t index,
 #define oracle_saw(side, what, value) oracle_saw_at(side, what, 0, value)
 
 /*
- * The guest sees @len bytes at @buf, which begin at @start of what @what names:
- * the disk, say.  A report of a difference names its page.
+ * Records that the guest sees the @len bytes at @buf.  They begin at byte
+ * @start of what @what names, such as the disk.  A report of a difference has
+ * the number of the page in it.
  */
 void oracle_saw_bytes(OracleSide *side, const char *what, uint64_t start,
                       const void *buf, size_t len);
@@ -218,7 +219,7 @@ unsigned oracle_draw_sg(OracleSide *side, OracleBytes *bytes, GuestSg *sg,
                         unsigned max, uint32_t align, uint64_t total,
                         bool wild);
 
-/* Fill @len bytes at @buf with a pattern that @seed names. */
+/* Fills @len bytes at @buf with a pattern that depends on @seed. */
 void oracle_pattern(void *buf, size_t len, uint32_t seed);
 
 /* ---- devices and actions ---- */
@@ -226,7 +227,7 @@ void oracle_pattern(void *buf, size_t len, uint32_t seed);
 struct OracleAction {
     const char *name;           /* shown as "DEVICE.NAME" */
     unsigned weight;            /* how often beside others: 10 is usual */
-    unsigned bytes;             /* that a random stream gives it at most */
+    unsigned bytes;             /* the most that a random stream gives it */
     /* It runs on the Xen side only, so the guest must not see its effect. */
     bool xen_only;
     /* Gives a device addresses that the oracle does not know. */
