@@ -79,7 +79,8 @@ void xen_map_cache_add_property(ObjectClass *oc)
                               NULL, NULL);
     object_class_property_set_description(oc, "mapcache-size",
         "Upper limit of the guest memory that is kept mapped, in bytes "
-        "(default: 32G, or less if limits of the process leave less)");
+        "(default: 32G; less if limits of the process leave less, or if QEMU "
+        "runs in a small domain that is not PV)");
     object_class_property_add(oc, "mapcache-idle", "uint32", idle_get,
                               idle_set, NULL, NULL);
     object_class_property_set_description(oc, "mapcache-idle",
