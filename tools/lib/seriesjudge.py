@@ -88,15 +88,15 @@ def judge(every, over, tools):
             else:
                 wrong.append(f'{name}: {level}: {what}')
     if wrong:
-        raise Failure(f'checkpatch.pl finds {len(wrong)} that '
-                      'tools/series.checkpatch has no reason for:\n    '
+        raise Failure(f'checkpatch.pl finds {len(wrong)} places for which '
+                      'tools/series.checkpatch has no reason:\n    '
                       + '\n    '.join(wrong))
-    note(f'checkpatch.pl: nothing but {count} places with a reason in '
+    note(f'checkpatch.pl finds {count} places; each has its reason in '
          'tools/series.checkpatch')
     for pattern, what, _ in accepted:
         if not any(e[0] is pattern for e in used):
-            note(f'tools/series.checkpatch: "{what}" of {pattern.pattern} '
-                 'is not said any more')
+            note(f'tools/series.checkpatch: checkpatch.pl does not say '
+                 f'"{what}" of {pattern.pattern} any more')
 
 
 def paths_in(every):
