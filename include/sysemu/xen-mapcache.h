@@ -237,9 +237,10 @@ void xen_invalidate_map_cache_entry(uint8_t *buffer, hwaddr len);
  * While the machine is being created or restored, QEMU then ends, because the
  * device cannot work without its memory.  A device that is plugged into a
  * running guest gets a dummy instead, and keeps it until it is unplugged; the
- * guest's accesses to that memory are emulated.  RAM block notifiers are told
- * of a real mapping, never of a dummy.  They are told later: from a bottom half
- * of the main loop, when no state is being loaded.
+ * guest's accesses to that memory are emulated.  If a dummy cannot be made,
+ * QEMU ends in any case.  RAM block notifiers are told of a real mapping, never
+ * of a dummy.  They are told later: from a bottom half of the main loop, when
+ * no state is being loaded.
  */
 uint8_t *xen_map_cache_block(ram_addr_t addr, ram_addr_t size);
 
@@ -413,7 +414,8 @@ void xen_invalidate_map_cache(void);
  *
  * Returns the host address.  Returns NULL, and reports why, if there is no such
  * dummy, if frames are absent, or if a map call fails; the dummy and its bytes
- * are then as before.  Called with the BQL.
+ * are then as before.  If a map call fails and another mapping has taken the
+ * addresses of the dummy, QEMU ends with a message.  Called with the BQL.
  */
 uint8_t *xen_replace_cache_entry(hwaddr old_phys_addr,
                                  hwaddr new_phys_addr,

@@ -255,7 +255,8 @@ extern XenPieceList xen_shown;
 
 /*
  * Returns what the memory map shows at @gaddr, or NULL.  @len: in: bytes asked
- * for; out: the number of bytes for which the answer is right.
+ * for; out: the number of bytes for which the answer is right.  The result is
+ * valid while the BQL is held.
  */
 MemoryRegion *xen_physmap_region_at(hwaddr gaddr, uint64_t *len);
 
