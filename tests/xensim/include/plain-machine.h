@@ -50,7 +50,10 @@ uint8_t *plain_machine_ram(PlainMachine *machine);
 void plain_machine_data_foreach(PlainMachine *machine, XensimRunFn *fn,
                                 void *opaque);
 
-/* Its monitor; opened at the first call.  NULL and ERR on failure. */
+/*
+ * Its monitor; opened at the first call, closed by plain_machine_stop().  NULL
+ * and ERR on failure.
+ */
 TsQmp *plain_machine_qmp(PlainMachine *machine, GError **err);
 
 /* Lets NS of virtual time pass; timers run in order.  0 or -errno. */
@@ -66,7 +69,8 @@ int plain_machine_watch_lines(PlainMachine *machine);
 bool plain_machine_line(PlainMachine *machine, unsigned line);
 
 /*
- * The first @n words (64 at most) of a function's configuration.  0 or -errno.
+ * Reads the first N words (of 4 bytes, at most 64) of a function's PCI
+ * configuration into WORDS.  0 or -errno.
  */
 int plain_machine_pci_config(PlainMachine *machine, unsigned devfn,
                              uint32_t *words, unsigned n);

@@ -146,6 +146,10 @@ void ts_destroy(TsGuest *guest);
  */
 gboolean ts_quit(TsGuest *guest, GError **err);
 
+/*
+ * What belongs to GUEST; not to be freed.  ts_pid() is 0 when the device model
+ * is known to have ended.
+ */
 XensimDomain *ts_domain(TsGuest *guest);
 TsQmp *ts_qmp(TsGuest *guest);
 pid_t ts_pid(TsGuest *guest);

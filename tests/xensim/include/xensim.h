@@ -152,7 +152,10 @@ Xensim *xensim_domain_sim(const XensimDomain *dom);
 unsigned xensim_vcpus(const XensimDomain *dom);
 uint64_t xensim_ram_bytes(const XensimDomain *dom);
 
-/* HVM_PARAM_*: index below 64.  A parameter that was never set is 0. */
+/*
+ * HVM_PARAM_*.  A parameter that was never set is 0.  An index of 64 or more
+ * reads as 0, and setting it does nothing.
+ */
 uint64_t xensim_hvm_param_get(XensimDomain *dom, unsigned index);
 void xensim_hvm_param_set(XensimDomain *dom, unsigned index, uint64_t value);
 
