@@ -224,7 +224,8 @@ static const char *hold_pictures(XenTest *t, GuestVgpu *gpu)
 
             sg[i].gpa = bucket * (uint64_t)XEN_TEST_BUCKET + 0x80000 +
                         (k * GUEST_VGPU_PIECES + i) / BUCKETS % 64 * 0x2000;
-            sg[i].len = XEN_TEST_PAGE;
+            /* No two pictures have the same piece. */
+            sg[i].len = XEN_TEST_PAGE - 4 * k;
         }
         xen_test_ok(t, guest_vgpu_create(gpu, k + 1, 512, 512));
         rc = guest_vgpu_attach(gpu, k + 1, sg, GUEST_VGPU_PIECES);
