@@ -157,30 +157,30 @@ static MemTxResult copy_some(RAMBlock *block, ram_addr_t addr, void *buf,
     return MEMTX_OK;
 }
 
+static MemTxResult copy_all(RAMBlock *block, ram_addr_t addr, void *buf,
+                            void *old, hwaddr len, bool is_write)
+{
+    MemTxResult result = MEMTX_OK;
+    hwaddr part, done;
+
+    for (done = 0; done < len; done += part) {
+        part = len - done;
+        result |= copy_some(block, addr + done, buf + done,
+                            old ? old + done : NULL, &part, is_write);
+    }
+    return result;
+}
+
 MemTxResult xen_ram_copy(RAMBlock *block, ram_addr_t addr, void *buf,
                          hwaddr len, bool is_write)
 {
-    MemTxResult result = MEMTX_OK;
-    hwaddr part;
-
-    for (; len; len -= part, addr += part, buf += part) {
-        part = len;
-        result |= copy_some(block, addr, buf, NULL, &part, is_write);
-    }
-    return result;
+    return copy_all(block, addr, buf, NULL, len, is_write);
 }
 
 MemTxResult xen_ram_copy_changes(RAMBlock *block, ram_addr_t addr, void *buf,
                                  void *old, hwaddr len)
 {
-    MemTxResult result = MEMTX_OK;
-    hwaddr part;
-
-    for (; len; len -= part, addr += part, buf += part, old += part) {
-        part = len;
-        result |= copy_some(block, addr, buf, old, &part, true);
-    }
-    return result;
+    return copy_all(block, addr, buf, old, len, true);
 }
 
 MemTxResult xen_ram_rw(RAMBlock *block, ram_addr_t addr, void *buf,

@@ -304,6 +304,17 @@ static const char *lost_ide(XenTest *t)
                             "read other bytes after an error");
 }
 
+/* The driver has reset the device and set it up again. */
+static const char *reads_after_reset(XenTest *t, GuestVblk *blk)
+{
+    xen_test_ok(t, guest_vblk_rw(blk, false, 8, &buffer, 1));
+    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
+                             "read other bytes after a reset"));
+    xen_test_ok(t, guest_virtio_reset(&blk->dev));
+    return NULL;
+}
+#define reads_after_reset(...) XEN_AT(reads_after_reset(__VA_ARGS__))
+
 static const char *lost_virtio(XenTest *t)
 {
     const uint64_t gfn = buffer.gpa / XEN_TEST_PAGE;
@@ -329,11 +340,7 @@ static const char *lost_virtio(XenTest *t)
     guest_pc_set_timeout(t->pc, 10000);
     xen_test_ok(t, guest_virtio_reset(&blk.dev));
     xen_test_ok(t, guest_vblk_init(t->pc, &blk, 0, IO, DRIVER_GPA));
-    xen_test_ok(t, guest_vblk_rw(&blk, false, 8, &buffer, 1));
-    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
-                             "read other bytes after a reset"));
-    xen_test_ok(t, guest_virtio_reset(&blk.dev));
-    return NULL;
+    return reads_after_reset(t, &blk);
 }
 
 static const XensimDomainConfig empty_domain = {
@@ -494,11 +501,7 @@ static const char *ring(XenTest *t)
     xen_test_ok(t, guest_virtio_reset(&blk.dev));
     xen_test_ok(t, guest_vblk_init_modern(t->pc, &blk, 0, REGISTERS,
                                           DRIVER_GPA));
-    xen_test_ok(t, guest_vblk_rw(&blk, false, 8, &buffer, 1));
-    XEN_TRY(xen_test_disk_at(t, buffer.gpa, 1, PAGES, SEED,
-                             "read other bytes after a reset"));
-    xen_test_ok(t, guest_virtio_reset(&blk.dev));
-    return NULL;
+    return reads_after_reset(t, &blk);
 }
 
 /*
